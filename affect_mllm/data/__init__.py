@@ -1,0 +1,1 @@
+"""Manifest rows to batches: manifest, mixture, template, example, packing, collate, loader, cache."""

@@ -1,0 +1,66 @@
+"""Examples to one batch of tensors: packed or padded rows, media items padded by modality."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from affect_mllm.data.example import Example
+from affect_mllm.data.packing import pack
+from affect_mllm.types import Batch, DataError, MediaBatch, Span
+
+
+def collate(examples: Sequence[Example], *, pad_id: int, row_tokens: int = 0) -> Batch:
+    """A batch of `examples`; `row_tokens` > 0 packs them into rows of about that length.
+
+    Row order follows packing; `Span.example` and `MediaBatch.examples` keep the numbers of
+    `examples`. With `row_tokens=0` example `i` is row `i`.
+    """
+    lengths = [len(example) for example in examples]
+    rows = pack(lengths, row_tokens) if row_tokens else [[i] for i in range(len(examples))]
+    width = max(sum(lengths[i] for i in row) for row in rows)
+    input_ids = torch.full((len(rows), width), pad_id)
+    labels = torch.full((len(rows), width), -100)
+    positions = torch.zeros(len(rows), width, dtype=torch.long)
+    segments = torch.full((len(rows), width), -1)
+    spans: list[Span] = []
+    for row, members in enumerate(rows):
+        start = 0
+        for number in members:
+            example = examples[number]
+            place = slice(start, start + len(example))
+            input_ids[row, place] = torch.tensor(example.input_ids)
+            labels[row, place] = torch.tensor(example.labels)
+            positions[row, place] = torch.arange(len(example))
+            segments[row, place] = number
+            spans += [
+                replace(span, start=span.start + start, row=row, example=number)
+                for span in example.spans
+            ]
+            start += len(example)
+    ids = tuple(example.sample_id for example in examples)
+    return Batch(input_ids, labels, positions, segments, tuple(spans), _media(examples), ids)
+
+
+def _media(examples: Sequence[Example]) -> dict[str, MediaBatch]:
+    found: dict[str, list[int]] = {}
+    for number, example in enumerate(examples):
+        for name in example.media:
+            found.setdefault(name, []).append(number)
+    return {name: _items(name, examples, owners) for name, owners in sorted(found.items())}
+
+
+def _items(name: str, examples: Sequence[Example], owners: Sequence[int]) -> MediaBatch:
+    if len({examples[i].encoded for i in owners}) > 1:
+        raise DataError(f"batch, {name}", "encoder inputs and encoder states mixed")
+    arrays = [np.asarray(examples[i].media[name]) for i in owners]
+    longest = max(len(array) for array in arrays)
+    values = torch.zeros(len(arrays), longest, *arrays[0].shape[1:], dtype=torch.float32)
+    mask = torch.zeros(len(arrays), longest, dtype=torch.bool)
+    for row, array in enumerate(arrays):
+        values[row, : len(array)] = torch.from_numpy(array.astype(np.float32, copy=False))
+        mask[row, : len(array)] = True
+    return MediaBatch(values, mask, tuple(owners), examples[owners[0]].encoded)

@@ -1,0 +1,85 @@
+"""One example: token ids, labels, media arrays and the spans where their tokens go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from affect_mllm.data.template import ChatFormat, Instruction, Prompt
+from affect_mllm.types import DataError, Sample, Span
+
+
+@dataclass(frozen=True)
+class Example:
+    """Ids `[L]`, labels `[L]` (−100 on the prompt), spans, and media arrays by modality.
+
+    `encoded`: the arrays are encoder states `[S, D]`, not encoder inputs.
+    """
+
+    sample_id: str
+    input_ids: list[int]
+    labels: list[int]
+    spans: tuple[Span, ...]
+    media: dict[str, np.ndarray]
+    encoded: bool
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+
+@dataclass(frozen=True)
+class ExampleMaker:
+    """Puts a row, what may be seen of it and a question together, the same way everywhere."""
+
+    chat: ChatFormat
+    prompt: Prompt
+    span_lengths: dict[str, int]
+    fused: bool
+    max_tokens: int = 1024
+
+    def make(
+        self,
+        sample: Sample,
+        media: Mapping[str, np.ndarray],
+        *,
+        question: str,
+        answer: str | None = None,
+        subtitle: bool = True,
+        encoded: bool = True,
+    ) -> Example:
+        """The example; without `answer` it is a prompt to generate from.
+
+        Raises DataError when nothing at all is left to look at, or when it is longer than
+        `max_tokens`: a media span or an answer is never cut.
+        """
+        text = sample.subtitle if subtitle else None
+        if not media and not text:
+            raise DataError(f"row {sample.id}", "no picture, no sound and no text",
+                            expected="at least one modality")  # fmt: skip
+        names = [*media, *(["multi"] if self.fused and media else [])]
+        user = self.prompt.user(names, text, question)
+        ids, places = self.chat.prompt_ids(self.prompt.system, user, self.span_lengths)
+        target = self.chat.answer_ids(answer) if answer is not None else []
+        if len(ids) + len(target) > self.max_tokens:
+            raise DataError(f"row {sample.id}", f"{len(ids) + len(target)} tokens",
+                            expected=f"at most {self.max_tokens}", fix="raise data.max_tokens")  # fmt: skip
+        spans = tuple(Span(name, start, length) for name, start, length in places)
+        labels = [-100] * len(ids) + target
+        return Example(sample.id, ids + target, labels, spans, dict(media), encoded)
+
+
+def visible(
+    available: Sequence[str], instruction: Instruction, dropout: float, rng: np.random.Generator
+) -> set[str]:
+    """What an example may see: the instruction's choice, thinned by modality dropout.
+
+    With probability `dropout` a random proper, non-empty subset of what is there stays (each
+    subset as likely as another). An instruction about what is not there sees nothing.
+    """
+    seen = [name for name in available if not instruction.only or name in instruction.only]
+    if instruction.droppable and len(seen) > 1 and rng.random() < dropout:
+        choice = int(rng.integers(1, 2 ** len(seen) - 1))
+        seen = [name for bit, name in enumerate(seen) if choice >> bit & 1]
+    return set(seen)

@@ -1,0 +1,90 @@
+"""Which row and which question comes at which place: a pure function of seed and place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from affect_mllm.data import manifest
+from affect_mllm.data.template import Instruction
+from affect_mllm.types import ConfigError, Sample
+
+
+@dataclass(frozen=True)
+class Source:
+    """Rows of one split of a manifest, with the questions to ask about them and their weights."""
+
+    manifest: str
+    split: str
+    instructions: dict[str, float]
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One place of the mixture: a row, a question's name, and a seed of its own."""
+
+    sample: Sample
+    instruction: str
+    seed: tuple[int, int]
+
+
+class Mixture:
+    """Weighted sources drawn without end; every source is gone through in shuffled passes.
+
+    Place `i` is decided by the seed and `i` alone, so the state of a run is one number.
+    """
+
+    def __init__(self, sources: Sequence[Source], *, seed: int, places: int) -> None:
+        if not sources:
+            raise ConfigError("data.sources", "empty", expected="at least one source")
+        self.seed = seed
+        self.sources = tuple(sources)
+        self.rows = [_rows(source) for source in sources]
+        weights = np.array([source.weight for source in sources], float)
+        rng = np.random.default_rng([seed, 0])
+        self._source = rng.choice(len(sources), size=places, p=weights / weights.sum())
+        self._rank = np.zeros(places, int)
+        for number in range(len(sources)):
+            mine = self._source == number
+            self._rank[mine] = np.arange(mine.sum())
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, place: int) -> Draw:
+        """The draw at `place` (0 ≤ place < len)."""
+        number = int(self._source[place])
+        source, rows = self.sources[number], self.rows[number]
+        epoch, index = divmod(int(self._rank[place]), len(rows))
+        order = np.random.default_rng([self.seed, 1, number, epoch]).permutation(len(rows))
+        names = sorted(source.instructions)
+        weights = np.array([source.instructions[name] for name in names], float)
+        choice = np.random.default_rng([self.seed, 2, place]).choice(
+            len(names), p=weights / weights.sum()
+        )
+        return Draw(rows[order[index]], names[choice], (self.seed, place))
+
+    def samples(self) -> list[Sample]:
+        """All rows that can be drawn, each once."""
+        seen = {(sample.root, sample.id): sample for rows in self.rows for sample in rows}
+        return list(seen.values())
+
+
+def check_instructions(sources: Sequence[Source], known: dict[str, Instruction]) -> None:
+    """Every instruction that a source asks for exists. Raises ConfigError."""
+    for number, source in enumerate(sources):
+        unknown = set(source.instructions) - set(known)
+        if unknown:
+            raise ConfigError(f"data.sources[{number}].instructions", f"{sorted(unknown)}",
+                              expected=f"some of {sorted(known)}")  # fmt: skip
+
+
+def _rows(source: Source) -> list[Sample]:
+    rows = manifest.read(Path(source.manifest), split=source.split)
+    if not rows:
+        raise ConfigError("data.sources", f"{source.manifest} has no row with split {source.split}")
+    return rows

@@ -1,0 +1,137 @@
+"""From a manifest row to the arrays its modalities' encoders read; shared by train, eval, predict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from affect_mllm.types import DataError, Sample
+
+Transform = Callable[[Any], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What a row holds: encoder inputs by modality, and what was missing, in words."""
+
+    arrays: dict[str, np.ndarray]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads a row's media as the model's branches want them.
+
+    `visual` is what to take from video and images: `face` falls back to `frame` (or `image`)
+    with a warning where no face is found. Boxes come from the manifest, else from `detector`.
+    """
+
+    frames: int = 8
+    face_size: int = 224
+    face_margin: float = 0.2
+    visual: str = "face"
+    detector: str | None = None
+    backend: str = "auto"
+    _cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def modalities(self, sample: Sample) -> tuple[str, ...]:
+        """The kinds of media that the row names (not yet whether a clip has sound or a face)."""
+        visual = (self.visual,) if {"video", "image", "faces", "frames"} & set(sample.media) else ()
+        return visual + (("audio",) if {"video", "audio"} & set(sample.media) else ())
+
+    def read(self, sample: Sample, transforms: Mapping[str, Transform]) -> Clip:
+        """Encoder inputs of every modality that is there and has a transform.
+
+        Raises DataError naming the row and the file where a file cannot be read.
+        """
+        arrays: dict[str, np.ndarray] = {}
+        warnings: list[str] = []
+        try:
+            if self._has_pictures(sample):
+                name, images = self._pictures(sample, warnings)
+                if name in transforms:
+                    arrays[name] = transforms[name](images)
+            if "audio" in transforms and {"video", "audio"} & set(sample.media):
+                self._sound(sample, transforms["audio"], arrays, warnings)
+        except DataError as error:
+            error.add_note(f"row {sample.id}")
+            raise
+        return Clip(arrays, tuple(warnings))
+
+    def settings(self) -> dict[str, object]:
+        """What decides the arrays besides the file, for the feature cache's key."""
+        return {
+            "frames": self.frames, "face_size": self.face_size, "margin": self.face_margin,
+            "visual": self.visual, "detector": self.detector, "backend": self.backend,
+        }  # fmt: skip
+
+    def _has_pictures(self, sample: Sample) -> bool:
+        return bool({"video", "image"} & set(sample.media))
+
+    def _pictures(self, sample: Sample, warnings: list[str]) -> tuple[str, np.ndarray]:
+        from affect_mllm.media.video import Sampling, read_frames, read_image
+
+        if "video" in sample.media:
+            frames = read_frames(
+                sample.path("video"),
+                Sampling(kind="uniform", frames=self.frames),
+                start_s=sample.start_s,
+                end_s=sample.end_s,
+                backend=self.backend,
+            )
+            images, times, whole = frames.images, frames.times_s, "frame"
+        else:
+            images = read_image(sample.path("image"))[None]
+            times, whole = np.zeros(1), "image"
+        if self.visual != "face":
+            return whole, images
+        boxes = self._boxes(sample, images, times)
+        if boxes is None or np.isnan(boxes).any(1).all():
+            warnings.append(f"{sample.id}: no face found; the whole {whole} is used")
+            return whole, images
+        from affect_mllm.media.face import crop_faces
+
+        real = ~np.isnan(boxes).any(1)
+        crops = crop_faces(images[real], boxes[real], size=self.face_size, margin=self.face_margin)
+        return "face", crops
+
+    def _boxes(self, sample: Sample, images: np.ndarray, times: np.ndarray) -> np.ndarray | None:
+        if sample.face_boxes:
+            from affect_mllm.media.face import interpolate_boxes
+
+            return interpolate_boxes(
+                np.asarray(sample.face_times_s), np.asarray(sample.face_boxes), times
+            )
+        if self.detector is None:
+            return None
+        return self._face_detector().boxes(images)
+
+    def _face_detector(self) -> Any:
+        if "detector" not in self._cache:
+            from affect_mllm.config import weights_path
+            from affect_mllm.media.face import FaceDetector
+
+            assert self.detector is not None
+            self._cache["detector"] = FaceDetector(weights_path(self.detector))
+        return self._cache["detector"]
+
+    def _sound(
+        self,
+        sample: Sample,
+        transform: Transform,
+        arrays: dict[str, np.ndarray],
+        warnings: list[str],
+    ) -> None:
+        from affect_mllm.media.audio import read_audio
+
+        kind = "audio" if "audio" in sample.media else "video"
+        waveform = read_audio(
+            sample.path(kind), start_s=sample.start_s, end_s=sample.end_s, backend=self.backend
+        )
+        if waveform is None:
+            warnings.append(f"{sample.id}: no sound; answered without the voice")
+            return
+        arrays["audio"] = transform(waveform)

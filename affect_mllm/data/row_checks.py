@@ -1,0 +1,210 @@
+"""What a manifest row must look like: plain checks that yield one sentence per problem."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from affect_mllm.types import MEDIA_FIELDS
+
+TEXT_KEYS = ("subtitle", "language", "speaker", "group", "split", "source", "licence")
+TIME_KEYS = ("start_s", "end_s")
+FACE_KEYS = ("face_boxes", "face_times_s")
+# The order in which a row is written, too.
+ROW_KEYS = ("id", *MEDIA_FIELDS, *TIME_KEYS, *TEXT_KEYS, "labels", "messages", *FACE_KEYS)
+
+TEXT_LABELS = ("emotion", "description", "intent", "visual_cues", "vocal_cues", "verbal_cues")
+LABEL_RANGES = {
+    "intensity": (0.0, 1.0),
+    "valence": (-1.0, 1.0),
+    "arousal": (-1.0, 1.0),
+    "dominance": (-1.0, 1.0),
+}
+CONFLICT_PARTS = ("video_aligned", "audio_aligned", "consistent")
+_LABEL_KEYS = (*TEXT_LABELS, *LABEL_RANGES, "emotions", "sentiment", "conflict")
+
+ROLES = ("system", "user", "assistant")
+_PLACEHOLDER = re.compile(r"<(video|audio|image|face)>")
+_SERVED_BY = {
+    "video": ("video", "frames", "features"),
+    "audio": ("audio", "video", "features"),
+    "image": ("image", "features"),
+    "face": ("faces", "video", "frames", "image", "features"),
+}
+
+
+def row_problems(row: Mapping[str, Any]) -> Iterator[str]:
+    """Every problem of one row that shows without looking at the disk."""
+    if not row.keys() <= _KNOWN:
+        yield from (_unknown(key, ROW_KEYS) for key in row if key not in _KNOWN)
+    if not _is_text(row.get("id")):
+        yield f"id must be a non-empty string, got {row.get('id')!r}"
+    for key in TEXT_KEYS:
+        if key in row and not isinstance(row[key], str):
+            yield f"{key} must be a string, got {row[key]!r}"
+    if not any(key in row for key in MEDIA_FIELDS) and not _speaks(row):
+        yield f"no modality: none of {', '.join(MEDIA_FIELDS)}, no subtitle, no messages"
+    yield from _time_problems(row)
+    if "labels" in row:
+        yield from _label_problems(row["labels"])
+    if "messages" in row:
+        yield from _message_problems(row)
+    if "face_boxes" in row or "face_times_s" in row:
+        yield from _face_problems(row.get("face_boxes"), row.get("face_times_s"))
+
+
+def values_outside(value: Any, allowed: Iterable[str]) -> list[Any]:
+    """The label, or the labels of a list, that are not among `allowed`."""
+    values = value if isinstance(value, list) else [value]
+    return [each for each in values if each not in allowed]
+
+
+class PathCheck:
+    """Judges media paths of one manifest; remembers folders, so that thousands are cheap."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._real_root = os.path.realpath(root)
+        self._inside: dict[str, bool] = {}
+
+    def problem(self, key: str, value: Any) -> str | None:
+        """Why `value` cannot be the path of medium `key`; None if it is an existing file.
+
+        `frames`, `faces` and `features` may be folders.
+        """
+        if not _is_text(value):
+            return f"{key} must be a path relative to the manifest, got {value!r}"
+        if PurePosixPath(value).is_absolute():
+            return f"{key} must be relative to the manifest, got the absolute path {value}"
+        full = os.path.join(self._root, value)
+        try:
+            return self._disk_problem(key, value, full)
+        except (OSError, ValueError) as error:
+            return f"{key} cannot be looked up: {value!r} ({error})"
+
+    def _disk_problem(self, key: str, value: str, full: str) -> str | None:
+        link = os.path.islink(full)
+        inside = self._is_inside(full) if link else self._folder_is_inside(os.path.dirname(full))
+        if not inside:
+            return f"{key} leaves the manifest's folder: {value}"
+        if os.path.isfile(full):
+            return None
+        if not os.path.isdir(full):
+            return f"{key} is missing: {value}"
+        if key in ("video", "audio", "image"):
+            return f"{key} must be a file, got a folder: {value}"
+        # A last component of `..` names a folder that its parent does not contain.
+        return None if self._is_inside(full) else f"{key} leaves the manifest's folder: {value}"
+
+    def _folder_is_inside(self, folder: str) -> bool:
+        if folder not in self._inside:
+            self._inside[folder] = self._is_inside(folder)
+        return self._inside[folder]
+
+    def _is_inside(self, full: str) -> bool:
+        real = os.path.realpath(full)
+        return real == self._real_root or real.startswith(self._real_root.rstrip(os.sep) + os.sep)
+
+
+def _unknown(key: str, known: Iterable[str], prefix: str = "") -> str:
+    near = difflib.get_close_matches(str(key).lower(), list(known), n=1, cutoff=0.7)
+    hint = f" (did you mean {prefix}{near[0]}?)" if near else ""
+    return f"unknown key {prefix}{key}{hint}"
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _speaks(row: Mapping[str, Any]) -> bool:
+    return _is_text(row.get("subtitle")) or bool(row.get("messages"))
+
+
+def _time_problems(row: Mapping[str, Any]) -> Iterator[str]:
+    bad = [key for key in TIME_KEYS if key in row and not _is_number(row[key])]
+    yield from (f"{key} must be a number of seconds, got {row[key]!r}" for key in bad)
+    if bad:
+        return
+    start_s, end_s = row.get("start_s", 0.0), row.get("end_s", math.inf)
+    if start_s < 0:
+        yield f"start_s must not be negative, got {start_s}"
+    if start_s >= end_s:
+        yield f"start_s must be before end_s, got {start_s} and {end_s}"
+
+
+def _label_problems(labels: Any) -> Iterator[str]:
+    if not isinstance(labels, dict):
+        yield f"labels must be an object, got {labels!r}"
+        return
+    for key, value in labels.items():
+        if key in LABEL_RANGES:
+            low, high = LABEL_RANGES[key]
+            if not (_is_number(value) and low <= value <= high):
+                yield f"labels.{key} must be a number from {low:g} to {high:g}, got {value!r}"
+        elif key in TEXT_LABELS:
+            if not _is_text(value):
+                yield f"labels.{key} must be a non-empty string, got {value!r}"
+        elif key not in _LABEL_KEYS:
+            # Other keys are welcome; one that is nearly a known key is a slip of the pen.
+            if difflib.get_close_matches(str(key).lower(), _LABEL_KEYS, n=1, cutoff=0.85):
+                yield _unknown(key, _LABEL_KEYS, "labels.")
+        else:
+            yield from _other_label_problems(key, value)
+
+
+def _other_label_problems(key: str, value: Any) -> Iterator[str]:
+    if key == "emotions" and not (isinstance(value, list) and all(map(_is_text, value))):
+        yield f"labels.emotions must be a list of strings, got {value!r}"
+    if key == "sentiment" and not (_is_text(value) or _is_number(value)):
+        yield f"labels.sentiment must be a string or a number, got {value!r}"
+    if key == "conflict" and value not in CONFLICT_PARTS:
+        yield f"labels.conflict must be one of {', '.join(CONFLICT_PARTS)}, got {value!r}"
+
+
+def _message_problems(row: Mapping[str, Any]) -> Iterator[str]:
+    messages = row["messages"]
+    if not isinstance(messages, list) or not messages:
+        yield f"messages must be a non-empty list of chat turns, got {messages!r}"
+        return
+    for at, turn in enumerate(messages):
+        if not isinstance(turn, dict) or turn.keys() != {"role", "content"}:
+            yield f"messages[{at}] must have the keys role and content, got {turn!r}"
+        elif turn["role"] not in ROLES or not isinstance(turn["content"], str):
+            yield f"messages[{at}] must have a role of {', '.join(ROLES)} and text, got {turn!r}"
+        else:
+            for name in _PLACEHOLDER.findall(turn["content"]):
+                if not any(key in row for key in _SERVED_BY[name]):
+                    yield f"messages[{at}] uses <{name}>, which the row does not have"
+
+
+def _face_problems(boxes: Any, times_s: Any) -> Iterator[str]:
+    if not isinstance(boxes, list) or not isinstance(times_s, list):
+        yield "face_boxes and face_times_s must both be there and be lists"
+        return
+    if len(boxes) != len(times_s):
+        yield f"{len(boxes)} face_boxes but {len(times_s)} face_times_s"
+    if not all(map(_is_box, boxes)):
+        yield "face_boxes must be [x, y, width, height] in pixels with a positive size"
+    if not all(map(_is_number, times_s)):
+        yield "face_times_s must be numbers of seconds"
+    elif any(later <= earlier for earlier, later in itertools.pairwise(times_s)):
+        yield "face_times_s must increase"
+
+
+def _is_box(box: Any) -> bool:
+    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
+        return False
+    return box[2] > 0 and box[3] > 0
+
+
+_KNOWN = frozenset(ROW_KEYS)

@@ -1,0 +1,51 @@
+"""The data side of a run: questions, prompt, reader and cache, the same for training and eval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from affect_mllm.data.cache import FeatureCache
+from affect_mllm.data.example import ExampleMaker
+from affect_mllm.data.features import Features
+from affect_mllm.data.reader import Reader, Transform
+from affect_mllm.data.template import ChatFormat, Instruction, Prompt
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """What `conf/data` holds. `cache_dir=null` runs the encoders on every visit instead."""
+
+    instructions: dict[str, Instruction]
+    prompt: Prompt = field(default_factory=Prompt)
+    reader: Reader = field(default_factory=Reader)
+    manifest: str | None = None
+    cache_dir: str | None = None
+    max_tokens: int = 512
+    max_bad_fraction: float = 0.01
+
+    def features(
+        self, transforms: Mapping[str, Transform], fingerprint: Mapping[str, str]
+    ) -> Features:
+        """Reading through the cache, if there is one; `fingerprint` is the model's."""
+        cache = None
+        if self.cache_dir is not None:
+            settings = {"encoders": dict(fingerprint), "reader": self.reader.settings()}
+            cache = FeatureCache(Path(self.cache_dir), settings)
+        return Features(self.reader, transforms, cache)
+
+    def maker(self, tokenizer: Any, span_lengths: dict[str, int]) -> ExampleMaker:
+        """Examples for an LLM's tokenizer and a model's span lengths."""
+        return ExampleMaker(
+            ChatFormat(tokenizer),
+            self.prompt,
+            span_lengths,
+            fused="multi" in span_lengths,
+            max_tokens=self.max_tokens,
+        )
+
+    def prompt_settings(self) -> dict[str, object]:
+        """What decides a prompt's wording, for its hash."""
+        return asdict(self.prompt)

@@ -1,0 +1,1 @@
+"""Generate, extract, score, aggregate, report; each step persisted."""

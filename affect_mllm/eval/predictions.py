@@ -1,0 +1,157 @@
+"""`predictions.jsonl`: reading it with every fault named, and writing JSON that never tears."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from affect_mllm.types import DataError
+
+_SHOWN_PROBLEMS = 50
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One answer. `labels` stands where extraction was done elsewhere; `gate` maps a modality to
+    the weights of its experts; `line` is the row's place, `FILE:LINE`."""
+
+    id: str
+    response: str = ""
+    labels: tuple[str, ...] | None = None
+    prompt_hash: str | None = None
+    checkpoint: str | None = None
+    modalities: tuple[str, ...] = ()
+    gate: dict[str, Any] = field(default_factory=dict)
+    line: str = ""
+
+
+def read_predictions(path: Path, *, known_ids: Collection[str] | None = None) -> list[Prediction]:
+    """Every row of a predictions file, in its order.
+
+    Raises DataError that lists, as `file:line`, each row that is not JSON, has no id or answer,
+    repeats an id, or (where `known_ids` is given) has an id that is not among them.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise DataError(str(path), f"cannot be read: {error.strerror}") from error
+    problems: list[str] = []
+    found: list[Prediction] = []
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            try:
+                found.append(_row(line, f"{path}:{number}"))
+            except ValueError as error:
+                problems.append(f"{path}:{number}: {error}")
+    problems.extend(row_problems(found, known_ids))
+    raise_problems(str(path), problems)
+    return found
+
+
+def row_problems(rows: list[Prediction], known_ids: Collection[str] | None) -> Iterator[str]:
+    """One line for each repeated id and, where `known_ids` is given, each unknown one."""
+    first: dict[str, Prediction] = {}
+    for row in rows:
+        place = row.line or row.id
+        if row.id in first:
+            earlier = first[row.id].line
+            yield f"{place}: id {row.id!r} again" + (f", first at {earlier}" if earlier else "")
+        elif known_ids is not None and row.id not in known_ids:
+            yield f"{place}: id {row.id!r} is not in the manifest"
+        first.setdefault(row.id, row)
+
+
+def raise_problems(where: str, problems: list[str]) -> None:
+    """DataError with all `problems` in the order of their lines, if there are any."""
+    if not problems:
+        return
+    problems = sorted(problems, key=_line_order)
+    shown = problems[:_SHOWN_PROBLEMS]
+    if len(problems) > len(shown):
+        shown.append(f"… and {len(problems) - len(shown)} more")
+    raise DataError(
+        where,
+        f"{len(problems)} bad rows\n    " + "\n    ".join(shown),
+        expected='one JSON object a line: {"id": …, "response": …}, each id of the manifest once',
+    )
+
+
+def write_json_atomic(path: Path, value: Any) -> None:
+    """Write `value` with sorted keys and floats of 6 digits; a kill leaves the old file or none."""
+    text = json.dumps(rounded(value), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    write_text_atomic(Path(path), text + "\n")
+
+
+def write_text_atomic(path: Path, text: str) -> None:
+    """Write a whole UTF-8 file under a temporary name, then rename it into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def rounded(value: Any) -> Any:
+    """`value` as JSON has it: keys as strings, tuples as lists, floats rounded.
+
+    Six digits after the point, or six significant ones below 1: a small p-value is not 0.
+    """
+    if isinstance(value, float):
+        return round(value, 6) if abs(value) >= 1 else _significant(value)
+    if isinstance(value, Mapping):
+        return {str(key): rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _significant(value: float) -> float:
+    return 0.0 if abs(value) <= 1e-15 else float(f"{value:.6g}")  # so little is rounding error
+
+
+def _row(line: bytes, place: str) -> Prediction:
+    """The prediction of one line; ValueError says what is wrong with it."""
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"not JSON ({error})") from error
+    if not isinstance(row, dict):
+        raise ValueError(f"not an object but {type(row).__name__}")
+    if not isinstance(row.get("id"), str) or not row["id"]:
+        raise ValueError("no id (a non-empty string)")
+    labels = row.get("labels")
+    if labels is None and not isinstance(row.get("response"), str):
+        raise ValueError(f"{row['id']!r} has neither a response (a string) nor labels")
+    if labels is not None and not (_strings(labels)):
+        raise ValueError(f"{row['id']!r}: labels is not a list of strings")
+    return Prediction(
+        id=row["id"],
+        response=str(row.get("response") or ""),
+        labels=None if labels is None else tuple(labels),
+        prompt_hash=_text(row, "prompt_hash"),
+        checkpoint=_text(row, "checkpoint"),
+        modalities=tuple(row["modalities"]) if _strings(row.get("modalities")) else (),
+        gate=row["gate"] if isinstance(row.get("gate"), dict) else {},
+        line=place,
+    )
+
+
+def _strings(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _text(row: dict[str, Any], key: str) -> str | None:
+    return None if row.get(key) is None else str(row[key])
+
+
+def _line_order(problem: str) -> tuple[str, int]:
+    """Sort key: file, then line as a number."""
+    parts = problem.split(": ", 1)[0].rsplit(":", 1)
+    return (parts[0], int(parts[1])) if len(parts) == 2 and parts[1].isdigit() else (problem, 0)

@@ -1,0 +1,148 @@
+"""Puts the runs of one benchmark side by side, and writes `results.json` of a run directory.
+
+RUN/results.json has on its top level what `score` gives for the reference variant of the first
+benchmark (`benchmark version compat checkpoint prompt_hash metrics …`), its `variants` and
+`comparisons`, then `info` (what was run: seed, config, …) and
+
+    "runs": {BENCHMARK: {
+        "task": {…}, "reference": VARIANT, "n": …,
+        "manifest": PATH, "predictions": {VARIANT: PATH},   paths inside RUN are relative to it
+        "variants": {VARIANT: {everything of score(), "ceiling": float | null,
+                               "at_or_under_ceiling": bool | null,
+                               "above_ceiling": bool | null   (its whole interval lies above)}},
+        "comparisons": [{"reference", "other", "n", "n10", "n01", "difference", "p"}]}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from affect_mllm.eval import metrics
+from affect_mllm.eval.predictions import Prediction, rounded, write_json_atomic
+from affect_mllm.eval.score import Read, read_answers, score
+from affect_mllm.eval.task import Task
+from affect_mllm.types import ConfigError, DataError, Sample
+
+MAJORITY = "majority"
+ALL_MODALITIES = "face+audio+text"
+
+
+def summarise(
+    task: Task,
+    samples: Sequence[Sample],
+    runs: Mapping[str, Sequence[Prediction]],
+    *,
+    ceilings: Mapping[str, float] | None = None,
+    reference: str = ALL_MODALITIES,
+) -> dict[str, Any]:
+    """The scores of every variant, of the majority class, and `reference` against each of them.
+
+    `runs` maps a variant ("face", "face+audio", "untrained" …) to its predictions; `ceilings`
+    gives the best accuracy that any model can reach from it. The comparison is McNemar's exact
+    test on the same samples. Raises ConfigError if `reference` is not in `runs`, and what `score`
+    raises, with the variant's name.
+    """
+    if reference not in runs:
+        raise ConfigError("reference", repr(reference), expected=f"one of {sorted(runs)}")
+    everything = {**runs, MAJORITY: majority_predictions(task, samples)}
+    variants, reads = {}, {}
+    for name, predictions in everything.items():
+        try:
+            scored = score(task, samples, predictions)
+        except DataError as error:
+            raise DataError(f"{name}: {error.where}", error.got, expected=error.expected) from error
+        variants[name] = scored | _against_ceiling(scored, (ceilings or {}).get(name))
+        reads[name] = read_answers(task, samples, predictions)
+    comparisons = [
+        _compare(reads, reference, other) for other in sorted(reads) if other != reference
+    ]
+    return rounded(
+        {
+            "task": asdict(task),
+            "reference": reference,
+            "n": variants[reference]["n"],
+            "variants": variants,
+            "comparisons": comparisons,
+        }
+    )
+
+
+def majority_predictions(task: Task, samples: Sequence[Sample]) -> list[Prediction]:
+    """The most frequent true class of the task's own samples, given as every answer."""
+    chosen = task.select(samples)
+    truths = [sample.labels[task.truth] for sample in chosen]
+    label = max(task.labels, key=truths.count)  # the first one of a tie
+    return [Prediction(sample.id, labels=(label,)) for sample in chosen]
+
+
+def write_results(
+    run_dir: Path, summaries: Mapping[str, dict[str, Any]], *, info: dict[str, Any] | None = None
+) -> Path:
+    """Write RUN_DIR/results.json in the form described above; returns its path.
+
+    `summaries` maps each benchmark, the main one first, to what `summarise` gave, to which the
+    caller added "manifest" and "predictions". ConfigError if there is none.
+    """
+    if not summaries:
+        raise ConfigError("summaries", "none", expected="at least one benchmark")
+    runs = {name: _with_paths(Path(run_dir), summary) for name, summary in summaries.items()}
+    main = next(iter(runs.values()))
+    content = {
+        **main["variants"][main["reference"]],
+        "variants": {
+            name: {key: variant[key] for key in ("metrics", "ceiling")}
+            for name, variant in main["variants"].items()
+        },
+        "comparisons": main["comparisons"],
+        "info": info or {},
+        "main": next(iter(runs)),
+        "runs": runs,
+    }
+    path = Path(run_dir) / "results.json"
+    write_json_atomic(path, content)
+    return path
+
+
+def _against_ceiling(scored: dict[str, Any], ceiling: float | None) -> dict[str, Any]:
+    found = scored["metrics"].get("accuracy")
+    if ceiling is None or found is None:
+        return {"ceiling": ceiling, "at_or_under_ceiling": None, "above_ceiling": None}
+    return {
+        "ceiling": ceiling,
+        "at_or_under_ceiling": found["value"] <= ceiling,
+        "above_ceiling": found["ci_low"] > ceiling,
+    }
+
+
+def _compare(reads: Mapping[str, Read], reference: str, other: str) -> dict[str, Any]:
+    first, second = reads[reference], reads[other]
+    right, other_right = first.predicted == first.truth, second.predicted == second.truth
+    paired = metrics.mcnemar(right, other_right)
+    return {
+        "reference": reference,
+        "other": other,
+        "n": len(right),
+        "n10": paired.n10,
+        "n01": paired.n01,
+        "difference": float(right.mean() - other_right.mean()),
+        "p": paired.p,
+    }
+
+
+def _with_paths(run_dir: Path, summary: dict[str, Any]) -> dict[str, Any]:
+    """`summary` whose paths are relative to the run directory where they lie inside it."""
+    result = dict(summary)
+    if result.get("manifest") is not None:
+        result["manifest"] = _inside(run_dir, result["manifest"])
+    result["predictions"] = {
+        name: _inside(run_dir, path) for name, path in (result.get("predictions") or {}).items()
+    }
+    return result
+
+
+def _inside(run_dir: Path, path: str | Path) -> str:
+    full, root = Path(path).resolve(), run_dir.resolve()
+    return str(full.relative_to(root)) if full.is_relative_to(root) else str(full)

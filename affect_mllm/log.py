@@ -1,0 +1,20 @@
+"""One logger and one console for the whole package, quiet on every rank but the first."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+LOGGER = logging.getLogger("affect_mllm")
+
+
+def setup(*, verbose: bool = False) -> None:
+    """Send the package's messages to stderr as plain lines; warnings only on other ranks."""
+    main = os.environ.get("RANK", "0") == "0"
+    LOGGER.setLevel((logging.DEBUG if verbose else logging.INFO) if main else logging.WARNING)
+    LOGGER.handlers.clear()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    LOGGER.addHandler(handler)
+    LOGGER.propagate = False

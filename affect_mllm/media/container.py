@@ -1,0 +1,199 @@
+"""Opening a media file with PyAV: what is in it, and every bad file as one clear DataError."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from affect_mllm.types import DataError
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+READABLE = "a media file: mp4, webm, avi, wav, flac, mp3, jpg or png"
+# Demuxers that take a text file for "media": `tty` draws it, the others open the files it names.
+REFUSED_FORMATS = frozenset({"tty", "concat", "hls", "dash", "sdp", "lavfi"})
+WINDOW_SLACK_S = 0.1  # manifests round their times; a window may end this much after the clip
+
+
+@dataclass(frozen=True)
+class MediaInfo:
+    """What a file's headers say; `width` and `height` in pixels as displayed (rotation applied).
+
+    `duration_s` is None for a picture; `width`, `height`, `fps` are None where there is no video.
+    """
+
+    kind: Literal["video", "audio", "image"]
+    duration_s: float | None
+    has_video: bool
+    has_audio: bool
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+
+
+def check_file(path: Path) -> None:
+    """Raise DataError unless `path` is a file that is there and not empty."""
+    where = str(path)
+    if path.is_dir():
+        raise DataError(where, "a directory", expected=READABLE, fix="name one file")
+    if not path.is_file():
+        raise DataError(where, "no such file", expected=READABLE, fix="correct the path")
+    if path.stat().st_size == 0:
+        raise DataError(where, "an empty file (0 bytes)", expected=READABLE, fix="fetch it again")
+
+
+def is_image_format(format_name: str) -> bool:
+    """True for the demuxers of single pictures (`image2`, `png_pipe`, `jpeg_pipe` …)."""
+    return format_name == "image2" or format_name.endswith("_pipe")
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[InputContainer]:
+    """The open PyAV container of `path`, with FFmpeg's own messages kept off the terminal.
+
+    Every FFmpeg error inside the `with` leaves as a DataError that names the file.
+    """
+    import av
+    from av.error import FFmpegError
+
+    check_file(path)
+    av.logging.set_level(None)
+    try:
+        # "file:" keeps a name like "a:b.mp4" from being read as a protocol.
+        with av.open(f"file:{path}", metadata_errors="ignore") as container:
+            if container.format.name in REFUSED_FORMATS:
+                raise DataError(str(path), "a text file, not media", expected=READABLE)
+            yield container
+    except FFmpegError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    if _is_mp4_without_index(path):
+        return DataError(
+            str(path),
+            "an mp4 whose index (the moov box) is missing: the file is truncated",
+            expected="a complete file",
+            fix="copy or record it again",
+        )
+    reason = getattr(error, "strerror", None) or str(error)
+    if isinstance(error, EOFError):
+        reason = "headers with nothing behind them: 0 s"
+    return DataError(
+        str(path), f"cannot be read as media ({reason})", expected=READABLE, fix="fetch it again"
+    )
+
+
+def _is_mp4_without_index(path: Path) -> bool:
+    """Walk the top-level boxes of an ISO media file (ISO/IEC 14496-12, 4.2)."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(8)[4:] != b"ftyp":
+            return False
+        at = 0
+        while at + 8 <= size:
+            file.seek(at)
+            head = file.read(16)
+            length = int.from_bytes(head[:4], "big")
+            if head[4:8] == b"moov":
+                return at + length > size
+            at += int.from_bytes(head[8:16], "big") if length == 1 else max(length, 8)
+    return True
+
+
+def start_of(container: InputContainer) -> float:
+    """Seconds that the file's own clock shows at its beginning; subtracted from every time."""
+    return (container.start_time or 0) / 1e6
+
+
+def video_stream(container: InputContainer) -> VideoStream | None:
+    """The first video stream that is not a cover picture, or None."""
+    from av.stream import Disposition
+
+    cover = Disposition.attached_pic
+    return next((s for s in container.streams.video if not s.disposition & cover), None)
+
+
+def need_video(container: InputContainer, path: Path) -> VideoStream:
+    """The video stream with a decoder; DataError for a picture, sound only, or no decoder."""
+    if is_image_format(container.format.name):
+        raise DataError(
+            str(path), "a picture, not a video", expected="a video", fix="give it as `image`"
+        )
+    stream = video_stream(container)
+    if stream is None:
+        raise DataError(
+            str(path),
+            "no video stream" + (" (sound only)" if container.streams.audio else ""),
+            expected="a file with video",
+            fix="give it as `audio`" if container.streams.audio else "give another file",
+        )
+    need_decoder(stream, path)
+    return stream
+
+
+def need_decoder(stream: VideoStream | AudioStream, path: Path) -> None:
+    """DataError when this FFmpeg has no decoder for `stream`."""
+    from av.codec.codec import Codec, UnknownCodecError
+
+    # PyAV has no codec context at all for a stream it has no decoder for.
+    context = stream.codec_context
+    missing = context is None
+    if context is not None:
+        try:
+            Codec(context.name, "r")
+        except UnknownCodecError:
+            missing = True
+    if missing:
+        name = context.name if context is not None else "unknown codec"
+        raise DataError(
+            str(path),
+            f"no decoder for its {stream.type} stream ({name})",
+            expected="a codec that this FFmpeg build decodes",
+            fix="convert the file, for example to H.264 and AAC in mp4",
+        )
+
+
+def stream_end(container: InputContainer, stream: VideoStream | AudioStream) -> float | None:
+    """Seconds from the file's beginning at which the headers say that `stream` ends, or None."""
+    time_base = stream.time_base
+    if container.format.name == "avi" and stream.type == "video" and stream.frames:
+        # FFmpeg lowers an AVI's duration to what a truncated file holds; the frame count stays.
+        return float(stream.frames / (stream.average_rate or 25))
+    if stream.duration is not None and time_base is not None:
+        start = float((stream.start_time or 0) * time_base)
+        return start + float(stream.duration * time_base) - start_of(container)
+    # Matroska and WebM write "00:00:02.000000000". FFmpeg means the last time stamp by it, others
+    # the length: the smaller reading, so that no whole file is called truncated.
+    parts = stream.metadata.get("DURATION", "").split(":")
+    if len(parts) == 3:
+        end_s = int(parts[0]) * 3600 + int(parts[1]) * 60 + float(parts[2])
+        return end_s - start_of(container)
+    if len(container.streams) == 1 and container.duration is not None:
+        return container.duration / 1e6 - start_of(container)
+    return None
+
+
+def check_window(
+    path: Path, start_s: float | None, end_s: float | None, *, duration_s: float | None
+) -> None:
+    """DataError unless 0 <= start < end and the window lies in the clip (0.1 s of slack)."""
+    start = 0.0 if start_s is None else start_s
+    got = f"the window {start:g} s to {'the end' if end_s is None else f'{end_s:g} s'}"
+    if start < 0 or (end_s is not None and end_s <= start):
+        raise DataError(str(path), got, expected="0 <= start_s < end_s", fix="correct the times")
+    if duration_s is None:
+        return
+    if start >= duration_s or (end_s is not None and end_s > duration_s + WINDOW_SLACK_S):
+        raise DataError(
+            str(path),
+            f"{got}, outside the clip",
+            expected=f"times within 0 to {duration_s:.3f} s",
+            fix="correct start_s and end_s",
+        )

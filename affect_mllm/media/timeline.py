@@ -1,0 +1,175 @@
+"""When each frame of a video is shown, read from its packets without decoding them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from affect_mllm.media.container import need_video, opened, start_of, stream_end
+from affect_mllm.types import DataError
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The frames of a window of a video, in the order in which they are shown.
+
+    `pts` int64 [N]: time stamps in the stream's own unit; `keyframe` bool [N]; `times_s` float64
+    [N]: seconds from the file's beginning at which each frame appears; `end_s`: when the last one
+    ends; `by_order`: time stamps cannot be matched to decoded frames (AVI stores none), so frame
+    i is the i-th that the decoder gives from the file's beginning; `zero_s`: the file clock's
+    reading at its beginning, which the other backends' times include.
+    """
+
+    pts: npt.NDArray[np.int64]
+    keyframe: npt.NDArray[np.bool_]
+    times_s: npt.NDArray[np.float64]
+    end_s: float
+    by_order: bool
+    zero_s: float
+
+
+def read_timeline(path: Path, start_s: float | None, end_s: float | None) -> Timeline:
+    """The timeline of `path` from the keyframe at or before `start_s` to `end_s` (None: whole).
+
+    DataError when the file has no video, no frames, one frame only, or ends before its headers
+    say it does.
+    """
+    with opened(path) as container:
+        stream = need_video(container, path)
+        packets = _scan(container, stream, begin_s=start_s, end_s=end_s)
+        by_order = container.format.name == "avi" or any(p.pts is None for p in packets)
+        if start_s and (by_order or not packets or _shown(packets[0], container) > start_s):
+            # Order counts from the file's beginning; with a poor index the seek overshoots.
+            container.seek(0)
+            packets = _scan(container, stream, begin_s=None, end_s=end_s)
+        good = [p for p in packets if not (p.is_corrupt or p.is_discard)]
+        if not good:
+            raise DataError(
+                str(path),
+                "a video without frames (0 s)",
+                expected="frames",
+                fix="give a longer clip",
+            )
+        timeline = _timeline(good, container, stream, by_order=by_order)
+        _check_complete(path, container, stream, timeline, packets=packets, end_s=end_s)
+    if len(timeline.pts) == 1 and start_s is None and end_s is None:
+        raise DataError(
+            str(path),
+            "a video of one frame",
+            expected="two frames or more",
+            fix="save the frame as jpg or png and give it as `image`",
+        )
+    return timeline
+
+
+def _shown(packet: Packet, container: InputContainer) -> float:
+    stamp = packet.pts if packet.pts is not None else (packet.dts or 0)
+    return float(stamp * packet.time_base) - start_of(container)
+
+
+def _scan(
+    container: InputContainer, stream: VideoStream, *, begin_s: float | None, end_s: float | None
+) -> list[Packet]:
+    """The packets of the window, in the file's order; a read error ends the list."""
+    from av.error import FFmpegError
+
+    time_base = stream.time_base
+    assert time_base is not None
+    zero = start_of(container)
+    if begin_s:
+        container.seek(int((begin_s + zero) / time_base), stream=stream)
+    packets: list[Packet] = []
+    try:
+        for packet in container.demux(stream):
+            if packet.dts is None and packet.pts is None:
+                continue  # the flush packet at the end
+            packets.append(packet)
+            # A frame is never shown before its dts, so nothing later belongs to the window.
+            decoded_s = float((packet.dts or 0) * time_base) - zero
+            if end_s is not None and decoded_s > end_s:
+                break
+    except FFmpegError:
+        pass  # `_check_complete` says how much is missing
+    return packets
+
+
+def _timeline(
+    packets: list[Packet], container: InputContainer, stream: VideoStream, *, by_order: bool
+) -> Timeline:
+    stamps = np.array([p.dts if p.pts is None else p.pts for p in packets], np.int64)
+    keys = np.array([p.is_keyframe for p in packets], bool)
+    order = np.argsort(stamps, kind="stable")
+    pts = stamps[order]
+    unit = float(stream.time_base or 0)
+    # AVI counts from the first packet that is stored, not from the first frame that is shown.
+    zero = pts[0] * unit if by_order else start_of(container)
+    times = (pts * unit - zero).astype(np.float64)
+    last = packets[int(order[-1])].duration or 0
+    step = last * unit or _typical_step(times, stream)
+    return Timeline(pts, keys[order], times, float(times[-1] + step), by_order, float(zero))
+
+
+def _typical_step(times: npt.NDArray[np.float64], stream: VideoStream) -> float:
+    if len(times) > 1:
+        return float(np.median(np.diff(times)))
+    return float(1 / stream.average_rate) if stream.average_rate else 0.0
+
+
+def _check_complete(
+    path: Path,
+    container: InputContainer,
+    stream: VideoStream,
+    timeline: Timeline,
+    *,
+    packets: list[Packet],
+    end_s: float | None,
+) -> None:
+    step = _typical_step(timeline.times_s, stream)
+    claimed_s = stream_end(container, stream)
+    total = round(claimed_s / step) if claimed_s and step else len(packets)
+    short = False
+    if claimed_s is not None:
+        needed = claimed_s if end_s is None else min(end_s, claimed_s)
+        short = timeline.end_s < needed - max(0.1, 2.5 * step)
+    if end_s is None and container.format.name.startswith("mov"):
+        # The demuxer's index (edit lists applied) has one entry for each packet it should give.
+        indexed = len(stream.index_entries)
+        total = indexed or total
+        readable = sum(not p.is_corrupt for p in packets)
+        short = short or (timeline.times_s[0] <= step and readable < indexed)
+    if short:
+        raise truncated(path, total)
+
+
+def truncated(path: Path, total: int) -> DataError:
+    """The error for a video of which only a part decodes; counts that part by decoding it."""
+    decoded = _count_decoded(path)
+    return DataError(
+        str(path),
+        f"{decoded} of {total} frames decoded: the file is truncated or damaged",
+        expected="a complete file",
+        fix="copy or record it again",
+    )
+
+
+def _count_decoded(path: Path) -> int:
+    from av.error import FFmpegError
+
+    count = 0
+    with opened(path) as container:
+        stream = need_video(container, path)
+        try:
+            for frame in container.decode(stream):
+                count += not frame.is_corrupt
+        except FFmpegError:
+            pass
+    return count

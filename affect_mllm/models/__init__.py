@@ -1,0 +1,1 @@
+"""Encoders, pre-fusion, compressors, splicing and the LLM."""

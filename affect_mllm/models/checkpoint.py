@@ -1,0 +1,146 @@
+"""A checkpoint folder: `config.yaml`, `trainable.safetensors`, `meta.json`. Written and read here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from affect_mllm import config
+from affect_mllm.models.mllm import AffectMLLM
+from affect_mllm.types import CheckpointError
+
+FORMAT_VERSION = 1
+WEIGHTS = "trainable.safetensors"
+
+
+def own_weights(model: nn.Module, trained: Sequence[str] = ()) -> dict[str, torch.Tensor]:
+    """What a checkpoint holds: connectors, LoRA, and base weights that some stage trained."""
+    extra = set(trained)
+    return {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in model.state_dict().items()
+        if name.startswith(("compressors.", "fusion.")) or "lora_" in name or name in extra
+    }
+
+
+def save(folder: Path, model: nn.Module, cfg: DictConfig, meta: dict[str, Any]) -> None:
+    """Write the three files. The caller owns atomicity (see `train/checkpoint.py`).
+
+    `meta["trained"]` lists base weights that were trained; hashes and the format are added.
+    """
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+    save_file(own_weights(model, meta.get("trained", ())), folder / WEIGHTS)
+    meta = {
+        **meta,
+        "format_version": FORMAT_VERSION,
+        "hashes": {name: file_hash(folder / name) for name in ("config.yaml", WEIGHTS)},
+    }
+    (folder / "meta.json").write_text(json.dumps(meta, indent=1, sort_keys=True) + "\n")
+
+
+def read_meta(folder: Path) -> dict[str, Any]:
+    """`meta.json` of a complete checkpoint whose files are what it says. Raises CheckpointError."""
+    fix = "give the folder of a finished checkpoint, such as RUN/train/instruct/final"
+    if not folder.is_dir():
+        raise CheckpointError(str(folder), "no such folder", fix=fix)
+    try:
+        meta = json.loads((folder / "meta.json").read_text())
+        hashes: dict[str, str] = meta["hashes"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            str(folder), f"no readable meta.json ({error})", expected="a complete checkpoint", fix=fix
+        ) from error
+    if meta.get("format_version") != FORMAT_VERSION:
+        raise CheckpointError(str(folder), f"format_version {meta.get('format_version')}",
+                              expected=str(FORMAT_VERSION))  # fmt: skip
+    for name, expected in hashes.items():
+        path = folder / name
+        got = file_hash(path) if path.is_file() else "missing"
+        if got != expected:
+            raise CheckpointError(
+                str(path), f"sha256 {got}", expected=expected,
+                fix="the file is incomplete or was changed; take another checkpoint",
+            )  # fmt: skip
+    return meta
+
+
+def checkpoint_hash(folder: Path) -> str:
+    """One hash for the checkpoint's weights and config, as printed beside every number."""
+    hashes = read_meta(folder)["hashes"]
+    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def load_config(folder: Path) -> DictConfig:
+    """The composed config that a checkpoint was trained with."""
+    read_meta(folder)
+    cfg = OmegaConf.load(folder / "config.yaml")
+    assert isinstance(cfg, DictConfig)
+    return cfg
+
+
+def load_weights(folder: Path, model: nn.Module) -> None:
+    """Put a checkpoint's weights into `model`; missing and unexpected keys are refused."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    meta = read_meta(folder)
+    try:
+        weights = load_file(folder / WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(str(folder / WEIGHTS), str(error)) from error
+    expected = own_weights(model, meta.get("trained", ()))
+    missing, unexpected = set(expected) - set(weights), set(weights) - set(expected)
+    shapes = {name for name in set(expected) & set(weights)
+              if expected[name].shape != weights[name].shape}  # fmt: skip
+    if missing or unexpected or shapes:
+        raise CheckpointError(
+            str(folder), f"missing {sorted(missing)[:5]}, unexpected {sorted(unexpected)[:5]}, "
+            f"other shape {sorted(shapes)[:5]}", expected="the weights of this model",
+            fix="use the model config that the checkpoint was trained with",
+        )  # fmt: skip
+    model.load_state_dict(weights, strict=False)
+
+
+def load_model(folder: Path, *, plugins: Sequence[str] = (), trained: bool = True) -> AffectMLLM:
+    """The model of a checkpoint in eval mode; `trained=False` leaves its weights untrained.
+
+    The config passes the same allow-list as one from the command line; `plugins` are the
+    caller's, never the checkpoint's.
+    """
+    meta = read_meta(folder)
+    node = load_config(folder).model
+    config.check(node, plugins=plugins)
+    torch.manual_seed(int(meta.get("seed", 0)))
+    model = config.build(node)
+    if trained:
+        load_weights(folder, model)
+        model.use_experts(meta["experts"])
+    return model.eval()
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def replace_folder(finished: Path, final: Path) -> None:
+    """Give a completely written folder its final name; an old one of that name goes last."""
+    old = final.with_name(final.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if final.exists():
+        os.replace(final, old)
+    os.replace(finished, final)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Compressors: encoder states to a few LLM tokens."""

@@ -1,0 +1,69 @@
+"""Poolers: a masked sequence of states to a fixed number of tokens of the same width."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+class MeanPooler(nn.Module):
+    """The mean over real states: `[N, S, D]`, mask `[N, S]` → `[N, 1, D]`."""
+
+    num_tokens = 1
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """`[N, 1, D]`; an item without any real state gives zeros."""
+        weights = mask.to(states.dtype).unsqueeze(-1)
+        return (states * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True).clamp_min(1)
+
+
+class AttentionPooler(nn.Module):
+    """Learned scores over the states, one set for each output token.
+
+    `normalize="none"` is AffectGPT's pooler, whose scores are not a softmax
+    (zeroQiaoba/AffectGPT@fffca79: `z = Zᵀ·Linear(Z)`); `softmax` makes each token a convex
+    combination of the real states. Masked states never count. `[N, S, D]` → `[N, K, D]`.
+    """
+
+    def __init__(self, width: int, *, num_tokens: int = 1, normalize: str = "softmax") -> None:
+        super().__init__()
+        if normalize not in ("softmax", "none"):
+            raise ValueError(f"normalize={normalize!r}: expected 'softmax' or 'none'")
+        self.num_tokens, self.normalize = num_tokens, normalize
+        self.score = nn.Linear(width, num_tokens)
+
+    def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """`[N, K, D]`; an item without any real state gives zeros."""
+        scores = self.score(states)
+        hidden = ~mask.unsqueeze(-1)
+        if self.normalize == "softmax":
+            lowest = torch.finfo(scores.dtype).min
+            scores = scores.masked_fill(hidden, lowest).softmax(dim=1)
+        return scores.masked_fill(hidden, 0).transpose(1, 2) @ states
+
+
+class SegmentPooler(nn.Module):
+    """The means of `num_tokens` equal stretches of time, for cues that unfold: → `[N, K, D]`.
+
+    A stretch is a share of the item's own real length (its real states come first), so padding
+    changes nothing. A clip shorter than K states repeats its nearest ones.
+    """
+
+    def __init__(self, width: int, *, num_tokens: int = 4) -> None:
+        super().__init__()
+        self.width, self.num_tokens = width, num_tokens
+
+    def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """`[N, K, D]`."""
+        length = mask.sum(1, keepdim=True).clamp_min(1)
+        place = torch.arange(states.shape[1], device=states.device)
+        token = torch.arange(self.num_tokens, device=states.device)
+        first = (token * length) // self.num_tokens
+        last = torch.maximum(((token + 1) * length - 1) // self.num_tokens, first)
+        inside = (place >= first.unsqueeze(-1)) & (place <= last.unsqueeze(-1))
+        weights = (inside & mask.unsqueeze(1)).to(states.dtype)
+        return weights @ states / weights.sum(-1, keepdim=True).clamp_min(1)

@@ -1,0 +1,1 @@
+"""Frozen or trainable encoders, one family a file."""

@@ -1,0 +1,56 @@
+"""What every encoder offers: states and their mask from padded inputs, a width, a fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+
+class States(NamedTuple):
+    """Encoder states `[N, S, D]` and their mask `[N, S]`, true where a state is real."""
+
+    values: torch.Tensor
+    mask: torch.Tensor
+
+
+class Encoder(nn.Module):
+    """A frozen (default) or trainable encoder, paired with its CPU preprocessing.
+
+    `transform` turns what `media` reads into one array whose first axis is time; `hidden_size`
+    is the width of the states. A frozen encoder stays in eval mode whatever `train()` says, so
+    that dropout and batch norm never make features random.
+    """
+
+    def __init__(self, *, transform: Callable[[Any], Any], frozen: bool = True) -> None:
+        super().__init__()
+        self.transform = transform
+        self.frozen = frozen
+        self.hidden_size = 0
+
+    @abstractmethod
+    def forward(self, values: torch.Tensor, mask: torch.Tensor) -> States:
+        """States of padded inputs `[N, T, …]` with mask `[N, T]`; each item on its own."""
+
+    def train(self, mode: bool = True) -> Encoder:
+        """Train mode only if the encoder is not frozen."""
+        return super().train(mode and not self.frozen)
+
+    def fingerprint(self) -> str:
+        """Hash of weights, settings and preprocessing: equal means equal features."""
+        digest = hashlib.sha256(f"{type(self).__name__} {self.extra_repr()}".encode())
+        settings = sorted(vars(self.transform).items())
+        digest.update(f"{type(self.transform).__qualname__} {settings}".encode())
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def _freeze(self) -> None:
+        if self.frozen:
+            self.requires_grad_(False)
+        self.train(False)

@@ -1,0 +1,61 @@
+"""Whisper's encoder for audio: 30 s windows, masked by their true length, never truncated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.nn.functional import gelu
+
+from affect_mllm.config import weights_path
+from affect_mllm.models.encoders.base import Encoder, States
+
+
+class WhisperEncoder(Encoder):
+    """Log-mel windows `[N, T, 80]`, T in 10 ms frames → states `[N, ⌈T/2⌉, D]`, 20 ms each.
+
+    The frames of a clip are cut into windows of 30 s (3,000 frames), each encoded on its own as
+    Whisper was trained to do. Only the true length is computed and attended to: the silence that
+    transformers pads to 30 s is left out, which makes short clips cheap and each clip's states
+    independent of its batch (Radford et al. 2022 for the architecture).
+    """
+
+    def __init__(
+        self, model: str, *, transform: Callable[[Any], Any], frozen: bool = True
+    ) -> None:
+        super().__init__(transform=transform, frozen=frozen)
+        from transformers import WhisperModel
+
+        self.name = model
+        self.net = WhisperModel.from_pretrained(weights_path(model), dtype="float32").encoder
+        self.hidden_size = int(self.net.config.d_model)
+        self.window = 2 * int(self.net.config.max_source_positions)
+        self._freeze()
+
+    def forward(self, values: torch.Tensor, mask: torch.Tensor) -> States:
+        """Encode each window; the windows of a clip follow one another in time."""
+        parts = [
+            self._encode(values[:, start : start + self.window], mask[:, start : start + self.window])
+            for start in range(0, values.shape[1], self.window)
+        ]
+        return States(
+            torch.cat([part.values for part in parts], 1), torch.cat([part.mask for part in parts], 1)
+        )
+
+    def _encode(self, mel: torch.Tensor, mask: torch.Tensor) -> States:
+        mel = mel.masked_fill(~mask[..., None], 0).transpose(1, 2)
+        hidden = gelu(self.net.conv1(mel)).masked_fill(~mask[:, None], 0)
+        hidden = gelu(self.net.conv2(hidden)).transpose(1, 2)
+        real = mask[:, ::2]
+        hidden = hidden + self.net.embed_positions.weight[: hidden.shape[1]]
+        attend = (real[:, None, None, :] | ~real.any(1)[:, None, None, None]).expand(
+            -1, 1, hidden.shape[1], -1
+        )
+        for layer in self.net.layers:
+            hidden = _first(layer(hidden, attend))
+        return States(self.net.layer_norm(hidden).masked_fill(~real[..., None], 0), real)
+
+
+def _first(output: torch.Tensor | tuple[torch.Tensor, ...]) -> torch.Tensor:
+    return output[0] if isinstance(output, tuple) else output

@@ -1,0 +1,1 @@
+"""Pre-fusion: encoders' states to the modality `multi`."""

@@ -1,0 +1,57 @@
+"""AffectGPT's attention pre-fusion: two modalities' time means, weighted and added."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import nn
+
+
+class AttentionFusion(nn.Module):
+    """Encoder states of several streams → one fused vector `[B, 1, common]`.
+
+    Each stream's mean over time is mapped to a common width; two linear layers on the
+    concatenation give one weight a stream; the fused vector is the weighted sum (Lian et al.
+    2025, AffectGPT, pre-fusion; zeroQiaoba/AffectGPT@fffca79). The original has neither a
+    non-linearity nor a softmax: `normalize="none"`. `softmax` runs over the streams that are
+    there. An absent stream adds nothing and takes no weight.
+    """
+
+    def __init__(
+        self,
+        input_sizes: Mapping[str, int],
+        *,
+        hidden_size: int = 512,
+        normalize: str = "none",
+        input_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        if normalize not in ("softmax", "none"):
+            raise ValueError(f"normalize={normalize!r}: expected 'softmax' or 'none'")
+        self.streams = tuple(input_sizes)
+        self.hidden_size, self.normalize = hidden_size, normalize
+        self.norms = nn.ModuleDict(
+            {name: nn.LayerNorm(size) if input_norm else nn.Identity()
+             for name, size in input_sizes.items()}
+        )  # fmt: skip
+        self.embed = nn.ModuleDict(
+            {name: nn.Linear(size, hidden_size) for name, size in input_sizes.items()}
+        )
+        self.attention = nn.Linear(hidden_size * len(self.streams), hidden_size)
+        self.weights = nn.Linear(hidden_size, len(self.streams))
+
+    def forward(self, means: Sequence[torch.Tensor], present: torch.Tensor) -> torch.Tensor:
+        """`means`: one `[B, D_i]` a stream, any value where absent; `present` `[B, streams]`."""
+        embedded = torch.stack(
+            [
+                self.embed[name](self.norms[name](mean)).masked_fill(~present[:, i, None], 0)
+                for i, (name, mean) in enumerate(zip(self.streams, means, strict=True))
+            ],
+            dim=1,
+        )
+        weights = self.weights(self.attention(embedded.flatten(1)))
+        if self.normalize == "softmax":
+            weights = weights.masked_fill(~present, torch.finfo(weights.dtype).min).softmax(-1)
+        weights = weights.masked_fill(~present, 0)
+        return (weights.unsqueeze(-1) * embedded).sum(1, keepdim=True)

@@ -1,0 +1,140 @@
+"""The language model: any causal LM of transformers, with LoRA put in place by peft."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from affect_mllm.config import weights_path
+from affect_mllm.types import ConfigError
+
+
+class LanguageModel(nn.Module):
+    """A causal LM split where training needs it: embed, hidden states, logits at chosen places.
+
+    `model` is `asset:NAME`, a local folder or a Hub id. `lora` is peft's LoraConfig or None.
+    The base weights are frozen and kept in `dtype`; LoRA weights are kept in float32.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        lora: Any = None,
+        dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16",
+        attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa",
+    ) -> None:
+        super().__init__()
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        path = weights_path(model)
+        self.tokenizer = AutoTokenizer.from_pretrained(path)
+        self.net = AutoModelForCausalLM.from_pretrained(
+            path, dtype=dtype, attn_implementation=attention
+        )
+        self.net.requires_grad_(False)
+        self.hidden_size = int(self.net.config.get_text_config().hidden_size)
+        embedding = self.net.get_input_embeddings().weight
+        self.embedding_rms = float(embedding.detach().float().pow(2).mean().sqrt())
+        self.has_lora = lora is not None
+        if lora is not None:
+            self._add_lora(lora)
+
+    def embed(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """Token embeddings `[R, L, H]`."""
+        return self.net.get_input_embeddings()(input_ids)
+
+    def hidden_states(
+        self, inputs_embeds: torch.Tensor, segments: torch.Tensor, position_ids: torch.Tensor
+    ) -> torch.Tensor:
+        """Last hidden states `[R, L, H]`; attention is causal and stays inside a segment."""
+        decoder = self.net.get_decoder()
+        output = decoder(
+            inputs_embeds=inputs_embeds,
+            attention_mask=block_causal_mask(segments),
+            position_ids=position_ids,
+            use_cache=False,
+        )
+        return output.last_hidden_state
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Vocabulary logits of hidden states `[…, H]`."""
+        return self.net.get_output_embeddings()(hidden)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.net.get_input_embeddings().weight.device
+
+    @property
+    def is_bf16(self) -> bool:
+        """Whether the base weights are bfloat16, and arithmetic around them should be."""
+        return self.net.dtype == torch.bfloat16
+
+    def generate(
+        self, embeds: torch.Tensor, real: torch.Tensor, *, max_new_tokens: int
+    ) -> list[str]:
+        """Greedy continuations of right-padded prompts `[R, L, H]` with mask `[R, L]`, as text."""
+        embeds, real = _pad_left(embeds, real)
+        tokenizer = self.tokenizer
+        ids = self.net.generate(
+            inputs_embeds=embeds.to(self.net.dtype),
+            attention_mask=real.long(),
+            position_ids=(real.long().cumsum(1) - 1).clamp_min(0),
+            do_sample=False,
+            max_new_tokens=max_new_tokens,
+            pad_token_id=tokenizer.pad_token_id or tokenizer.eos_token_id,
+        )
+        return [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
+
+    def use_lora(self, enabled: bool) -> None:
+        """Switch LoRA's branches on or off; off is exact while they are still zero, and cheaper."""
+        if not self.has_lora:
+            return
+        from peft.tuners.lora import LoraLayer
+
+        for module in self.net.modules():
+            if isinstance(module, LoraLayer):
+                module.enable_adapters(enabled)
+
+    def lora_is_zero(self) -> bool:
+        """True while LoRA cannot change any output (every B is zero)."""
+        return all(
+            not parameter.any() for name, parameter in self.net.named_parameters() if "lora_B" in name
+        )
+
+    def _add_lora(self, lora: Any) -> None:
+        from peft import inject_adapter_in_model
+
+        try:
+            inject_adapter_in_model(lora, self.net)
+        except ValueError as error:
+            raise ConfigError("llm.lora", str(error)) from error
+        for name, parameter in self.net.named_parameters():
+            if "lora_" in name:
+                parameter.data = parameter.data.float()
+                parameter.requires_grad_(False)
+
+
+def _pad_left(embeds: torch.Tensor, real: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Move each row's real positions to the right end, where generation continues them."""
+    length = real.shape[1]
+    place = torch.arange(length, device=real.device)
+    shift = length - real.sum(1, keepdim=True)
+    source = (place - shift) % length
+    moved = embeds.gather(1, source.unsqueeze(-1).expand_as(embeds))
+    return moved, place >= shift
+
+
+def block_causal_mask(segments: torch.Tensor) -> torch.Tensor:
+    """`[R, L]` segment numbers → `[R, 1, L, L]`, true where a position may look.
+
+    Given explicitly, because restarted position ids alone let packed examples see one another
+    on SDPA. Padding (−1) looks at padding, which keeps its softmax finite.
+    """
+    same = segments.unsqueeze(2) == segments.unsqueeze(1)
+    length = segments.shape[1]
+    causal = torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
+    return (same & causal).unsqueeze(1)

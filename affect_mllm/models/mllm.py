@@ -1,0 +1,219 @@
+"""AffectMLLM: encoders → pre-fusion ‖ compressors → splice → LLM. The whole forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from affect_mllm.models.compressor.hybrid import Compressed, HybridCompressor
+from affect_mllm.models.encoders.base import Encoder, States
+from affect_mllm.models.llm import LanguageModel
+from affect_mllm.models.splice import splice
+from affect_mllm.types import Batch, ConfigError, MediaBatch
+
+Tokens = dict[str, dict[int, torch.Tensor]]  # modality → example → [K, H]
+Gates = dict[str, dict[int, dict[str, float]]]  # modality → example → expert → weight
+
+
+class Output(NamedTuple):
+    """Vocabulary logits `[M, V]` at the asked positions, and each item's gate weights."""
+
+    logits: torch.Tensor
+    gates: dict[str, torch.Tensor]
+
+
+class AffectMLLM(nn.Module):
+    """Named encoders, an optional pre-fusion, compressors and an LLM.
+
+    `branches` maps a modality to the name of its encoder and compressor, so that faces, frames
+    and images can share one pair (as in AffectGPT). `fusion` reads the time means of every
+    encoder's states and adds the modality `multi`, which has a compressor of that name.
+    `fast_encoders` lets frozen encoders compute their cached states in bfloat16.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoders: Mapping[str, Encoder],
+        branches: Mapping[str, str],
+        compressors: Mapping[str, Callable[..., nn.Module]],
+        llm: LanguageModel,
+        fusion: Callable[..., nn.Module] | None = None,
+        fast_encoders: bool = True,
+    ) -> None:
+        super().__init__()
+        _check_names(encoders, branches, compressors, fused=fusion is not None)
+        self.encoders = nn.ModuleDict(dict(encoders))
+        self.branches = dict(branches)
+        self.fast_encoders = fast_encoders
+        self.llm = llm
+        sizes = {name: encoder.hidden_size for name, encoder in encoders.items()}
+        self.fusion = fusion(sizes) if fusion is not None else None
+        if self.fusion is not None:
+            sizes["multi"] = int(self.fusion.hidden_size)  # type: ignore[arg-type]
+        self.compressors = nn.ModuleDict(
+            {
+                name: make(sizes[name], llm.hidden_size, output_rms=llm.embedding_rms)
+                for name, make in compressors.items()
+            }
+        )
+
+    @staticmethod
+    def from_checkpoint(folder: str | Path, *, plugins: Sequence[str] = ()) -> AffectMLLM:
+        """The model of a checkpoint folder, in eval mode. Raises CheckpointError."""
+        from affect_mllm.models.checkpoint import load_model
+
+        return load_model(Path(folder), plugins=plugins)
+
+    def forward(self, batch: Batch, positions: torch.Tensor) -> Output:
+        """Logits where `positions` `[R, L]` is true, in row-major order."""
+        tokens, gates = self.media_tokens(batch)
+        embeds = splice(self.llm.embed(batch.input_ids), batch.spans, tokens)
+        hidden = self.llm.hidden_states(embeds, batch.segments, batch.position_ids)
+        return Output(self.llm.logits(hidden[positions]), gates)
+
+    def media_tokens(self, batch: Batch) -> tuple[Tokens, dict[str, torch.Tensor]]:
+        """The LLM tokens of every media item, `multi` included, and the gates `[N, E]`."""
+        states = {name: self.encode(name, items) for name, items in batch.media.items()}
+        owners = {name: items.examples for name, items in batch.media.items()}
+        if self.fusion is not None and states:
+            states["multi"], owners["multi"] = self._fuse(states, owners)
+        tokens: Tokens = {}
+        gates: dict[str, torch.Tensor] = {}
+        for name, item_states in states.items():
+            compressed: Compressed = self._compressor(name)(*item_states)
+            tokens[name] = dict(zip(owners[name], compressed.tokens, strict=True))
+            if compressed.gate is not None:
+                gates[name] = compressed.gate.detach()
+        return tokens, gates
+
+    def encode(self, modality: str, items: MediaBatch) -> States:
+        """Encoder states of one modality's items; items already encoded pass through."""
+        if items.encoded:
+            return States(items.values.float(), items.mask)
+        encoder = self.encoders[self.branches[modality]]
+        return encoder(items.values, items.mask)
+
+    @torch.no_grad()
+    def encode_clip(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """One clip's encoder inputs `[T, …]` by modality → its states `[S, D]`, for caching.
+
+        With `fast_encoders` they compute in bfloat16; the fingerprint says so.
+        """
+        states = {}
+        for name, array in arrays.items():
+            values = torch.from_numpy(array).float().unsqueeze(0).to(self.llm.device)
+            mask = torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
+            items = MediaBatch(values, mask, (0,), encoded=False)
+            with torch.autocast(values.device.type, torch.bfloat16, enabled=self.fast_encoders):
+                encoded = self.encode(name, items)
+            states[name] = encoded.values[0][encoded.mask[0]].float().cpu().numpy()
+        return states
+
+    def transforms(self) -> dict[str, Callable[..., np.ndarray]]:
+        """The CPU preprocessing of each modality."""
+        return {name: self.encoders[branch].transform for name, branch in self.branches.items()}
+
+    def fingerprint(self) -> dict[str, str]:
+        """Each modality's encoder by hash: what a feature cache is addressed by."""
+        made = {name: encoder.fingerprint() for name, encoder in self.encoders.items()}
+        kind = "bf16" if self.fast_encoders else "fp32"
+        return {name: f"{kind} {made[branch]}" for name, branch in self.branches.items()}
+
+    def span_lengths(self) -> dict[str, int]:
+        """Tokens that each modality takes in the sequence."""
+        lengths = {name: self._tokens_of(branch) for name, branch in self.branches.items()}
+        return lengths if self.fusion is None else {**lengths, "multi": self._tokens_of("multi")}
+
+    def use_experts(self, names: Sequence[str]) -> None:
+        """Restrict every hybrid compressor's gate to these experts."""
+        for module in self.compressors.children():
+            if isinstance(module, HybridCompressor):
+                module.use(names)
+
+    def gate_names(self, modality: str) -> tuple[str, ...]:
+        """The experts behind the gate columns of `modality`."""
+        module = self._compressor(modality)
+        return module.names if isinstance(module, HybridCompressor) else ()
+
+    @torch.no_grad()
+    def generate(self, batch: Batch, *, max_new_tokens: int) -> tuple[list[str], Gates]:
+        """Greedy answers to prompts, one example a row, and the gates of each example."""
+        tokens, gates = self.media_tokens(batch)
+        embeds = splice(self.llm.embed(batch.input_ids), batch.spans, tokens)
+        real = batch.segments >= 0
+        answers = self.llm.generate(embeds, real, max_new_tokens=max_new_tokens)
+        owners = {name: tuple(items) for name, items in tokens.items()}
+        return answers, {name: self._named(name, owners[name], gates[name]) for name in gates}
+
+    def _named(
+        self, modality: str, owners: tuple[int, ...], gate: torch.Tensor
+    ) -> dict[int, dict[str, float]]:
+        names = self.gate_names(modality)
+        rows = gate.float().tolist()
+        return {who: dict(zip(names, row, strict=True))
+                for who, row in zip(owners, rows, strict=True)}  # fmt: skip
+
+    def _fuse(
+        self, states: Mapping[str, States], owners: Mapping[str, tuple[int, ...]]
+    ) -> tuple[States, tuple[int, ...]]:
+        """Fuse what each example has: states `[B, 1, C]` of the examples with any medium."""
+        assert self.fusion is not None
+        examples = tuple(sorted({who for items in owners.values() for who in items}))
+        row_of = {who: row for row, who in enumerate(examples)}
+        means, present = [], []
+        for stream in self.fusion.streams:  # type: ignore[union-attr]
+            names = [name for name in states if self.branches[name] == stream]
+            mean, count = self._stream_mean(stream, [(states[n], owners[n]) for n in names], row_of)
+            means.append(mean)
+            present.append(count > 0)
+        fused = self.fusion(means, torch.stack(present, 1))
+        mask = torch.ones(fused.shape[:2], dtype=torch.bool, device=fused.device)
+        return States(fused, mask), examples
+
+    def _stream_mean(
+        self,
+        stream: str,
+        parts: Sequence[tuple[States, tuple[int, ...]]],
+        row_of: Mapping[int, int],
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        device = self.llm.device
+        width = int(self.encoders[stream].hidden_size)  # type: ignore[arg-type]
+        total = torch.zeros(len(row_of), width, device=device)
+        count = torch.zeros(len(row_of), device=device)
+        for (values, mask), owners in parts:
+            rows = torch.tensor([row_of[who] for who in owners], device=device)
+            real = mask.unsqueeze(-1).to(values.dtype)
+            total = total.index_add(0, rows, (values * real).sum(1).to(total.dtype))
+            count = count.index_add(0, rows, mask.sum(1).to(count.dtype))
+        return total / count.clamp_min(1).unsqueeze(-1), count
+
+    def _compressor(self, modality: str) -> nn.Module:
+        return self.compressors[self.branches.get(modality, modality)]
+
+    def _tokens_of(self, compressor: str) -> int:
+        return int(self.compressors[compressor].num_tokens)  # type: ignore[arg-type]
+
+
+def _check_names(
+    encoders: Mapping[str, object],
+    branches: Mapping[str, str],
+    compressors: Mapping[str, object],
+    *,
+    fused: bool,
+) -> None:
+    expected = set(encoders) | ({"multi"} if fused else set())
+    if set(compressors) != expected:
+        raise ConfigError(
+            "model.compressors", f"{sorted(compressors)}", expected=f"{sorted(expected)}",
+            fix="one compressor for each encoder, and `multi` where there is a fusion",
+        )  # fmt: skip
+    unknown = set(branches.values()) - set(encoders)
+    if unknown:
+        raise ConfigError("model.branches", f"unknown encoders {sorted(unknown)}",
+                          expected=f"one of {sorted(encoders)}")  # fmt: skip

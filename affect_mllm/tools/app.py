@@ -1,0 +1,155 @@
+"""The `affect-mllm` command: a table of subcommands, each imported only when it is asked for."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from affect_mllm import log
+from affect_mllm.types import AffectError, ExitCode
+
+INTERRUPTED = 128 + 2  # the shell's code for SIGINT
+# What a full or forbidden disk says; the words are for writers that do not raise OSError.
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_DISK_FULL_TEXT = os.strerror(errno.ENOSPC)
+
+
+@dataclass(frozen=True)
+class Command:
+    """One subcommand: `target` is "module:function"; a `raw` one reads its arguments itself."""
+
+    target: str
+    help: str
+    raw: bool = False
+
+    def load(self) -> Callable[..., object]:
+        """Import the module and return the function."""
+        module, function = self.target.split(":")
+        return getattr(importlib.import_module(module), function)
+
+
+COMMANDS = {
+    "train": Command(
+        "affect_mllm.train.main:main", "Train an experiment's stages (key=value ...).", raw=True
+    ),
+    "eval": Command(
+        "affect_mllm.eval.main:main", "Evaluate a checkpoint (key=value ...).", raw=True
+    ),
+    "predict": Command(
+        "affect_mllm.tools.predict:predict_command", "Emotion and description of one clip."
+    ),
+    "score": Command("affect_mllm.tools.score:score_command", "Score a file of predictions."),
+    "report": Command(
+        "affect_mllm.tools.report:report_command", "One self-contained HTML page of a run."
+    ),
+    "manifest": Command(
+        "affect_mllm.tools.manifest:manifest_command", "Make a manifest from a CSV and a folder."
+    ),
+    "validate": Command(
+        "affect_mllm.tools.validate:validate_command", "List every bad row of a manifest."
+    ),
+    "assets": Command(
+        "affect_mllm.tools.assets:assets_command", "Fetch and convert the default weights."
+    ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line (default: this process's) and leave with its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    log.setup()
+    try:
+        code = _run(arguments)
+    except AffectError as error:
+        code = _say(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        code = _say("interrupted", INTERRUPTED)
+    except Exception as error:
+        full = next(filter(_is_disk_full, _chain(error)), None)
+        if full is None:
+            raise
+        code = _say(f"disk full: {full}\n  to mend it: free some space and run it again", 1)
+    sys.exit(code)
+
+
+def build(asked: str | None) -> typer.Typer:
+    """The whole command line, with only the subcommand `asked` really imported."""
+    app = typer.Typer(
+        add_completion=False,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(help="Train and evaluate emotion multimodal LLMs.")(_root)
+    for name, command in COMMANDS.items():
+        if name == asked and not command.raw:
+            app.command(name)(command.load())
+        else:
+            app.command(name, help=command.help)(_not_loaded)
+    return app
+
+
+def _run(arguments: list[str]) -> int:
+    asked = next((each for each in arguments if not each.startswith("-")), None)
+    if arguments and arguments[0] == asked and asked in COMMANDS and COMMANDS[asked].raw:
+        result = COMMANDS[asked].load()(arguments[1:])
+        return result if isinstance(result, int) else ExitCode.DONE
+    try:
+        build(asked)(arguments, prog_name="affect-mllm")
+    except SystemExit as leave:
+        # typer turns Ctrl-C into Abort and exit code 1, which a caller cannot tell from a failure.
+        if isinstance(leave.__context__, typer.Abort):
+            raise KeyboardInterrupt from leave
+        return leave.code if isinstance(leave.code, int) else ExitCode.DONE
+    return ExitCode.DONE
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"affect-mllm {version('affect-mllm')}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and leave.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+) -> None:
+    """Hold the options that stand before a subcommand."""
+
+
+def _not_loaded() -> None:
+    raise AssertionError("a subcommand that was not asked for")
+
+
+def _say(message: str, code: int) -> int:
+    print(message, file=sys.stderr)
+    return int(code)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _is_disk_full(error: BaseException) -> bool:
+    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+        return True
+    return _DISK_FULL_TEXT in str(error)
+
+
+if __name__ == "__main__":
+    main()

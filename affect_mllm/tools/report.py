@@ -1,0 +1,21 @@
+"""`affect-mllm report`: one HTML page about one or several runs, from files alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report_command(
+    run_dirs: Annotated[list[Path], typer.Argument(help="Run directories with a results.json.")],
+    *,
+    out: Annotated[
+        Path | None, typer.Option(help="The page; default: report.html in the first run directory.")
+    ] = None,
+) -> None:
+    """Write a self-contained HTML report; it needs no network and no model."""
+    from affect_mllm.eval.report import write_report
+
+    typer.echo(write_report(run_dirs, out or run_dirs[0] / "report.html"))

@@ -1,0 +1,118 @@
+"""What watches a run: progress bar, JSONL, TensorBoard, wandb. They read rows and change nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+Row = dict[str, Any]
+
+
+class Callback(Protocol):
+    """Gets a row a step, and is told when the stage ends."""
+
+    def log(self, row: Row) -> None:
+        """One step's numbers."""
+
+    def close(self) -> None:
+        """The stage is over."""
+
+
+class JsonlLog:
+    """Every step's row in `metrics.jsonl`; rows after a resume point are written anew."""
+
+    def __init__(self, path: Path, *, first_step: int) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kept = []
+        if path.is_file():
+            lines = (line for line in path.read_text().splitlines() if line.endswith("}"))
+            kept = [line for line in lines if json.loads(line)["step"] <= first_step]
+        path.write_text("".join(line + "\n" for line in kept))
+        self._stream = path.open("a")
+
+    def log(self, row: Row) -> None:
+        """Append one line and flush it."""
+        self._stream.write(json.dumps(row) + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+
+
+class ProgressBar:
+    """A rich bar with loss, supervised tokens/s, time left and the share of waiting for data."""
+
+    def __init__(self, name: str, *, first_step: int, steps: int) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import TimeElapsedColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            TextColumn("{task.description:<8}"), BarColumn(24), MofNCompleteColumn(),
+            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+            TextColumn("{task.fields[numbers]}"), refresh_per_second=2,
+        )  # fmt: skip
+        self._task = self._bar.add_task(name, total=steps, completed=first_step, numbers="")
+        self._bar.start()
+        self._name, self._plain = name, not self._bar.console.is_terminal
+
+    def log(self, row: Row) -> None:
+        """Move the bar; where the output is no terminal, print a line now and then."""
+        numbers = (f"loss {row['loss']:.3f}  {row['supervised_tokens_per_s']:.0f} tok/s  "
+                   f"wait {row['data_wait']:.0%}")  # fmt: skip
+        self._bar.update(self._task, completed=row["step"], numbers=numbers)
+        if self._plain and (row["step"] % 25 == 0 or row["step"] in (1, row["steps"])):
+            left = row["seconds_left"]
+            print(f"{self._name}: step {row['step']}/{row['steps']}  {numbers}  {left:.0f} s left",
+                  flush=True)  # fmt: skip
+
+    def close(self) -> None:
+        """Leave the finished bar on the screen."""
+        if self._plain:
+            self._bar.disable = True
+        self._bar.stop()
+
+
+class Tracker:
+    """Rows to TensorBoard or wandb (`WANDB_MODE=offline` works)."""
+
+    def __init__(self, kind: str, folder: Path, name: str, config: dict[str, Any]) -> None:
+        self._kind, self._wandb, self._board = kind, None, None
+        if kind == "wandb":
+            import wandb
+
+            self._wandb = wandb.init(
+                project="affect_mllm", name=name, dir=str(folder), config=config, reinit=True
+            )
+        else:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(folder / "tensorboard" / name))
+
+    def log(self, row: Row) -> None:
+        """All numbers of the row, nested names joined by slashes."""
+        numbers = dict(_flat(row))
+        if self._wandb is not None:
+            self._wandb.log(numbers, step=row["step"])
+        if self._board is not None:
+            for name, value in numbers.items():
+                self._board.add_scalar(name, value, row["step"])
+
+    def close(self) -> None:
+        """Flush and end the tracker's run."""
+        if self._wandb is not None:
+            self._wandb.finish()
+        if self._board is not None:
+            self._board.close()
+
+
+def _flat(row: Row, prefix: str = "") -> Sequence[tuple[str, float]]:
+    pairs: list[tuple[str, float]] = []
+    for key, value in row.items():
+        if isinstance(value, dict):
+            pairs += _flat(value, f"{prefix}{key}/")
+        elif isinstance(value, int | float):
+            pairs.append((f"{prefix}{key}", value))
+    return pairs

@@ -1,0 +1,41 @@
+"""How a run is laid out on the machine: strategy, precision, micro-batches, loader workers."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from affect_mllm.types import ConfigError
+
+
+@dataclass(frozen=True)
+class Launch:
+    """The one source of layout settings (`conf/launch`).
+
+    `strategy=single` is one process, `ddp` one a device, started by torchrun or accelerate.
+    `row_tokens` packs short examples into rows of about that many tokens; 0 pads instead.
+    """
+
+    strategy: Literal["single", "ddp"] = "single"
+    precision: Literal["no", "bf16"] = "bf16"
+    micro_batches: int = 1
+    row_tokens: int = 256
+    workers: int = 1
+
+    def accelerator(self) -> Any:
+        """The accelerate engine. Raises ConfigError when the launcher disagrees."""
+        from accelerate import Accelerator
+
+        asked = int(os.environ.get("WORLD_SIZE", "1"))
+        if self.strategy == "single" and asked > 1:
+            raise ConfigError("launch.strategy", f"single, but {asked} processes were started",
+                              fix="use launch=ddp")  # fmt: skip
+        if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
+            raise ConfigError("launch", f"strategy={self.strategy}, but accelerate asks for DeepSpeed",
+                              fix="start without a DeepSpeed config")  # fmt: skip
+        engine = Accelerator(mixed_precision=self.precision)
+        if engine.num_processes != asked:
+            raise ConfigError("launch", f"{engine.num_processes} process(es) run, {asked} were asked",
+                              fix="on a CPU start with ACCELERATE_USE_CPU=true torchrun …")  # fmt: skip
+        return engine

@@ -1,0 +1,147 @@
+"""The nouns shared by every layer: errors, exit codes, manifest rows, batches. Nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+
+class ExitCode(IntEnum):
+    """What a command tells its caller."""
+
+    DONE = 0
+    FAILED = 1  # the run failed, or problems were found
+    USAGE = 2  # wrong use: an unknown option, a config that does not check
+    STOPPED = 75  # stopped on request and resumable (EX_TEMPFAIL)
+
+
+class AffectError(Exception):
+    """A mistake a user can mend: where, what was got, what was expected, what to do.
+
+    Printed as one message without a traceback; `exit_code` is the command's exit code.
+    """
+
+    exit_code = ExitCode.FAILED
+
+    def __init__(self, where: str, got: str, *, expected: str = "", fix: str = "") -> None:
+        self.where, self.got, self.expected, self.fix = where, got, expected, fix
+        parts = [f"{where}: {got}"]
+        if expected:
+            parts.append(f"expected: {expected}")
+        if fix:
+            parts.append(f"to mend it: {fix}")
+        super().__init__("\n  ".join(parts))
+
+
+class ConfigError(AffectError):
+    """The configuration or the command line is wrong."""
+
+    exit_code = ExitCode.USAGE
+
+
+class DataError(AffectError):
+    """A manifest, a media file or a prediction file is wrong."""
+
+
+class CheckpointError(AffectError):
+    """A checkpoint or a weights folder is missing, incomplete or does not fit."""
+
+
+MEDIA_FIELDS = ("video", "audio", "image", "frames", "faces", "features")
+MODALITIES = ("frame", "face", "audio", "image", "multi")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One manifest row.
+
+    `root` is the manifest's directory; the values of `media` are paths relative to it.
+    `face_boxes` are `[x, y, width, height]` in pixels, one for each entry of `face_times_s`
+    (seconds from the clip's start). A missing modality is absent, never zeros.
+    """
+
+    id: str
+    root: Path
+    media: dict[str, str] = field(default_factory=dict)
+    start_s: float | None = None
+    end_s: float | None = None
+    subtitle: str | None = None
+    language: str | None = None
+    speaker: str | None = None
+    group: str | None = None
+    split: str | None = None
+    labels: dict[str, Any] = field(default_factory=dict)
+    messages: tuple[dict[str, str], ...] = ()
+    source: str | None = None
+    licence: str | None = None
+    face_boxes: tuple[tuple[float, float, float, float], ...] = ()
+    face_times_s: tuple[float, ...] = ()
+
+    def path(self, kind: str) -> Path:
+        """Absolute path of the media file of `kind`; KeyError if the row has none."""
+        return self.root / self.media[kind]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where one modality's tokens sit: `length` positions from `start` in row `row` of a batch.
+
+    `example` numbers the batch's examples, so that a span finds its media item.
+    """
+
+    modality: str
+    start: int
+    length: int
+    row: int = 0
+    example: int = 0
+
+
+@dataclass
+class MediaBatch:
+    """The items of one modality in a batch, padded to one length.
+
+    `values` is `[N, T, …]` (what the encoder reads, or its states `[N, S, D]` if `encoded`),
+    `mask` `[N, T]` is true where a value is real, `examples[n]` says whose item `n` is.
+    """
+
+    values: torch.Tensor
+    mask: torch.Tensor
+    examples: tuple[int, ...]
+    encoded: bool
+
+    def to(self, device: torch.device) -> MediaBatch:
+        """The same items on `device`."""
+        return replace(self, values=self.values.to(device), mask=self.mask.to(device))
+
+
+@dataclass
+class Batch:
+    """Packed or padded examples: `[R, L]` ids, labels (−100 ignored) and positions.
+
+    `segments` `[R, L]` numbers the example that a position belongs to (−1: padding);
+    attention never crosses a segment. Labels are aligned with `input_ids`, not shifted.
+    """
+
+    input_ids: torch.Tensor
+    labels: torch.Tensor
+    position_ids: torch.Tensor
+    segments: torch.Tensor
+    spans: tuple[Span, ...]
+    media: dict[str, MediaBatch]
+    sample_ids: tuple[str, ...]
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on `device`."""
+        return replace(
+            self,
+            input_ids=self.input_ids.to(device),
+            labels=self.labels.to(device),
+            position_ids=self.position_ids.to(device),
+            segments=self.segments.to(device),
+            media={name: items.to(device) for name, items in self.media.items()},
+        )

@@ -1,0 +1,1 @@
+"""The parts of the synthetic corpus generator (`data_recipes/synthetic.py`)."""

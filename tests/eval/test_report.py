@@ -1,0 +1,178 @@
+"""The report: complete, self-contained, escaped, and honest about what is absent."""
+
+from __future__ import annotations
+
+import shutil
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from affect_mllm.eval import report_charts
+from affect_mllm.eval.report import write_report
+from affect_mllm.eval.report_clips import choose
+from affect_mllm.eval.report_data import load_run
+from affect_mllm.eval.score import read_answers
+from affect_mllm.types import ConfigError, DataError
+from tests.eval.runs import answers, corpus, make_run, task
+
+VOID = {"meta", "img", "input", "br", "link", "line", "rect", "polyline", "polygon"}
+
+
+class Page(HTMLParser):
+    """Tags, attributes and text of a page; an unclosed or wrongly closed tag is an error."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open, self.tags, self.text = [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+    def all(self, tag, css=""):
+        return [a for t, a in self.tags if t == tag and set(css.split()) <= set(
+            (a.get("class") or "").split())]  # fmt: skip
+
+    @property
+    def words(self):
+        return " ".join(" ".join(self.text).split())
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("report"))
+
+
+@pytest.fixture(scope="module")
+def page(run):
+    return Page(write_report([run], run / "report.html").read_text())
+
+
+def test_nothing_is_loaded_from_elsewhere(run, page):
+    for _, attributes in page.tags:
+        for name in ("src", "href", "xlink:href", "action", "data"):
+            assert attributes.get(name, "#").startswith(("#", "data:image/jpeg;base64,"))
+    text = (run / "report.html").read_text()
+    assert "http://" not in text
+    assert "https://" not in text
+    assert not page.all("script")
+    assert not page.all("link")
+
+
+def test_texts_of_the_data_stay_texts(run, page):
+    assert "<script>alert('x')</script> & co" in page.words
+    assert "<b>sad</b>" in page.words
+    assert not page.all("b")
+    assert "Which <emotion>?" in page.words
+
+
+def test_the_results_are_there_with_intervals_ceilings_and_tests(page):
+    words = page.words
+    assert "SYNTHETIC data." in words
+    for said in ("face+audio+text", "untrained", "majority", "closed_label_v1", "83.3 %", "75.0 %"):
+        assert said in words
+    assert "seed" in words
+    assert "small & fast" in words
+    assert page.all("line", "ceiling")
+    assert page.all("td", "hit")
+
+
+def test_the_training_table_uses_the_last_row_of_each_step(page):
+    assert "align 30 of 30 3 0.1 1 min 00 s" in page.words
+    assert "1 lines of metrics.jsonl could not be read" in page.words
+    points = [a["points"] for a in page.all("polyline", "line k0")]
+    assert [len(p.split()) for p in points] == [4, 4, 4]  # two losses, one gate
+
+
+def test_clips_have_pictures_sound_and_what_was_said(run, page):
+    articles = page.all("article")
+    assert (
+        sorted(a["class"] for a in articles) == ["card clip right"] * 10 + ["card clip wrong"] * 2
+    )
+    assert len(page.all("img")) == 4 * 10  # one clip has no picture, one is broken
+    assert len(page.all("svg", "wave")) == 10
+    assert "1 could not be decoded in full" in page.words
+    assert "frames: DataError" in page.words
+    for said in ("words of s05", "emotion 0.75", "(out_of_vocabulary)", "face, audio"):
+        assert said in page.words
+
+
+def test_conflict_parts_are_shown_with_the_share_of_the_other_class(page):
+    words = page.words
+    assert "video_aligned" in words
+    assert "other class" in words
+    # Both variants: the first of two video-aligned clips was answered with the other class.
+    assert words.count("50.0 % 9.5–90.5 50.0 % 9.5–90.5") >= 2
+
+
+def test_absent_parts_are_said(tmp_path):
+    run = make_run(tmp_path, conflict=False)
+    shutil.rmtree(run / "train")
+    shutil.rmtree(run / "eval")
+    words = Page(write_report([run], tmp_path / "r.html").read_text()).words
+    assert "No training metrics in this run directory." in words
+    assert "No further benchmark (such as the conflict clips) was run." in words
+    assert "No clips are shown." in words
+    assert "cannot be read" in words
+
+
+def test_several_runs_share_one_page_with_mean_and_spread(run, tmp_path):
+    page = Page(write_report([run, run], tmp_path / "both.html").read_text())
+    assert "standard deviation" in page.words
+    assert "83.3 % 0.0 %" in page.words
+    ids = [a["id"] for _, a in page.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+
+
+def test_the_same_run_gives_the_same_page(run, page, tmp_path):
+    again = write_report([run], tmp_path / "again.html").read_bytes()
+    assert again == (run / "report.html").read_bytes()
+
+
+@pytest.mark.parametrize("content", [None, "{", "{}", '{"runs": {}}', '{"runs": {"a": {}}}'])
+def test_a_directory_without_results_is_an_error(tmp_path, content):
+    if content is not None:
+        (tmp_path / "results.json").write_text(content)
+    with pytest.raises(DataError, match=r"results\.json"):
+        load_run(tmp_path)
+
+
+def test_a_report_of_nothing_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="one or more"):
+        write_report([], tmp_path / "r.html")
+
+
+def test_clips_are_half_wrong_where_there_are_enough():
+    rows = corpus(60)
+    for wrong, expected in ((30, 6), (2, 2), (0, 0), (57, 9)):
+        said = answers(rows, {s.id: "?" for s in rows[:wrong]})
+        read = read_answers(task(), rows, said)
+        chosen = choose(read, 12)
+        assert len(set(chosen)) == 12
+        assert int(np.sum(read.truth[chosen] != read.predicted[chosen])) == expected
+
+
+@pytest.mark.parametrize("top", [0.003, 0.9, 1.0, 2.9, 7, 1234])
+def test_axis_values_are_few_round_and_reach_the_top(top):
+    ticks = report_charts.nice_ticks(top)
+    assert ticks[0] == 0
+    assert top <= ticks[-1] + 1e-9 <= 1.7 * top + 1e-6
+    assert 4 <= len(ticks) <= 6
+
+
+def test_charts_survive_values_that_are_not_finite():
+    chart = report_charts.lines({"loss": [(1, float("nan"))]}, title="loss", unit="step")
+    assert "no finite values" in chart

@@ -1,0 +1,85 @@
+"""Benchmark YAMLs, and which rows of a manifest a task counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from affect_mllm import config
+from affect_mllm.eval.task import benchmark_names, load_task, read_task
+from affect_mllm.types import ConfigError, DataError
+from tests.eval.runs import corpus, sample, task
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+@pytest.fixture
+def conf(tmp_path, monkeypatch):
+    (tmp_path / "benchmark").mkdir()
+    monkeypatch.setattr(config, "conf_dir", lambda: tmp_path)
+    return tmp_path / "benchmark"
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "benchmark").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_benchmark_yaml_is_a_task_of_its_own_name(path):
+    assert read_task(path).name == path.stem
+
+
+def test_the_synthetic_conflict_task_asks_the_same_of_other_rows():
+    plain, conflict = (read_task(CONF / "benchmark" / f"{name}.yaml")
+                       for name in ("synthetic", "synthetic_conflict"))  # fmt: skip
+    assert (plain.question, plain.labels) == (conflict.question, conflict.labels)
+    assert (conflict.split, conflict.breakdown) == ("conflict", "conflict")
+    assert all(label in plain.question for label in plain.labels)
+    assert plain.synthetic
+    assert conflict.synthetic
+
+
+def test_an_unknown_benchmark_names_the_known_ones(conf):
+    (conf / "mine.yaml").write_text("name: mine\nversion: '1'\nquestion: q\nlabels: [a, b]\n")
+    assert benchmark_names() == ["mine"]
+    assert load_task("mine").labels == ("a", "b")
+    with pytest.raises(ConfigError, match="mine"):
+        load_task("yours")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("metrics: [acuracy]", "acuracy"),
+        ("extraction: closed_label_v0", "closed_label_v0"),
+        ("labels: [a, A]", "twice"),
+        ("labels: []", "at least one"),
+        ("synthetic: perhaps", "synthetic"),
+        ("kind: open", "kind"),
+        ("metric: [uar]", "unknown keys"),
+        ("_target_: os.system", "not a benchmark"),
+        ("labels: [a", "YAML"),
+    ],
+)
+def test_a_faulty_yaml_says_what_is_wrong(conf, text, said):
+    base = {"name": "mine", "version": "'1'", "question": "q", "labels": "[a, b]"}
+    base.pop(text.split(":")[0], None)
+    lines = [*(f"{key}: {value}" for key, value in base.items()), text]
+    (conf / "mine.yaml").write_text("\n".join(lines))
+    with pytest.raises(ConfigError, match=said):
+        load_task("mine")
+
+
+def test_rows_are_chosen_by_split_and_labels_and_ordered_by_id():
+    rows = [*corpus(4), sample("a", "sad", labels={"scene": "x"}), sample("b", "sad", split="val")]
+    assert [s.id for s in task().select(rows[::-1])] == ["a", "s00", "s01", "s02", "s03"]
+    assert [s.id for s in task(where={"scene": "x"}).select(rows)] == ["a"]
+    assert len(task(split=None).select(rows)) == 6
+
+
+def test_every_row_without_a_usable_truth_is_named():
+    rows = [sample("a", "bored"), sample("b", "sad"), sample("c", "happy", labels={"emotion": 3})]
+    with pytest.raises(DataError, match=r"a: 'bored'; c: 3"):
+        task().select(rows)
+
+
+def test_no_row_at_all_is_an_error():
+    with pytest.raises(DataError, match="none of 3 rows"):
+        task(split="dev").select(corpus(3))

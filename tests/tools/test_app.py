@@ -1,0 +1,130 @@
+"""The command: quick to help, one message and the right exit code for each kind of failure."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+import typer
+
+from affect_mllm.tools import app
+from affect_mllm.types import CheckpointError, ConfigError, DataError
+
+HEAVY = ("torch", "transformers", "av", "peft", "timm", "matplotlib", "scipy", "pyarrow", "numpy")
+
+
+def leave(argv: list[str]) -> int | str | None:
+    with pytest.raises(SystemExit) as left:
+        app.main(argv)
+    return left.value.code
+
+
+@pytest.fixture
+def replace(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Put a function in the place of a subcommand."""
+
+    def put(name: str, function: Callable[..., object], *, raw: bool = False) -> None:
+        command = app.Command(f"{__name__}:unused", "test", raw=raw)
+        monkeypatch.setitem(app.COMMANDS, name, command)
+        monkeypatch.setattr(app.Command, "load", lambda self: function)
+
+    return put
+
+
+def raiser(error: BaseException) -> Callable[[], None]:
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["validate", "--help"], ["manifest", "-h"]])
+def test_help_imports_nothing_heavy(argv: list[str]) -> None:
+    code = (
+        "import sys; from affect_mllm.tools.app import main\n"
+        f"try: main({argv!r})\n"
+        "finally: print('LOADED', *(name for name in sys.modules if '.' not in name))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    shown, _, loaded = done.stdout.partition("LOADED ")
+    assert not set(HEAVY) & set(loaded.split())
+    if argv == ["--help"]:
+        assert all(f" {name} " in shown for name in app.COMMANDS)
+
+
+@pytest.mark.parametrize("name", app.COMMANDS)
+def test_every_subcommand_of_the_table_exists_and_explains_itself(name: str) -> None:
+    assert callable(app.COMMANDS[name].load())
+    if not app.COMMANDS[name].raw:
+        assert leave([name, "--help"]) == 0
+
+
+def test_wrong_use_is_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert leave(["valdate"]) == 2
+    assert "validate" in capsys.readouterr().err
+    assert leave(["validate", "--foo"]) == 2
+    assert leave([]) == 2
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert leave(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("affect-mllm 0.")
+
+
+@pytest.mark.parametrize(("kind", "code"), [(ConfigError, 2), (DataError, 1), (CheckpointError, 1)])
+@pytest.mark.parametrize("raw", [True, False])
+def test_our_errors_are_one_message_and_their_code(
+    replace: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+    kind: type[ConfigError],
+    code: int,
+    raw: bool,
+) -> None:
+    error = kind("here", "this", expected="that", fix="do it")
+    replace("fails", (lambda argv: raiser(error)()) if raw else raiser(error), raw=raw)
+    assert leave(["fails"]) == code
+    assert capsys.readouterr().err == "here: this\n  expected: that\n  to mend it: do it\n"
+
+
+@pytest.mark.parametrize("raw", [True, False])
+def test_ctrl_c_is_130(replace: Callable[..., None], raw: bool) -> None:
+    stop = raiser(KeyboardInterrupt())
+    replace("stops", (lambda argv: stop()) if raw else stop, raw=raw)
+    assert leave(["stops"]) == 130
+
+
+def test_a_full_disk_is_named_wherever_it_is_said(
+    replace: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/data/x")
+    wrapped = RuntimeError("cannot save")
+    wrapped.__cause__ = full
+    foreign = RuntimeError("I/O error: No space left on device (os error 28)")
+    for error in (full, wrapped, foreign):
+        replace("fills", raiser(error))
+        assert leave(["fills"]) == 1
+        assert "disk full: " in capsys.readouterr().err
+
+
+def test_other_errors_keep_their_traceback(replace: Callable[..., None]) -> None:
+    replace("breaks", raiser(ZeroDivisionError("a bug")))
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        app.main(["breaks"])
+
+
+def test_arguments_of_train_pass_untouched(replace: Callable[..., None]) -> None:
+    seen: list[list[str]] = []
+    replace("train", lambda argv: seen.append(argv) or 75, raw=True)
+    assert leave(["train", "experiment=x", "--cfg", "job", "--help", "~a.b"]) == 75
+    assert seen == [["experiment=x", "--cfg", "job", "--help", "~a.b"]]
+
+
+def test_a_command_s_own_exit_code_is_kept(replace: Callable[..., None]) -> None:
+    replace("found", raiser(typer.Exit(1)))
+    assert leave(["found"]) == 1
+    replace("stopped", raiser(typer.Exit(75)))
+    assert leave(["stopped"]) == 75

@@ -1,0 +1,168 @@
+"""A CSV of clips becomes a manifest that reads without a problem, or one list of what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from affect_mllm.data import manifest
+from affect_mllm.tools import splits
+from affect_mllm.tools.app import main
+from affect_mllm.tools.manifest import Layout, convert, manifest_command
+from affect_mllm.tools.splits import Fractions, split_units
+from affect_mllm.types import ConfigError, DataError
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    (tmp_path / "clips").mkdir()
+    for name in ("a.mp4", "b.WAV", "c.jpg", "d.xyz"):
+        (tmp_path / "clips" / name).touch()
+    return tmp_path / "clips"
+
+
+def table(clips: Path, text: str) -> Path:
+    path = clips.parent / "clips.csv"
+    path.write_text(text)
+    return path
+
+
+def lay(clips: Path, emotion_column: str = "emotion") -> Layout:
+    return Layout(clips, clips.parent / "m.jsonl", emotion_column)
+
+
+def test_a_csv_becomes_a_manifest_without_problems(
+    clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = table(
+        clips,
+        "File,Subtitle,EMOTION,split,Valence,emotions,mood,start_s\n"
+        'a.mp4,"Well, ""yes""\nor no",Happy,Train,0.5,happy; Calm,x,1\n'
+        "b.WAV,,sad,test,,,,\nc.jpg,,sad,val,,,,\n,just words,,train,,,,\n",
+    )
+    out = clips.parent / "m.jsonl"
+    manifest_command(path, clips, out)
+    first, second, third, fourth = manifest.read(out)
+    assert first.id == "a.mp4@1"
+    assert first.media == {"video": "clips/a.mp4"}
+    assert first.subtitle == 'Well, "yes"\nor no'
+    assert first.labels == {"emotion": "happy", "emotions": ["happy", "calm"], "valence": 0.5}
+    assert (first.split, first.start_s) == ("train", 1.0)
+    assert second.media == {"audio": "clips/b.WAV"}
+    assert third.media == {"image": "clips/c.jpg"}
+    assert fourth.subtitle == "just words"
+    assert fourth.media == fourth.labels == {}
+    told = capsys.readouterr().out
+    assert "ignored columns: 'mood'" in told
+    assert "rows: test 1, train 2, val 1" in told
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_other_delimiters_and_a_byte_order_mark(clips: Path, delimiter: str) -> None:
+    path = table(clips, "\ufeffid,file,emotion,split\nx,a.mp4,sad,train\n".replace(",", delimiter))
+    assert convert(path, lay(clips), fractions=Fractions()).rows == [
+        {"id": "x", "video": "clips/a.mp4", "split": "train", "labels": {"emotion": "sad"}}
+    ]
+
+
+def test_all_errors_come_together_with_their_lines(clips: Path) -> None:
+    path = table(
+        clips,
+        "id,file,valence,split\n"
+        "x,a.mp4,much,train\nx,b.WAV,3,train\ny,d.xyz,,train\nz,none.mp4,0,\ntoo,few\n",
+    )
+    with pytest.raises(DataError) as caught:
+        convert(path, lay(clips), fractions=Fractions())
+    message = str(caught.value)
+    for line, reason in (
+        (2, "valence must be a number, got 'much'"),
+        (3, "duplicate id, first used in line 2"),
+        (3, "labels.valence must be a number from -1 to 1, got 3.0"),
+        (4, "unknown ending: d.xyz"),
+        (5, "video is missing: clips/none.mp4"),
+        (5, "no split in this row"),
+        (6, "2 cells for 4 columns"),
+    ):
+        assert any(f"{path}:{line}: " in each and reason in each for each in message.split("\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "no rows"),
+        ("file,emotion\n", "no rows"),
+        ("file,File\na.mp4,a.mp4\n", "columns named twice: file"),
+        ("clip,emotion\na.mp4,sad\n", "at least one of file, video"),
+    ],
+)
+def test_tables_that_cannot_be_used(clips: Path, text: str, reason: str) -> None:
+    with pytest.raises(DataError, match=reason):
+        convert(table(clips, text), lay(clips), fractions=Fractions())
+
+
+def test_a_named_emotion_column_is_used_and_has_to_exist(clips: Path) -> None:
+    path = table(clips, "file,Affect,split\na.mp4,Joy,train\n")
+    rows = convert(path, lay(clips, "affect"), fractions=Fractions()).rows
+    assert rows[0]["labels"] == {"emotion": "joy"}
+    with pytest.raises(DataError, match="no column 'affekt'"):
+        convert(path, lay(clips, "affekt"), fractions=Fractions())
+
+
+def test_the_manifest_has_to_lie_above_its_media(clips: Path) -> None:
+    path = table(clips, "file,split\na.mp4,train\n")
+    with pytest.raises(DataError, match=r"may only name files below itself\n.*--out"):
+        manifest_command(path, clips, clips.parent / "elsewhere" / "m.jsonl")
+    manifest_command(path, clips)
+    assert manifest.read(clips / "manifest.jsonl")[0].media == {"video": "a.mp4"}
+
+
+def test_the_command_line_says_where_and_exits_with_1(
+    clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = table(clips, "file,split\nnone.mp4,train\n")
+    with pytest.raises(SystemExit) as left:
+        main(["manifest", "--csv", str(path), "--media-root", str(clips)])
+    assert left.value.code == 1
+    assert f"{path}:2: [none.mp4] video is missing" in capsys.readouterr().err
+    assert not (clips / "manifest.jsonl").exists()
+
+
+def test_a_group_is_never_in_two_splits(clips: Path) -> None:
+    rows = [{"id": str(at), "speaker": f"s{at % 3}", "group": f"g{at // 7}"} for at in range(210)]
+    assert "by group with seed 5" in splits.assign(rows, Fractions(seed=5))
+    pairs = {(row["group"], row["split"]) for row in rows}
+    assert len(pairs) == 30
+    counts = {split: sum(row["split"] == split for row in rows) for split in ("val", "test")}
+    assert counts == {"val": 21, "test": 21}
+
+
+def test_the_split_depends_on_the_seed_and_on_nothing_else() -> None:
+    sizes = {("group", str(at)): 1 + at % 4 for at in range(60)}
+    one = split_units(sizes, Fractions(seed=1))
+    assert one == split_units(dict(reversed(sizes.items())), Fractions(seed=1))
+    assert one != split_units(sizes, Fractions(seed=2))
+
+
+@given(
+    sizes=st.lists(st.integers(1, 50), min_size=3, max_size=40),
+    val=st.floats(0.01, 0.4),
+    test=st.floats(0.01, 0.4),
+    seed=st.integers(0, 9),
+)
+def test_every_split_has_rows(sizes: list[int], val: float, test: float, seed: int) -> None:
+    units = {("speaker", str(at)): size for at, size in enumerate(sizes)}
+    result = split_units(units, Fractions(val=val, test=test, seed=seed))
+    assert result.keys() == units.keys()
+    assert set(result.values()) == {"train", "val", "test"}
+
+
+def test_a_share_of_nothing_and_shares_of_more_than_all() -> None:
+    units = {("id", str(at)): 1 for at in range(9)}
+    assert set(split_units(units, Fractions(val=0, test=0)).values()) == {"train"}
+    with pytest.raises(DataError, match="2 groups of rows for 3 splits"):
+        split_units({("id", "a"): 1, ("id", "b"): 1}, Fractions())
+    with pytest.raises(ConfigError, match="a sum below 1"):
+        Fractions(val=0.5, test=0.5)

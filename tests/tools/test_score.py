@@ -1,0 +1,83 @@
+"""`affect-mllm score` and `affect-mllm report` as a user calls them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from affect_mllm import config
+from affect_mllm.tools.app import main
+from affect_mllm.types import ExitCode
+from tests.eval.runs import make_run
+
+YAML = """
+_target_: affect_mllm.eval.task.Task
+name: toy
+version: "1"
+question: Which?
+labels: [happy, sad, angry]
+"""
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    (tmp_path / "conf" / "benchmark").mkdir(parents=True)
+    (tmp_path / "conf" / "benchmark" / "toy.yaml").write_text(YAML)
+    monkeypatch.setattr(config, "conf_dir", lambda: tmp_path / "conf")
+    run = make_run(tmp_path, conflict=False)
+    return ["--benchmark", "toy", "--manifest", str(tmp_path / "manifest.jsonl"), "--predictions",
+            str(run / "eval" / "toy" / "face+audio+text.predictions.jsonl")]  # fmt: skip
+
+
+def call(*argv: str) -> int | str | None:
+    with pytest.raises(SystemExit) as left:
+        main(argv)
+    return left.value.code
+
+
+def test_json_goes_to_stdout_and_to_a_file(files, tmp_path, capsys):
+    assert call("score", *files, "--json", "--out", str(tmp_path / "r.json")) == ExitCode.DONE
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["metrics"]["accuracy"]["value"] == round(10 / 12, 6)
+    assert printed["status"]["out_of_vocabulary"] == 1
+    assert json.loads((tmp_path / "r.json").read_text()) == printed
+
+
+def test_the_table_has_value_interval_and_unparsed(files, capsys):
+    assert call("score", *files) == ExitCode.DONE
+    out = capsys.readouterr().out
+    row = next(line for line in out.splitlines() if "accuracy" in line)
+    assert row.split("│")[2].strip() == "0.833"
+    assert "coverage 100.0%" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (("--compat", "official"), ExitCode.USAGE, "no published scorer"),
+        (("--compat", "perhaps"), ExitCode.USAGE, "none or official"),
+        (("--benchmark", "joy"), ExitCode.USAGE, "toy"),
+        (("--predictions", "none.jsonl"), ExitCode.FAILED, "cannot be read"),
+        (("--manifest", "none.jsonl"), ExitCode.FAILED, "cannot be read"),
+    ],
+)
+def test_a_mistake_is_one_message_and_an_exit_code(files, capsys, options, code, said):
+    assert call("score", *files, *options) == code
+    assert said in capsys.readouterr().err
+
+
+def test_faulty_predictions_are_listed_with_file_and_line(files, tmp_path, capsys):
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text('{"id": "s00", "response": "sad"}\n{"id": "nobody", "response": "sad"}\n{\n')
+    assert call("score", *files, "--predictions", str(bad)) == ExitCode.FAILED
+    err = capsys.readouterr().err
+    assert f"{bad}:2: id 'nobody' is not in the manifest" in err
+    assert f"{bad}:3: not JSON" in err
+
+
+def test_a_report_is_written_beside_the_results(files, tmp_path, capsys):
+    assert call("report", str(tmp_path / "run")) == ExitCode.DONE
+    assert (tmp_path / "run" / "report.html").is_file()
+    assert "report.html" in capsys.readouterr().out
+    assert call("report", str(tmp_path / "run" / "train")) == ExitCode.FAILED

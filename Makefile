@@ -4,6 +4,9 @@ SEED ?= 1
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Seed 1 runs in outputs/demo, seed N in outputs/demo-seedN; they share the corpus and features.
+RUN := outputs/demo$(if $(filter-out 1,$(SEED)),-seed$(SEED))
+EVAL := checkpoint=$(RUN)/train/instruct/final run_dir=$(RUN)
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test check lint types layers clean
@@ -23,8 +26,20 @@ $(STAMP): pyproject.toml setup.py
 	$(BIN)/python -m pip install -e '.[dev]'
 	@touch $@
 
+# Every line says what it re-uses, so that a killed demo goes on where it was.
 demo: $(STAMP)
-	$(BIN)/python -m affect_mllm.tools.demo --seed $(SEED)
+	@echo "== 1/6 assets: pretrained parts, fetched and converted once"
+	$(BIN)/affect-mllm assets
+	@echo "== 2/6 corpus: synthetic clips"
+	$(BIN)/python data_recipes/synthetic.py --out outputs/demo/corpus
+	@echo "== 3/6 training: align, emotion, instruct (seed $(SEED))"
+	$(BIN)/python train.py experiment=demo seed=$(SEED) run_dir=$(RUN)/train
+	@echo "== 4/6 evaluation: held-out clips, every subset of modalities, the untrained model"
+	$(BIN)/python eval.py benchmark=synthetic $(EVAL) subsets=[all] untrained=true
+	@echo "== 5/6 evaluation: clips whose face and voice disagree"
+	$(BIN)/python eval.py benchmark=synthetic_conflict $(EVAL) subsets=[face+audio+text,face,audio,text]
+	@echo "== 6/6 report"
+	$(BIN)/affect-mllm report $(RUN)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

@@ -1,4 +1,4 @@
-"""Evaluate a checkpoint: `accelerate launch eval.py checkpoint=DIR benchmark=NAME [key=value …]`."""
+"""Evaluate: `accelerate launch eval.py checkpoint=DIR benchmark=NAME [key=value …]`."""
 
 from affect_mllm.tools.app import main
 

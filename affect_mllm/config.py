@@ -9,7 +9,7 @@ import importlib
 import inspect
 import os
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -114,7 +114,7 @@ def _problems(node: object, where: str, plugins: tuple[str, ...]) -> Iterator[tu
     if "_target_" in node:
         yield from _node_problems(node, where, plugins)
     for key, value in node.items():
-        yield from _problems(value, f"{where}.{key}" if where else str(key), plugins)
+        yield from _problems(value, _under(where, key), plugins)
 
 
 def _node_problems(
@@ -129,11 +129,11 @@ def _node_problems(
     given = {key: value for key, value in node.items() if key not in SPECIAL_KEYS}
     for key in node:
         if key.startswith("_") and key not in SPECIAL_KEYS:
-            yield f"{where}.{key}", f"not allowed; use {', '.join(sorted(SPECIAL_KEYS))}"
+            yield _under(where, key), f"not allowed; use {', '.join(sorted(SPECIAL_KEYS))}"
     names = [name for name in signature.parameters if name != "self"]
     for key in given:
         if key not in names and not key.startswith("_"):
-            yield f"{where}.{key}", f"{target.__qualname__} has no such option{_near(key, names)}"
+            yield _under(where, key), f"{target.__qualname__} has no such option{_near(key, names)}"
     if not node.get("_partial_"):
         yield from _missing(signature, given, where, target)
     yield from _bad_values(target, given, where)
@@ -145,7 +145,7 @@ def _missing(
     for name, parameter in signature.parameters.items():
         needed = parameter.default is inspect.Parameter.empty and name != "self"
         if needed and name not in given:
-            yield f"{where}.{name}", f"missing; {target.__qualname__} needs it"
+            yield _under(where, name), f"missing; {target.__qualname__} needs it"
 
 
 def _bad_values(
@@ -155,7 +155,7 @@ def _bad_values(
 
     hints = annotations(target)
     for key, value in given.items():
-        if key not in hints or _has_target(value) :
+        if key not in hints or _has_target(value):
             continue
         try:
             TypeAdapter(
@@ -163,9 +163,9 @@ def _bad_values(
             ).validate_python(value)
         except ValidationError as error:
             reasons = sorted({problem["msg"] for problem in error.errors()})
-            yield f"{where}.{key}", f"got {value!r}: {'; '.join(reasons)}"
+            yield _under(where, key), f"got {value!r}: {'; '.join(reasons)}"
         except TypeError as error:  # a dataclass given as a plain mapping with wrong keys
-            yield f"{where}.{key}", f"got {value!r}: {error}"
+            yield _under(where, key), f"got {value!r}: {error}"
 
 
 def annotations(target: Callable[..., Any]) -> dict[str, Any]:
@@ -177,8 +177,8 @@ def annotations(target: Callable[..., Any]) -> dict[str, Any]:
     return hints
 
 
-def resolve(path: str, plugins: Iterable[str] = ()) -> Callable[..., Any]:
-    """The class or function that a dotted path names, if a YAML may name it.
+def resolve(path: str, plugins: Collection[str] = ()) -> Callable[..., Any]:
+    """The class that a dotted path names (of a plugin also a function), if a YAML may name it.
 
     Judged by the module and the name of the object that the path resolves to, so that
     `affect_mllm.config.importlib.import_module` does not pass. Raises ConfigError.
@@ -189,10 +189,16 @@ def resolve(path: str, plugins: Iterable[str] = ()) -> Callable[..., Any]:
     target = _locate(path)
     module, name = getattr(target, "__module__", ""), getattr(target, "__qualname__", "")
     defined = f"{module}.{name}"
-    inside = module.split(".")[0] in {OURS, *plugins}
+    package = module.split(".")[0]
+    # Of ours only classes: functions such as `checkpoint.replace_folder` act when called.
+    inside = package in plugins or (package == OURS and inspect.isclass(target))
     if not callable(target) or not (inside or defined in THIRD_PARTY):
-        raise ConfigError(path, f"resolves to {defined}", expected="a class of affect_mllm",
-                          fix=_plugin_hint(path))  # fmt: skip
+        raise ConfigError(
+            path,
+            f"resolves to {defined}",
+            expected="a class of affect_mllm",
+            fix=_plugin_hint(path),
+        )
     return target
 
 
@@ -219,6 +225,10 @@ def _has_target(value: object) -> bool:
     if isinstance(value, dict):
         return "_target_" in value or any(_has_target(item) for item in value.values())
     return isinstance(value, list) and any(_has_target(item) for item in value)
+
+
+def _under(where: str, key: object) -> str:
+    return f"{where}.{key}" if where else str(key)
 
 
 def _near(key: str, names: Sequence[str]) -> str:

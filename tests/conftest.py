@@ -58,3 +58,21 @@ def speak():
         return resample_poly(samples, 16_000, rate_hz).astype(np.float32)
 
     return say
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """Tiny random weights as ordinary folders and 14 real clips (see tests/tiny.py)."""
+    from tests import tiny as maker
+
+    return maker.build(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny, tmp_path_factory) -> Path:
+    """The run directory of all three stages of a tiny model, through the real command."""
+    from affect_mllm.train.main import main
+
+    folder = tmp_path_factory.mktemp("run")
+    assert main(tiny.overrides(folder)) == 0
+    return folder

@@ -1,1 +1,1 @@
-"""Manifest rows to batches: manifest, mixture, template, example, packing, collate, loader, cache."""
+"""Manifest rows to batches: read, mix, render, pack, collate, cache."""

@@ -46,8 +46,11 @@ class FeatureCache:
         try:
             return load_file(path) if path.is_file() else None
         except SafetensorError as error:
-            raise DataError(str(path), f"unreadable cache entry: {error}",
-                            fix="delete this file; it will be computed again") from error  # fmt: skip
+            raise DataError(
+                str(path),
+                f"unreadable cache entry: {error}",
+                fix="delete this file; it will be computed again",
+            ) from error
 
     def warnings(self, sample: Sample) -> tuple[str, ...]:
         """What was said when the row was read (no sound, no face)."""

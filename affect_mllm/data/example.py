@@ -56,15 +56,22 @@ class ExampleMaker:
         """
         text = sample.subtitle if subtitle else None
         if not media and not text:
-            raise DataError(f"row {sample.id}", "no picture, no sound and no text",
-                            expected="at least one modality")  # fmt: skip
+            raise DataError(
+                f"row {sample.id}",
+                "no picture, no sound and no text",
+                expected="at least one modality",
+            )
         names = [*media, *(["multi"] if self.fused and media else [])]
         user = self.prompt.user(names, text, question)
         ids, places = self.chat.prompt_ids(self.prompt.system, user, self.span_lengths)
         target = self.chat.answer_ids(answer) if answer is not None else []
         if len(ids) + len(target) > self.max_tokens:
-            raise DataError(f"row {sample.id}", f"{len(ids) + len(target)} tokens",
-                            expected=f"at most {self.max_tokens}", fix="raise data.max_tokens")  # fmt: skip
+            raise DataError(
+                f"row {sample.id}",
+                f"{len(ids) + len(target)} tokens",
+                expected=f"at most {self.max_tokens}",
+                fix="raise data.max_tokens",
+            )
         spans = tuple(Span(name, start, length) for name, start, length in places)
         labels = [-100] * len(ids) + target
         return Example(sample.id, ids + target, labels, spans, dict(media), encoded)

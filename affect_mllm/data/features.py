@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from affect_mllm.data.cache import FeatureCache
-from affect_mllm.data.reader import Clip, Reader, Transform
+from affect_mllm.data.reader import Clip, ReadsRows, Transform
 from affect_mllm.log import LOGGER
 from affect_mllm.types import DataError, Sample
 
@@ -22,7 +22,7 @@ Encode = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
 class Features:
     """Reads rows through `reader`; with a `cache`, `fill` must have computed their states."""
 
-    reader: Reader
+    reader: ReadsRows
     transforms: Mapping[str, Transform]
     cache: FeatureCache | None = None
 
@@ -39,8 +39,11 @@ class Features:
             return Clip({})
         states = self.cache.get(sample)
         if states is None:
-            raise DataError(f"row {sample.id}", "not in the feature cache",
-                            fix="the clip could not be read when features were computed")  # fmt: skip
+            raise DataError(
+                f"row {sample.id}",
+                "not in the feature cache",
+                fix="the clip could not be read when features were computed",
+            )
         return Clip(states)
 
     def missing(self, samples: Iterable[Sample]) -> list[Sample]:
@@ -112,10 +115,11 @@ def ensure(
     if len(failed) > max_bad_fraction * len(samples):
         first = "".join(f"\n  {name}: {error}" for name, error in list(failed.items())[:5])
         raise DataError(
-            "features", f"{len(failed)} of {len(samples)} clips cannot be read{first}",
+            "features",
+            f"{len(failed)} of {len(samples)} clips cannot be read{first}",
             expected=f"at most {max_bad_fraction:.1%}",
             fix="mend or remove them (`affect-mllm validate --decode` lists all)",
-        )  # fmt: skip
+        )
 
 
 @contextmanager

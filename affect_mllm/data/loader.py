@@ -105,6 +105,8 @@ def step_loader(
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         worker_init_fn=_one_thread if workers else None,
+        # Of its own, or starting the loader would draw from the state that a resume restored.
+        generator=torch.Generator().manual_seed(0),
     )
 
 

@@ -47,6 +47,7 @@ class Mixture:
         weights = np.array([source.weight for source in sources], float)
         rng = np.random.default_rng([seed, 0])
         self._source = rng.choice(len(sources), size=places, p=weights / weights.sum())
+        self._passes: dict[int, tuple[int, np.ndarray]] = {}
         self._rank = np.zeros(places, int)
         for number in range(len(sources)):
             mine = self._source == number
@@ -60,13 +61,21 @@ class Mixture:
         number = int(self._source[place])
         source, rows = self.sources[number], self.rows[number]
         epoch, index = divmod(int(self._rank[place]), len(rows))
-        order = np.random.default_rng([self.seed, 1, number, epoch]).permutation(len(rows))
+        order = self._order(number, epoch)
         names = sorted(source.instructions)
         weights = np.array([source.instructions[name] for name in names], float)
         choice = np.random.default_rng([self.seed, 2, place]).choice(
             len(names), p=weights / weights.sum()
         )
         return Draw(rows[order[index]], names[choice], (self.seed, place))
+
+    def _order(self, number: int, epoch: int) -> np.ndarray:
+        """The shuffled pass `epoch` through a source; the newest pass is kept."""
+        kept = self._passes.get(number)
+        if kept is None or kept[0] != epoch:
+            rng = np.random.default_rng([self.seed, 1, number, epoch])
+            kept = self._passes[number] = (epoch, rng.permutation(len(self.rows[number])))
+        return kept[1]
 
     def samples(self) -> list[Sample]:
         """All rows that can be drawn, each once."""
@@ -79,8 +88,11 @@ def check_instructions(sources: Sequence[Source], known: dict[str, Instruction])
     for number, source in enumerate(sources):
         unknown = set(source.instructions) - set(known)
         if unknown:
-            raise ConfigError(f"data.sources[{number}].instructions", f"{sorted(unknown)}",
-                              expected=f"some of {sorted(known)}")  # fmt: skip
+            raise ConfigError(
+                f"data.sources[{number}].instructions",
+                f"{sorted(unknown)}",
+                expected=f"some of {sorted(known)}",
+            )
 
 
 def _rows(source: Source) -> list[Sample]:

@@ -1,16 +1,24 @@
-"""From a manifest row to the arrays its modalities' encoders read; shared by train, eval, predict."""
+"""From a manifest row to the arrays its encoders read; one way for train, eval and predict."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from affect_mllm.types import DataError, Sample
 
 Transform = Callable[[Any], np.ndarray]
+
+
+class ReadsRows(Protocol):
+    """What features need of a reader."""
+
+    def read(self, sample: Sample, transforms: Mapping[str, Transform], /) -> Clip:
+        """Encoder inputs of every modality that is there."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class Reader:
     face_margin: float = 0.2
     visual: str = "face"
     detector: str | None = None
-    backend: str = "auto"
+    backend: Literal["auto", "pyav", "torchcodec", "decord"] = "auto"
     _cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def modalities(self, sample: Sample) -> tuple[str, ...]:
@@ -47,6 +55,7 @@ class Reader:
 
         Raises DataError naming the row and the file where a file cannot be read.
         """
+        _check_kinds(sample)
         arrays: dict[str, np.ndarray] = {}
         warnings: list[str] = []
         try:
@@ -64,9 +73,13 @@ class Reader:
     def settings(self) -> dict[str, object]:
         """What decides the arrays besides the file, for the feature cache's key."""
         return {
-            "frames": self.frames, "face_size": self.face_size, "margin": self.face_margin,
-            "visual": self.visual, "detector": self.detector, "backend": self.backend,
-        }  # fmt: skip
+            "frames": self.frames,
+            "face_size": self.face_size,
+            "margin": self.face_margin,
+            "visual": self.visual,
+            "detector": self.detector,
+            "backend": self.backend,
+        }
 
     def _has_pictures(self, sample: Sample) -> bool:
         return bool({"video", "image"} & set(sample.media))
@@ -135,3 +148,12 @@ class Reader:
             warnings.append(f"{sample.id}: no sound; answered without the voice")
             return
         arrays["audio"] = transform(waveform)
+
+
+def _check_kinds(sample: Sample) -> None:
+    if sample.media and not {"video", "image", "audio"} & set(sample.media):
+        raise DataError(
+            f"row {sample.id}",
+            f"only {', '.join(sorted(sample.media))}",
+            expected="video, image or audio",
+        )

@@ -42,8 +42,11 @@ class Instruction:
         needed = [name for _, name, _, _ in Formatter().parse(self.answer) if name]
         missing = [name for name in needed if name not in sample.labels]
         if missing:
-            raise DataError(f"row {sample.id}", f"no label {', '.join(missing)}",
-                            expected=f"what the answer {self.answer!r} needs")  # fmt: skip
+            raise DataError(
+                f"row {sample.id}",
+                f"no label {', '.join(missing)}",
+                expected=f"what the answer {self.answer!r} needs",
+            )
         return self.answer.format(**{name: _text(sample.labels[name]) for name in needed})
 
 

@@ -60,8 +60,14 @@ class Asker:
         """Hash of everything that decides the prompt besides the row itself."""
         chat, prompt = self.maker.chat, self.maker.prompt
         frame, _ = chat.prompt_ids(prompt.system, prompt.user((), None, question), {})
-        text = json.dumps([frame, prompt.order, sorted(prompt.names.items()),
-                           sorted(self.maker.span_lengths.items())])  # fmt: skip
+        text = json.dumps(
+            [
+                frame,
+                prompt.order,
+                sorted(prompt.names.items()),
+                sorted(self.maker.span_lengths.items()),
+            ]
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _example(self, sample: Sample, question: str, subset: Sequence[str]) -> Example:
@@ -129,11 +135,11 @@ def _rows(path: Path, stamp: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """The whole rows of a file that carry this stamp, by id; a torn last line is left out."""
     if not path.is_file():
         return {}
-    rows = (json.loads(line) for line in path.read_text().splitlines() if line.endswith("}"))
+    lines = path.read_text().splitlines(keepends=True)
+    rows = (json.loads(line) for line in lines if line.endswith("\n"))
     return {row["id"]: row for row in rows if all(row.get(k) == v for k, v in stamp.items())}
 
 
 def subset_name(subset: Sequence[str]) -> str:
     """`face+audio+text` and its like."""
     return "+".join(name for name in ALL if name in subset)
-

@@ -103,9 +103,14 @@ class EvalRun:
         others = json.loads(results.read_text())["runs"] if results.is_file() else {}
         others.pop(self.benchmark.name, None)
         meta = checkpoint.read_meta(Path(self.checkpoint))
-        info: dict[str, Any] = {"seed": meta["seed"], "checkpoint": self.checkpoint,
-                                "lineage": meta["lineage"], "packages": meta["packages"],
-                                "git": meta["git"]}  # fmt: skip
+        info: dict[str, Any] = {
+            "seed": meta["seed"],
+            "checkpoint": self.checkpoint,
+            "lineage": meta["lineage"],
+            "packages": meta["packages"],
+            "git": meta["git"],
+        }
+        _say(summary)
         ordered = sorted({**others, self.benchmark.name: summary}.items())
         LOGGER.info("scores: %s", write_results(Path(self.run_dir), dict(ordered), info=info))
 
@@ -115,6 +120,24 @@ class EvalRun:
         if not stated.is_file():
             return {}
         return json.loads(stated.read_text())["ceilings"].get(self.benchmark.split, {})
+
+
+def _say(summary: dict[str, Any]) -> None:
+    """A line for each variant, on stderr with the rest of the progress."""
+    for name, variant in summary["variants"].items():
+        found = next(iter(variant["metrics"].values()))
+        ceiling = variant["ceiling"]
+        LOGGER.info(
+            "%-16s %s %.3f [%.3f, %.3f]  n %d  unparsed %d%s",
+            name,
+            next(iter(variant["metrics"])),
+            found["value"],
+            found["ci_low"],
+            found["ci_high"],
+            found["n"],
+            found["n_unparsed"],
+            "" if ceiling is None else f"  ceiling {ceiling:.3f}",
+        )
 
 
 def parse_subsets(names: Sequence[str]) -> list[tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""A checkpoint folder: `config.yaml`, `trainable.safetensors`, `meta.json`. Written and read here."""
+"""A checkpoint folder: `config.yaml`, `trainable.safetensors`, `meta.json`."""
 
 from __future__ import annotations
 
@@ -28,8 +28,20 @@ def own_weights(model: nn.Module, trained: Sequence[str] = ()) -> dict[str, torc
     return {
         name: tensor.detach().cpu().contiguous()
         for name, tensor in model.state_dict().items()
-        if name.startswith(("compressors.", "fusion.")) or "lora_" in name or name in extra
+        if _is_connector(name) or name in extra
     }
+
+
+def trained_base(model: nn.Module) -> list[str]:
+    """Base weights that train now, and the buffers beside them (running means), by name."""
+    names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    places = {name.rpartition(".")[0] for name in names}
+    names += [name for name, _ in model.named_buffers() if name.rpartition(".")[0] in places]
+    return sorted(name for name in names if not _is_connector(name))
+
+
+def _is_connector(name: str) -> bool:
+    return name.startswith(("compressors.", "fusion.")) or "lora_" in name
 
 
 def save(folder: Path, model: nn.Module, cfg: DictConfig, meta: dict[str, Any]) -> None:
@@ -60,19 +72,27 @@ def read_meta(folder: Path) -> dict[str, Any]:
         hashes: dict[str, str] = meta["hashes"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
-            str(folder), f"no readable meta.json ({error})", expected="a complete checkpoint", fix=fix
+            str(folder),
+            f"no readable meta.json ({error})",
+            expected="a complete checkpoint",
+            fix=fix,
         ) from error
     if meta.get("format_version") != FORMAT_VERSION:
-        raise CheckpointError(str(folder), f"format_version {meta.get('format_version')}",
-                              expected=str(FORMAT_VERSION))  # fmt: skip
+        raise CheckpointError(
+            str(folder),
+            f"format_version {meta.get('format_version')}",
+            expected=str(FORMAT_VERSION),
+        )
     for name, expected in hashes.items():
         path = folder / name
         got = file_hash(path) if path.is_file() else "missing"
         if got != expected:
             raise CheckpointError(
-                str(path), f"sha256 {got}", expected=expected,
+                str(path),
+                f"sha256 {got}",
+                expected=expected,
                 fix="the file is incomplete or was changed; take another checkpoint",
-            )  # fmt: skip
+            )
     return meta
 
 
@@ -102,14 +122,17 @@ def load_weights(folder: Path, model: nn.Module) -> None:
         raise CheckpointError(str(folder / WEIGHTS), str(error)) from error
     expected = own_weights(model, meta.get("trained", ()))
     missing, unexpected = set(expected) - set(weights), set(weights) - set(expected)
-    shapes = {name for name in set(expected) & set(weights)
-              if expected[name].shape != weights[name].shape}  # fmt: skip
+    shapes = {
+        name for name in set(expected) & set(weights) if expected[name].shape != weights[name].shape
+    }
     if missing or unexpected or shapes:
         raise CheckpointError(
-            str(folder), f"missing {sorted(missing)[:5]}, unexpected {sorted(unexpected)[:5]}, "
-            f"other shape {sorted(shapes)[:5]}", expected="the weights of this model",
+            str(folder),
+            f"missing {sorted(missing)[:5]}, unexpected {sorted(unexpected)[:5]}, "
+            f"other shape {sorted(shapes)[:5]}",
+            expected="the weights of this model",
             fix="use the model config that the checkpoint was trained with",
-        )  # fmt: skip
+        )
     model.load_state_dict(weights, strict=False)
 
 

@@ -30,14 +30,15 @@ class LanguageModel(nn.Module):
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         path = weights_path(model)
-        self.tokenizer = AutoTokenizer.from_pretrained(path)
-        self.net = AutoModelForCausalLM.from_pretrained(
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(path)
+        self.net: Any = AutoModelForCausalLM.from_pretrained(
             path, dtype=dtype, attn_implementation=attention
         )
         self.net.requires_grad_(False)
         self.hidden_size = int(self.net.config.get_text_config().hidden_size)
         embedding = self.net.get_input_embeddings().weight
         self.embedding_rms = float(embedding.detach().float().pow(2).mean().sqrt())
+        self.attention = attention
         self.has_lora = lora is not None
         if lora is not None:
             self._add_lora(lora)
@@ -51,9 +52,12 @@ class LanguageModel(nn.Module):
     ) -> torch.Tensor:
         """Last hidden states `[R, L, H]`; attention is causal and stays inside a segment."""
         decoder = self.net.get_decoder()
+        mask = block_causal_mask(segments)
+        if self.attention == "eager":  # adds its mask to the scores, where others want a boolean
+            mask = additive(mask, inputs_embeds.dtype)
         output = decoder(
             inputs_embeds=inputs_embeds,
-            attention_mask=block_causal_mask(segments),
+            attention_mask=mask,
             position_ids=position_ids,
             use_cache=False,
         )
@@ -102,7 +106,9 @@ class LanguageModel(nn.Module):
     def lora_is_zero(self) -> bool:
         """True while LoRA cannot change any output (every B is zero)."""
         return all(
-            not parameter.any() for name, parameter in self.net.named_parameters() if "lora_B" in name
+            not parameter.any()
+            for name, parameter in self.net.named_parameters()
+            if "lora_B" in name
         )
 
     def _add_lora(self, lora: Any) -> None:
@@ -138,3 +144,9 @@ def block_causal_mask(segments: torch.Tensor) -> torch.Tensor:
     length = segments.shape[1]
     causal = torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
     return (same & causal).unsqueeze(1)
+
+
+def additive(mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """A boolean mask as what is added to attention scores: 0 or the lowest number of `dtype`."""
+    lowest = torch.finfo(dtype).min
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, lowest)

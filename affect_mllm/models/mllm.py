@@ -74,6 +74,8 @@ class AffectMLLM(nn.Module):
         """Logits where `positions` `[R, L]` is true, in row-major order."""
         tokens, gates = self.media_tokens(batch)
         embeds = splice(self.llm.embed(batch.input_ids), batch.spans, tokens)
+        if self.training:
+            embeds = embeds + self._unused(batch.media)
         hidden = self.llm.hidden_states(embeds, batch.segments, batch.position_ids)
         return Output(self.llm.logits(hidden[positions]), gates)
 
@@ -117,11 +119,11 @@ class AffectMLLM(nn.Module):
 
     def transforms(self) -> dict[str, Callable[..., np.ndarray]]:
         """The CPU preprocessing of each modality."""
-        return {name: self.encoders[branch].transform for name, branch in self.branches.items()}
+        return {name: self._encoder(branch).transform for name, branch in self.branches.items()}
 
     def fingerprint(self) -> dict[str, str]:
         """Each modality's encoder by hash: what a feature cache is addressed by."""
-        made = {name: encoder.fingerprint() for name, encoder in self.encoders.items()}
+        made = {name: self._encoder(name).fingerprint() for name in self.encoders}
         kind = "bf16" if self.fast_encoders else "fp32"
         return {name: f"{kind} {made[branch]}" for name, branch in self.branches.items()}
 
@@ -156,8 +158,9 @@ class AffectMLLM(nn.Module):
     ) -> dict[int, dict[str, float]]:
         names = self.gate_names(modality)
         rows = gate.float().tolist()
-        return {who: dict(zip(names, row, strict=True))
-                for who, row in zip(owners, rows, strict=True)}  # fmt: skip
+        return {
+            who: dict(zip(names, row, strict=True)) for who, row in zip(owners, rows, strict=True)
+        }
 
     def _fuse(
         self, states: Mapping[str, States], owners: Mapping[str, tuple[int, ...]]
@@ -183,7 +186,7 @@ class AffectMLLM(nn.Module):
         row_of: Mapping[int, int],
     ) -> tuple[torch.Tensor, torch.Tensor]:
         device = self.llm.device
-        width = int(self.encoders[stream].hidden_size)  # type: ignore[arg-type]
+        width = self._encoder(stream).hidden_size
         total = torch.zeros(len(row_of), width, device=device)
         count = torch.zeros(len(row_of), device=device)
         for (values, mask), owners in parts:
@@ -192,6 +195,29 @@ class AffectMLLM(nn.Module):
             total = total.index_add(0, rows, (values * real).sum(1).to(total.dtype))
             count = count.index_add(0, rows, mask.sum(1).to(count.dtype))
         return total / count.clamp_min(1).unsqueeze(-1), count
+
+    def _encoder(self, name: str) -> Encoder:
+        encoder = self.encoders[name]
+        assert isinstance(encoder, Encoder)
+        return encoder
+
+    def _unused(self, media: Mapping[str, MediaBatch]) -> torch.Tensor:
+        """Zero, with a zero gradient for the connectors that no item of this batch reaches.
+
+        A rank of DDP waits for every trainable parameter, and a batch of words alone must have a
+        gradient too.
+        """
+        device = self.llm.device
+        real = torch.ones(1, 1, dtype=torch.bool, device=device)
+        widths = {name: int(e.hidden_size) for name, e in self.encoders.items()}  # type: ignore[arg-type]
+        idle = {name: torch.zeros(1, 1, width, device=device) for name, width in widths.items()}
+        if self.fusion is not None and not media:
+            present = torch.ones(1, len(widths), dtype=torch.bool, device=device)
+            idle["multi"] = self.fusion([idle[n][0] for n in self.fusion.streams], present)  # type: ignore[union-attr]
+        for name in media:
+            idle.pop(self.branches[name], None)
+        parts = [self.compressors[name](states, real).tokens.sum() for name, states in idle.items()]
+        return 0 * torch.stack(parts).sum() if parts else torch.zeros((), device=device)
 
     def _compressor(self, modality: str) -> nn.Module:
         return self.compressors[self.branches.get(modality, modality)]
@@ -210,10 +236,15 @@ def _check_names(
     expected = set(encoders) | ({"multi"} if fused else set())
     if set(compressors) != expected:
         raise ConfigError(
-            "model.compressors", f"{sorted(compressors)}", expected=f"{sorted(expected)}",
+            "model.compressors",
+            f"{sorted(compressors)}",
+            expected=f"{sorted(expected)}",
             fix="one compressor for each encoder, and `multi` where there is a fusion",
-        )  # fmt: skip
+        )
     unknown = set(branches.values()) - set(encoders)
     if unknown:
-        raise ConfigError("model.branches", f"unknown encoders {sorted(unknown)}",
-                          expected=f"one of {sorted(encoders)}")  # fmt: skip
+        raise ConfigError(
+            "model.branches",
+            f"unknown encoders {sorted(unknown)}",
+            expected=f"one of {sorted(encoders)}",
+        )

@@ -23,9 +23,11 @@ def splice(
     given = {(name, example) for name, items in tokens.items() for example in items}
     if wanted != given:
         raise DataError(
-            "splice", f"spans without tokens {sorted(wanted - given)}, "
-            f"tokens without a span {sorted(given - wanted)}", expected="one each",
-        )  # fmt: skip
+            "splice",
+            f"spans without tokens {sorted(wanted - given)}, "
+            f"tokens without a span {sorted(given - wanted)}",
+            expected="one each",
+        )
     if not spans:
         return embeddings
     rows, places, values = [], [], []
@@ -34,11 +36,14 @@ def splice(
         if len(item) != span.length:
             raise DataError(
                 f"example {span.example}, {span.modality} at row {span.row}, token {span.start}",
-                f"{span.length} placeholders, {len(item)} embeddings", expected="equal numbers",
-            )  # fmt: skip
+                f"{span.length} placeholders, {len(item)} embeddings",
+                expected="equal numbers",
+            )
         rows += [span.row] * span.length
         places += range(span.start, span.start + span.length)
         values.append(item)
-    index = (torch.tensor(rows, device=embeddings.device),
-             torch.tensor(places, device=embeddings.device))  # fmt: skip
+    index = (
+        torch.tensor(rows, device=embeddings.device),
+        torch.tensor(places, device=embeddings.device),
+    )
     return embeddings.index_put(index, torch.cat(values).to(embeddings.dtype))

@@ -19,7 +19,9 @@ ASKED = {"label": 12, "open_vocabulary": 24, "describe": 96}  # instruction → 
 
 
 def predict_command(
-    clip: Annotated[Path | None, typer.Argument(help="video, photo or sound; none: text only")] = None,
+    clip: Annotated[
+        Path | None, typer.Argument(help="video, photo or sound; none: text only")
+    ] = None,
     checkpoint: Annotated[Path, typer.Option(help="folder of a finished checkpoint")] = DEFAULT,
     subtitle: Annotated[str | None, typer.Option(help="what is said, or `auto` (Whisper)")] = None,
     question: Annotated[str | None, typer.Option(help="ask this instead of the usual ones")] = None,
@@ -120,8 +122,9 @@ def _questions(data: DataSettings, question: str | None) -> Iterator[tuple[str, 
         return
     known = [name for name in ASKED if name in data.instructions]
     if not known:
-        raise ConfigError("--question", "none, and the checkpoint knows no usual one",
-                          fix="give --question TEXT")  # fmt: skip
+        raise ConfigError(
+            "--question", "none, and the checkpoint knows no usual one", fix="give --question TEXT"
+        )
     for name in known:
         yield name, data.instructions[name].questions[0], ASKED[name]
 
@@ -130,8 +133,13 @@ def _show(result: dict[str, Any]) -> None:
     from rich.console import Console
 
     console = Console(highlight=False, markup=False)
-    titles = {"label": "emotion", "open_vocabulary": "open vocabulary", "describe": "description",
-              "answer": "answer", "subtitle": "subtitle"}  # fmt: skip
+    titles = {
+        "label": "emotion",
+        "open_vocabulary": "open vocabulary",
+        "describe": "description",
+        "answer": "answer",
+        "subtitle": "subtitle",
+    }
     for key, title in titles.items():
         if result.get(key):
             console.print(f"{title:>16}  {result[key]}")

@@ -1,4 +1,4 @@
-"""What watches a run: progress bar, JSONL, TensorBoard, wandb. They read rows and change nothing."""
+"""What watches a run: progress bar, JSONL, TensorBoard, wandb. They only read."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ class JsonlLog:
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = []
         if path.is_file():
-            lines = (line for line in path.read_text().splitlines() if line.endswith("}"))
-            kept = [line for line in lines if json.loads(line)["step"] <= first_step]
-        path.write_text("".join(line + "\n" for line in kept))
+            lines = path.read_text().splitlines(keepends=True)
+            whole = (line for line in lines if line.endswith("\n"))  # a kill tears the last one
+            kept = [line for line in whole if json.loads(line)["step"] <= first_step]
+        path.write_text("".join(kept))
         self._stream = path.open("a")
 
     def log(self, row: Row) -> None:
@@ -46,27 +47,42 @@ class ProgressBar:
     """A rich bar with loss, supervised tokens/s, time left and the share of waiting for data."""
 
     def __init__(self, name: str, *, first_step: int, steps: int) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-        from rich.progress import TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
 
         self._bar = Progress(
-            TextColumn("{task.description:<8}"), BarColumn(24), MofNCompleteColumn(),
-            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-            TextColumn("{task.fields[numbers]}"), refresh_per_second=2,
-        )  # fmt: skip
+            TextColumn("{task.description:<8}"),
+            BarColumn(24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[numbers]}"),
+            refresh_per_second=2,
+        )
         self._task = self._bar.add_task(name, total=steps, completed=first_step, numbers="")
         self._bar.start()
         self._name, self._plain = name, not self._bar.console.is_terminal
 
     def log(self, row: Row) -> None:
         """Move the bar; where the output is no terminal, print a line now and then."""
-        numbers = (f"loss {row['loss']:.3f}  {row['supervised_tokens_per_s']:.0f} tok/s  "
-                   f"wait {row['data_wait']:.0%}")  # fmt: skip
+        numbers = (
+            f"loss {row['loss']:.3f}  {row['supervised_tokens_per_s']:.0f} tok/s  "
+            f"wait {row['data_wait']:.0%}"
+        )
         self._bar.update(self._task, completed=row["step"], numbers=numbers)
         if self._plain and (row["step"] % 25 == 0 or row["step"] in (1, row["steps"])):
             left = row["seconds_left"]
-            print(f"{self._name}: step {row['step']}/{row['steps']}  {numbers}  {left:.0f} s left",
-                  flush=True)  # fmt: skip
+            print(
+                f"{self._name}: step {row['step']}/{row['steps']}  {numbers}  {left:.0f} s left",
+                flush=True,
+            )
 
     def close(self) -> None:
         """Leave the finished bar on the screen."""

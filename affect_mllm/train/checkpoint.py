@@ -1,4 +1,4 @@
-"""Saving and resuming a stage: a checkpoint plus the engine's state, written whole or not at all."""
+"""Saving and resuming a stage: weights plus engine state, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class StageCheckpoints:
 
     def newest(self) -> tuple[Path, int] | None:
         """The checkpoint to resume from and its step, or None."""
-        found = sorted(path for path in self.folder.glob("step-*") if path.is_dir())
+        found = sorted(path for path in self.folder.glob("step-*[0-9]") if path.is_dir())
         for path in reversed(found):
             try:
                 self._check_same(path)
@@ -55,8 +55,11 @@ class StageCheckpoints:
             engine.wait_for_everyone()
             if engine.is_main_process:
                 self._write(temporary, engine.unwrap_model(model), step)
-                hashes = {str(path.relative_to(temporary)): weights.file_hash(path)
-                          for path in sorted((temporary / "engine").rglob("*")) if path.is_file()}  # fmt: skip
+                hashes = {
+                    str(path.relative_to(temporary)): weights.file_hash(path)
+                    for path in sorted((temporary / "engine").rglob("*"))
+                    if path.is_file()
+                }
                 state = {"step": step, "engine": hashes}
                 (temporary / "data_state.json").write_text(json.dumps(state, indent=1))
                 weights.replace_folder(temporary, target)
@@ -83,8 +86,12 @@ class StageCheckpoints:
         for name, expected in state["engine"].items():
             got = weights.file_hash(path / name) if (path / name).is_file() else "missing"
             if got != expected:
-                raise CheckpointError(str(path / name), f"sha256 {got}", expected=expected,
-                                      fix="delete this checkpoint; the stage starts anew")  # fmt: skip
+                raise CheckpointError(
+                    str(path / name),
+                    f"sha256 {got}",
+                    expected=expected,
+                    fix="delete this checkpoint; the stage starts anew",
+                )
         engine.load_state(str(path / "engine"))
 
     def _write(self, folder: Path, model: Any, step: int) -> None:
@@ -102,12 +109,13 @@ class StageCheckpoints:
         got = weights.read_meta(path).get("fingerprint")
         if got != self.meta["fingerprint"]:
             raise ConfigError(
-                str(path), "is of a run with other settings, data or seed",
+                str(path),
+                "is of a run with other settings, data or seed",
                 fix="choose another run_dir, or remove this folder",
-            )  # fmt: skip
+            )
 
 
-class _disk:  # noqa: N801 - reads as a phrase: with _disk(target)
+class _disk:
     """A full disk becomes one clear message; what was saved before is still there."""
 
     def __init__(self, target: Path) -> None:
@@ -120,6 +128,7 @@ class _disk:  # noqa: N801 - reads as a phrase: with _disk(target)
         full = isinstance(error, OSError) and error.errno == errno.ENOSPC
         if full or (error is not None and "No space left" in str(error)):
             raise CheckpointError(
-                str(self.target), "the disk is full; the last complete checkpoint is kept",
+                str(self.target),
+                "the disk is full; the last complete checkpoint is kept",
                 fix="free some space and start the same command again",
-            ) from error  # fmt: skip
+            ) from error

@@ -29,13 +29,22 @@ class Launch:
 
         asked = int(os.environ.get("WORLD_SIZE", "1"))
         if self.strategy == "single" and asked > 1:
-            raise ConfigError("launch.strategy", f"single, but {asked} processes were started",
-                              fix="use launch=ddp")  # fmt: skip
+            raise ConfigError(
+                "launch.strategy",
+                f"single, but {asked} processes were started",
+                fix="use launch=ddp",
+            )
         if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
-            raise ConfigError("launch", f"strategy={self.strategy}, but accelerate asks for DeepSpeed",
-                              fix="start without a DeepSpeed config")  # fmt: skip
+            raise ConfigError(
+                "launch",
+                f"strategy={self.strategy}, but accelerate asks for DeepSpeed",
+                fix="start without a DeepSpeed config",
+            )
         engine = Accelerator(mixed_precision=self.precision)
         if engine.num_processes != asked:
-            raise ConfigError("launch", f"{engine.num_processes} process(es) run, {asked} were asked",
-                              fix="on a CPU start with ACCELERATE_USE_CPU=true torchrun …")  # fmt: skip
+            raise ConfigError(
+                "launch",
+                f"{engine.num_processes} process(es) run, {asked} were asked",
+                fix="on a CPU start with ACCELERATE_USE_CPU=true torchrun …",
+            )
         return engine

@@ -49,8 +49,11 @@ def select(model: nn.Module, trainable: Mapping[str, float]) -> dict[str, list[n
             groups[hits[0]].append(parameter)
     for regex, hit in matched.items():
         if not hit:
-            raise ConfigError("stage.trainable", f"{regex!r} matches no parameter",
-                              expected="a regex for full names, as `affect-mllm describe` prints")  # fmt: skip
+            raise ConfigError(
+                "stage.trainable",
+                f"{regex!r} matches no parameter",
+                expected="a regex for full names, as `affect-mllm describe` prints",
+            )
     return {regex: members for regex, members in groups.items() if members}
 
 
@@ -60,11 +63,14 @@ def adamw(
     """AdamW over the groups; vectors (norms, biases) are not decayed."""
     made = []
     for regex, members in groups.items():
-        for decay, part in ((weight_decay, [p for p in members if p.ndim > 1]),
-                            (0.0, [p for p in members if p.ndim <= 1])):  # fmt: skip
+        for decay, part in (
+            (weight_decay, [p for p in members if p.ndim > 1]),
+            (0.0, [p for p in members if p.ndim <= 1]),
+        ):
             if part:
-                made.append({"params": part, "weight_decay": decay,
-                             "peak_lr": peaks[regex], "name": regex})  # fmt: skip
+                made.append(
+                    {"params": part, "weight_decay": decay, "peak_lr": peaks[regex], "name": regex}
+                )
     return torch.optim.AdamW(made, lr=0.0, betas=(0.9, 0.98), eps=1e-8)
 
 

@@ -95,8 +95,9 @@ class TrainRun:
         engine = self._launch.accelerator()
         model: AffectMLLM = config.build(self.model)
         resume = checkpoints.newest()
-        if resume or parent:
-            checkpoint.load_weights(resume[0] if resume else parent, model)
+        origin = resume[0] if resume else parent
+        if origin is not None:
+            checkpoint.load_weights(origin, model)
         stage.prepare(model, fresh=resume is None)
         self._train(engine, model, stage, checkpoints, resume)
 
@@ -109,6 +110,7 @@ class TrainRun:
         resume: tuple[Path, int] | None,
     ) -> None:
         groups = select(model, stage.trainable)
+        checkpoints.meta["trained"] = self._trained(model, checkpoints.meta["trained"])
         lora_idle = model.llm.lora_is_zero() and not any(
             p.requires_grad for n, p in model.llm.named_parameters() if "lora_" in n
         )
@@ -127,11 +129,16 @@ class TrainRun:
         LOGGER.info("stage %s: %d steps, %.2f M trainable", stage.name, stage.steps, trained / 1e6)
         callbacks = self._callbacks(engine, stage, first)
         trainer = Trainer(
-            engine, wrapped, optimizer, stage=stage, callbacks=callbacks,
+            engine,
+            wrapped,
+            optimizer,
+            stage=stage,
+            callbacks=callbacks,
             save=lambda step: checkpoints.save_step(engine, wrapped, step),
-        )  # fmt: skip
-        loader = step_loader(dataset, first_step=first, steps=stage.steps,
-                             workers=self._launch.workers)  # fmt: skip
+        )
+        loader = step_loader(
+            dataset, first_step=first, steps=stage.steps, workers=self._launch.workers
+        )
         try:
             trainer.fit(loader, first, max_bad=self._data.max_bad_fraction)
         finally:
@@ -148,9 +155,12 @@ class TrainRun:
         ensure(features, mine, model.encode_clip, max_bad_fraction=data.max_bad_fraction)
         engine.wait_for_everyone()
         plan = BatchPlan(
-            stage.batch_size, launch.micro_batches, launch.row_tokens,
-            engine.process_index, engine.num_processes,
-        )  # fmt: skip
+            stage.batch_size,
+            launch.micro_batches,
+            launch.row_tokens,
+            engine.process_index,
+            engine.num_processes,
+        )
         return StepDataset(
             mixture,
             data.maker(model.llm.tokenizer, model.span_lengths()),
@@ -182,13 +192,20 @@ class TrainRun:
         return None if before == 0 else Path(self.run_dir) / names[before - 1] / "final"
 
     def _config(self) -> DictConfig:
-        keep = {"name": self.name, "seed": self.seed, "model": self.model, "data": self.data,
-                "stages": self.stages, "launch": self.launch}  # fmt: skip
+        keep = {
+            "name": self.name,
+            "seed": self.seed,
+            "model": self.model,
+            "data": self.data,
+            "stages": self.stages,
+            "launch": self.launch,
+        }
         return OmegaConf.create(keep)
 
     def _meta(self, stage: Stage, parent: Path | None) -> dict[str, Any]:
         """Lineage: what this checkpoint came from, and a fingerprint of all that decides it."""
-        lineage = [] if parent is None else checkpoint.read_meta(parent)["lineage"]
+        before = {} if parent is None else checkpoint.read_meta(parent)
+        lineage = before.get("lineage", [])
         origin = None if parent is None else checkpoint.checkpoint_hash(parent)
         data = {s.manifest: manifest.digest(Path(s.manifest)) for s in stage.sources}
         decides = [self.model, self.data, self.stages[stage.name], self.launch]
@@ -197,11 +214,23 @@ class TrainRun:
             "stage": stage.name,
             "seed": self.seed,
             "experts": list(stage.experts),
+            "trained": before.get("trained", []),
             "lineage": [*lineage, {"stage": stage.name, "parent": origin, "data": data}],
             "fingerprint": hashlib.sha256(text.encode()).hexdigest(),
             "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
             "git": _git_state(),
         }
+
+    def _trained(self, model: AffectMLLM, before: list[str]) -> list[str]:
+        """Base weights that a checkpoint must hold: of this stage and of those before it."""
+        names = checkpoint.trained_base(model)
+        if self._data.cache_dir is not None and any(n.startswith("encoders.") for n in names):
+            raise ConfigError(
+                "stage.trainable",
+                "names an encoder, whose states come from the cache",
+                fix="set data.cache_dir=null",
+            )
+        return sorted({*before, *names})
 
     def _status(self, state: str) -> None:
         if os.environ.get("RANK", "0") != "0":

@@ -111,11 +111,15 @@ class Trainer:
         spent = time.perf_counter() - start
         done = step - first
         row = {
-            "stage": self.stage.name, "step": step, "steps": self.stage.steps, **row,
+            "stage": self.stage.name,
+            "step": step,
+            "steps": self.stage.steps,
+            **row,
             "supervised_tokens_per_s": row["supervised_tokens"] / (busy + waited),
-            "data_wait": waited / (busy + waited), "seconds": spent,
+            "data_wait": waited / (busy + waited),
+            "seconds": spent,
             "seconds_left": spent / done * (self.stage.steps - step),
-        }  # fmt: skip
+        }
         for callback in self.callbacks:
             callback.log(row)
 
@@ -127,16 +131,21 @@ class Trainer:
         for name, reason in batch.skipped:
             LOGGER.warning("bad sample skipped: %s: %s", name, reason)
         if self.bad > max(limit * self.seen, limit * self.stage.batch_size):
-            raise DataError(f"stage {self.stage.name}", f"{self.bad} of {self.seen} samples are bad",
-                            expected=f"at most {limit:.1%}", fix="mend or remove them")  # fmt: skip
+            raise DataError(
+                f"stage {self.stage.name}",
+                f"{self.bad} of {self.seen} samples are bad",
+                expected=f"at most {limit:.1%}",
+                fix="mend or remove them",
+            )
 
     def _check_finite(self, step: int, loss: torch.Tensor, ids: Sequence[str]) -> None:
         if self._agreed(not bool(torch.isfinite(loss))):
             raise DataError(
-                f"stage {self.stage.name}, step {step}", f"the loss is {float(loss)}",
+                f"stage {self.stage.name}, step {step}",
+                f"the loss is {float(loss.detach())}",
                 expected="a finite loss; weights were not updated",
                 fix=f"lower the learning rate or look at the samples {', '.join(ids)}",
-            )  # fmt: skip
+            )
 
     def _agreed(self, flag: bool) -> bool:
         """True on all ranks as soon as it is true on one."""

@@ -52,13 +52,15 @@ def _create(path: str) -> Any:
     folder = Path(path)
     if not folder.is_dir():
         return timm.create_model(f"hf-hub:{path}", pretrained=True, num_classes=0)
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         spec = json.loads((folder / "config.json").read_text())
         weights = load_file(folder / "model.safetensors")
-    except (OSError, ValueError) as error:
+        net = timm.create_model(spec["architecture"], num_classes=spec.get("num_classes", 1000))
+        net.load_state_dict(weights)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        # RuntimeError: no such architecture, or weights of another one.
         raise CheckpointError(str(folder), str(error), expected="a timm folder") from error
-    net = timm.create_model(spec["architecture"], num_classes=spec.get("num_classes", 1000))
-    net.load_state_dict(weights)
     return net

@@ -21,9 +21,7 @@ class WhisperEncoder(Encoder):
     independent of its batch (Radford et al. 2022 for the architecture).
     """
 
-    def __init__(
-        self, model: str, *, transform: Callable[[Any], Any], frozen: bool = True
-    ) -> None:
+    def __init__(self, model: str, *, transform: Callable[[Any], Any], frozen: bool = True) -> None:
         super().__init__(transform=transform, frozen=frozen)
         from transformers import WhisperModel
 
@@ -35,13 +33,13 @@ class WhisperEncoder(Encoder):
 
     def forward(self, values: torch.Tensor, mask: torch.Tensor) -> States:
         """Encode each window; the windows of a clip follow one another in time."""
+        starts = range(0, values.shape[1], self.window)
         parts = [
-            self._encode(values[:, start : start + self.window], mask[:, start : start + self.window])
-            for start in range(0, values.shape[1], self.window)
+            self._encode(values[:, at : at + self.window], mask[:, at : at + self.window])
+            for at in starts
         ]
-        return States(
-            torch.cat([part.values for part in parts], 1), torch.cat([part.mask for part in parts], 1)
-        )
+        joined = (torch.cat(column, 1) for column in zip(*parts, strict=True))
+        return States(*joined)
 
     def _encode(self, mel: torch.Tensor, mask: torch.Tensor) -> States:
         mel = mel.masked_fill(~mask[..., None], 0).transpose(1, 2)

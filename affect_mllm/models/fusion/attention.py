@@ -32,9 +32,11 @@ class AttentionFusion(nn.Module):
         self.streams = tuple(input_sizes)
         self.hidden_size, self.normalize = hidden_size, normalize
         self.norms = nn.ModuleDict(
-            {name: nn.LayerNorm(size) if input_norm else nn.Identity()
-             for name, size in input_sizes.items()}
-        )  # fmt: skip
+            {
+                name: nn.LayerNorm(size) if input_norm else nn.Identity()
+                for name, size in input_sizes.items()
+            }
+        )
         self.embed = nn.ModuleDict(
             {name: nn.Linear(size, hidden_size) for name, size in input_sizes.items()}
         )

@@ -1,0 +1,187 @@
+"""Asking a model: every row is answered once, whatever is missing and whenever it is killed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from affect_mllm.eval.answers import Asker, predict_file, subset_name
+from affect_mllm.eval.main import main
+from affect_mllm.eval.predictions import read_predictions
+from affect_mllm.eval.run import parse_subsets
+from affect_mllm.models.mllm import AffectMLLM
+from affect_mllm.types import CheckpointError, ConfigError, Sample
+from tests import tiny as parts
+
+STAMP = {"checkpoint": "c1", "prompt_hash": "p1"}
+ROWS = [Sample(name, Path(), subtitle="x") for name in ("b", "a", "d", "c")]
+
+
+class Model:
+    """Answers rows in another order than asked, notes what it was asked, and may be killed."""
+
+    def __init__(self, *, dies_after: int | None = None, **stamp: str) -> None:
+        self.asked: list[str] = []
+        self.dies_after, self.stamp = dies_after, {**STAMP, **stamp}
+
+    def __call__(self, samples: Sequence[Sample]) -> Iterator[dict]:
+        for count, sample in enumerate(sorted(samples, key=lambda s: s.id)):
+            if count == self.dies_after:
+                raise KeyboardInterrupt
+            self.asked.append(sample.id)
+            gate = {"face": {"general": 0.5}}
+            yield {"id": sample.id, **self.stamp, "response": f"about {sample.id}", "gate": gate}
+
+
+def read(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_killed_generation_goes_on_without_repeating_or_losing(tmp_path: Path) -> None:
+    path = tmp_path / "deep/x.predictions.jsonl"
+    first = Model(dies_after=2)
+    with pytest.raises(KeyboardInterrupt):
+        predict_file(path, ROWS, first, stamp=STAMP)
+    assert not path.exists(), "half a file must not look finished"
+    partial = path.with_name(path.name + ".partial")
+    whole = partial.read_text()
+    # torn in the middle of a line, where what stands there happens to end with a brace
+    partial.write_text(whole + whole.splitlines()[1].replace("about b", "torn")[:-1])
+    second = Model()
+    assert predict_file(path, ROWS, second, stamp=STAMP)
+    assert first.asked == ["a", "b"]
+    assert second.asked == ["c", "d"]
+    assert [(row["id"], row["response"]) for row in read(path)] == [
+        (name, f"about {name}") for name in ("b", "a", "d", "c")
+    ]
+    assert sorted(p.name for p in path.parent.iterdir()) == [path.name]
+
+
+def test_a_finished_file_is_used_again_and_asks_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    predict_file(path, ROWS, Model(), stamp=STAMP)
+    again = Model()
+    assert not predict_file(path, ROWS, again, stamp=STAMP)
+    assert not again.asked
+
+
+@pytest.mark.parametrize("change", [{"checkpoint": "c2"}, {"prompt_hash": "p2"}])
+@pytest.mark.parametrize("killed", [True, False])
+def test_answers_of_another_model_or_prompt_are_never_mixed_in(tmp_path, change, killed) -> None:
+    path = tmp_path / "x.jsonl"
+    old = Model(dies_after=2 if killed else None, **change)
+    if killed:
+        with pytest.raises(KeyboardInterrupt):
+            predict_file(path, ROWS, old, stamp={**STAMP, **change})
+    else:
+        predict_file(path, ROWS, old, stamp={**STAMP, **change})
+    new = Model()
+    assert predict_file(path, ROWS, new, stamp=STAMP)
+    assert new.asked == ["a", "b", "c", "d"]
+    assert {(row["checkpoint"], row["prompt_hash"]) for row in read(path)} == {("c1", "p1")}
+
+
+def test_more_rows_than_before_are_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    predict_file(path, ROWS[:2], Model(), stamp=STAMP)
+    assert predict_file(path, ROWS, Model(), stamp=STAMP)
+    assert [row["id"] for row in read(path)] == ["b", "a", "d", "c"]
+
+
+@pytest.fixture(scope="module")
+def asker(tiny, tiny_run) -> Asker:
+    model = AffectMLLM.from_checkpoint(tiny_run / "instruct/final")
+    features = replace(tiny.data, cache_dir=None).features(model.transforms(), {})
+    return Asker(model, tiny.maker(model), features, "abc", batch_size=3, max_new_tokens=4)
+
+
+def answers(asker: Asker, samples: Sequence[Sample], subset: Sequence[str]) -> dict[str, dict]:
+    found = list(asker.answer(samples, parts.QUESTION, subset))
+    assert sorted(row["id"] for row in found) == sorted(s.id for s in samples)
+    return {row["id"]: row for row in found}
+
+
+def test_only_what_the_subset_names_is_seen(tiny, asker) -> None:
+    rows = tiny.samples[:5]
+    seen = {
+        name: {
+            row["id"]: row["modalities"] for row in answers(asker, rows, name.split("+")).values()
+        }
+        for name in ("face+audio+text", "face+audio", "face", "audio", "text")
+    }
+    assert seen["face+audio+text"]["c00"] == ["frame", "audio", "text"]
+    assert seen["face+audio"]["c00"] == ["frame", "audio"]
+    assert seen["face"]["c00"] == ["frame"]
+    assert seen["text"]["c00"] == ["text"]
+    assert seen["audio"]["c00"] == ["audio"]
+    assert seen["face+audio+text"]["c01"] == ["frame", "text"], "c01 has no sound"
+    assert seen["face+audio+text"]["c02"] == ["audio", "text"], "c02 is a sound"
+
+
+def test_a_row_of_which_nothing_is_left_gets_an_empty_answer(tiny, asker) -> None:
+    found = answers(asker, tiny.samples[:4], ["audio"])["c01"]
+    assert found["response"] == ""
+    assert "no picture, no sound" in found["error"]
+    assert found["checkpoint"] == "abc"
+    assert found["prompt_hash"] == asker.prompt_hash(parts.QUESTION)
+
+
+def test_answers_do_not_depend_on_batches(tiny, asker) -> None:
+    together = answers(asker, tiny.samples, ("face", "audio", "text"))
+    single = answers(replace(asker, batch_size=1), tiny.samples, ("face", "audio", "text"))
+    assert {k: row["response"] for k, row in together.items()} == {
+        k: row["response"] for k, row in single.items()
+    }
+    for name, row in together.items():
+        assert row["gate"].keys() == single[name]["gate"].keys()
+        for modality, gate in row["gate"].items():
+            assert gate == pytest.approx(single[name]["gate"][modality], abs=1e-5)
+
+
+def test_the_prompt_hash_tells_the_wording(asker) -> None:
+    same, other = asker.prompt_hash(parts.QUESTION), asker.prompt_hash("Why?")
+    system = replace(asker.maker, prompt=replace(asker.maker.prompt, system="Look."))
+    spans = replace(asker.maker, span_lengths={**asker.maker.span_lengths, "audio": 9})
+    made = {replace(asker, maker=m).prompt_hash(parts.QUESTION) for m in (system, spans)}
+    assert len({same, other, *made}) == 4
+    assert asker.prompt_hash(parts.QUESTION) == same
+
+
+def test_subsets_by_name() -> None:
+    assert len(parse_subsets(["all"])) == 7
+    assert parse_subsets(["face+text", "audio"]) == [("face", "text"), ("audio",)]
+    assert subset_name(("text", "face")) == "face+text"
+    with pytest.raises(ConfigError, match="smell"):
+        parse_subsets(["face+smell"])
+
+
+def evaluate(tiny, tiny_run: Path, folder: Path, *more: str) -> int:
+    checkpoint = tiny_run / "instruct/final"
+    given = [f"checkpoint={checkpoint}", f"run_dir={folder}", "max_new_tokens=4", "batch_size=3"]
+    return main([*given, *more])
+
+
+def test_a_whole_evaluation_scores_what_it_generated(tiny, tiny_run, tmp_path) -> None:
+    more = ("subsets=[face+audio+text,audio]", "untrained=true")
+    assert evaluate(tiny, tiny_run, tmp_path, *more) == 0
+    results = json.loads((tmp_path / "results.json").read_text())
+    run = results["runs"]["synthetic"]
+    assert {"face+audio+text", "audio", "untrained"} <= set(run["variants"])
+    assert run["n"] == 4, "the rows of the test split"
+    files = {path.name for path in (tmp_path / "eval/synthetic").iterdir()}
+    assert files == {f"{n}.predictions.jsonl" for n in ("face+audio+text", "audio", "untrained")}
+    for name in files:
+        found = read_predictions(tmp_path / "eval/synthetic" / name)
+        assert [row.id for row in found] == ["c10", "c11", "c12", "c13"]
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "eval/synthetic").iterdir()}
+    assert evaluate(tiny, tiny_run, tmp_path, *more) == 0
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+
+
+def test_an_evaluation_without_a_checkpoint_is_refused(tiny, tmp_path) -> None:
+    with pytest.raises(CheckpointError, match="no such folder"):
+        evaluate(tiny, tmp_path / "nothing", tmp_path)

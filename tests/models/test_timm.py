@@ -1,0 +1,91 @@
+"""Image models of timm: the real weights, frame by frame, cell by cell."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from affect_mllm.media.image import ImageTransform
+from affect_mllm.models.encoders.timm import TimmEncoder
+from affect_mllm.types import CheckpointError
+
+SIZE = 96  # the last map is 3 × 3
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny) -> TimmEncoder:
+    return TimmEncoder(str(tiny.root / "vision"), transform=ImageTransform(SIZE), grid=3)
+
+
+def frames(items: int, count: int) -> torch.Tensor:
+    torch.manual_seed(count)
+    return torch.randn(items, count, 3, SIZE, SIZE)
+
+
+@torch.no_grad()
+def test_states_are_the_models_own_cells_row_by_row(encoder: TimmEncoder, tiny) -> None:
+    import timm
+
+    net = timm.create_model("test_efficientnet", num_classes=3).eval()
+    net.load_state_dict(load_file(tiny.root / "vision/model.safetensors"))
+    values = frames(1, 2)
+    got = encoder(values, torch.ones(1, 2, dtype=torch.bool)).values
+    maps = net.forward_features(values[0])  # [2, D, 3, 3]
+    assert got.shape == (1, 18, encoder.hidden_size)
+    torch.testing.assert_close(got[0, 9 + 3 * 1 + 2], maps[1, :, 1, 2])
+
+
+@torch.no_grad()
+def test_a_masked_frame_is_not_seen(encoder: TimmEncoder) -> None:
+    values, mask = frames(2, 3), torch.tensor([[True, True, False], [True, True, True]])
+    values[0, 2] = torch.nan
+    got = encoder(values, mask)
+    assert got.mask.sum(1).tolist() == [18, 27]
+    assert not got.values[0, 18:].any()
+    alone = encoder(values[:1, :2], mask[:1, :2])
+    torch.testing.assert_close(got.values[0, :18], alone.values[0])
+
+
+def test_frozen_means_batch_norm_does_not_move(encoder: TimmEncoder) -> None:
+    before = encoder.fingerprint()
+    encoder.train()
+    with torch.no_grad():
+        encoder(frames(1, 4), torch.ones(1, 4, dtype=torch.bool))
+    assert encoder.fingerprint() == before
+    assert not any(parameter.requires_grad for parameter in encoder.parameters())
+
+
+def test_the_fingerprint_tells_weights_grid_and_preprocessing(encoder: TimmEncoder, tiny) -> None:
+    folder = str(tiny.root / "vision")
+
+    def made(size: int = SIZE, grid: int = 3) -> TimmEncoder:
+        return TimmEncoder(folder, transform=ImageTransform(size), grid=grid)
+
+    changed = made()
+    with torch.no_grad():
+        next(changed.parameters()).mul_(1.001)
+    prints = {m.fingerprint() for m in (encoder, made(), changed, made(size=64), made(grid=2))}
+    assert made().fingerprint() == encoder.fingerprint()
+    assert len(prints) == 4
+
+
+def test_a_folder_without_weights_or_with_others_is_refused(tiny, tmp_path) -> None:
+    with pytest.raises(CheckpointError, match="timm folder"):
+        TimmEncoder(str(tmp_path), transform=ImageTransform(SIZE))
+    shutil.copy(tiny.root / "vision/config.json", tmp_path)
+    save_file({"strange.weight": torch.zeros(2)}, tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"strange\.weight"):
+        TimmEncoder(str(tmp_path), transform=ImageTransform(SIZE))
+    (tmp_path / "config.json").write_text(json.dumps({"num_classes": 3}))
+    with pytest.raises(CheckpointError, match="architecture"):
+        TimmEncoder(str(tmp_path), transform=ImageTransform(SIZE))
+
+
+def test_the_transform_gives_what_the_encoder_reads(encoder: TimmEncoder) -> None:
+    images = np.zeros((2, 48, 64, 3), np.uint8)
+    assert encoder.transform(images).shape == (2, 3, SIZE, SIZE)

@@ -1,0 +1,83 @@
+"""`affect-mllm predict`: one clip, photo, sound or text, answered from what is there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from affect_mllm.tools.app import main
+from affect_mllm.tools.predict import predict
+from affect_mllm.types import CheckpointError, ConfigError, DataError
+from tests.media import clips
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tiny_run: Path) -> Path:
+    return tiny_run / "instruct/final"
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("own")
+    clips.make_video(folder / "video.mp4", frames=12, sound_s=0.5)
+    clips.make_video(folder / "mute.mp4", frames=12)
+    clips.make_image(folder / "photo.png")
+    clips.make_sound(folder / "voice.wav", duration_s=0.4)
+    return folder
+
+
+def ask(clip: Path | None, checkpoint: Path, subtitle: str | None = None, question="Which?"):
+    return predict(clip, checkpoint, subtitle=subtitle, question=question)
+
+
+@pytest.mark.parametrize(
+    ("name", "subtitle", "modalities"),
+    [
+        ("video.mp4", "I won!", ["frame", "audio", "text"]),
+        ("video.mp4", None, ["frame", "audio"]),
+        ("mute.mp4", None, ["frame"]),
+        ("photo.png", None, ["image"]),
+        ("voice.wav", None, ["audio"]),
+        (None, "I won!", ["text"]),
+    ],
+)
+def test_whatever_is_there_is_used(media, checkpoint, name, subtitle, modalities) -> None:
+    result = ask(media / name if name else None, checkpoint, subtitle)
+    assert result["modalities"] == modalities
+    assert isinstance(result["answer"], str)
+    said = {*modalities, "multi"} - {"text"}
+    assert set(result["gate"]) == (said if said != {"multi"} else set())
+    warned = " ".join(result["warnings"])
+    assert ("no sound" in warned) == (name == "mute.mp4")
+    assert ("no face" in warned) == bool({"frame", "image"} & set(modalities))
+
+
+def test_the_usual_questions_are_asked_without_one(media, checkpoint) -> None:
+    result = ask(media / "photo.png", checkpoint, question=None)
+    assert {"label", "open_vocabulary", "describe"} <= set(result)
+
+
+def test_nothing_at_all_is_wrong_use(checkpoint) -> None:
+    with pytest.raises(ConfigError, match="neither a clip nor a subtitle"):
+        ask(None, checkpoint)
+
+
+def test_no_checkpoint_and_no_clip_are_told_apart(media, checkpoint, tmp_path) -> None:
+    with pytest.raises(CheckpointError, match="no such folder"):
+        ask(media / "photo.png", tmp_path / "none")
+    with pytest.raises(DataError, match=r"none\.mp4"):
+        ask(media / "none.mp4", checkpoint)
+
+
+def test_the_command_prints_json_and_nothing_else(media, checkpoint, capsys) -> None:
+    given = ["predict", str(media / "photo.png"), "--checkpoint", str(checkpoint)]
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as leave:
+        main([*given, "--question", "Which?", "--json"])
+    assert leave.value.code == 0
+    assert json.loads(capsys.readouterr().out)["modalities"] == ["image"]
+    with pytest.raises(SystemExit) as leave:
+        main(["predict", "--checkpoint", str(checkpoint)])
+    assert leave.value.code == 2

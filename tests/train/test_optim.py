@@ -1,0 +1,85 @@
+"""What trains and how fast."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from affect_mllm.train.optim import Schedule, adamw, select, set_rates
+from affect_mllm.types import ConfigError
+
+
+def net() -> nn.ModuleDict:
+    return nn.ModuleDict({name: nn.Linear(2, 3) for name in ("gate", "expert", "llm")})
+
+
+def test_the_first_regex_that_matches_decides_and_the_rest_is_frozen() -> None:
+    model = net()
+    groups = select(model, {r"gate\.bias": 1.0, r"gate\..*": 2.0, r".*\.weight": 3.0})
+    names = {id(p): name for name, p in model.named_parameters()}
+    assert {regex: [names[id(p)] for p in members] for regex, members in groups.items()} == {
+        r"gate\.bias": ["gate.bias"],
+        r"gate\..*": ["gate.weight"],
+        r".*\.weight": ["expert.weight", "llm.weight"],
+    }
+    assert [n for n, p in model.named_parameters() if not p.requires_grad] == [
+        "expert.bias",
+        "llm.bias",
+    ]
+
+
+@pytest.mark.parametrize("regex", [r"gaet\..*", "gate", r"ate\..*", r"gate\.bia"])
+def test_a_regex_that_names_nothing_in_full_is_an_error(regex: str) -> None:
+    with pytest.raises(ConfigError, match="matches no parameter"):
+        select(net(), {r"llm\..*": 1.0, regex: 1.0})
+
+
+def test_a_regex_hidden_by_an_earlier_one_is_no_error() -> None:
+    assert list(select(net(), {r"gate\..*": 1.0, r"gate\.bias": 2.0})) == [r"gate\..*"]
+
+
+def test_matrices_decay_and_vectors_do_not() -> None:
+    peaks = {r"gate\..*": 1e-3, r"llm\..*": 1e-4}
+    optimizer = adamw(select(net(), peaks), peaks, weight_decay=0.1)
+    found = {(g["name"], g["weight_decay"], g["params"][0].ndim) for g in optimizer.param_groups}
+    assert found == {
+        (regex, decay, ndim) for regex in peaks for decay, ndim in ((0.1, 2), (0.0, 1))
+    }
+    rates = set_rates(optimizer, 0.5)
+    assert rates == {r"gate\..*": 5e-4, r"llm\..*": 5e-5}
+    assert sorted({g["lr"] for g in optimizer.param_groups}) == [5e-5, 5e-4]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        (Schedule("constant"), {0: 1.0, 50: 1.0, 99: 1.0}),
+        (Schedule("constant", warmup_steps=4), {0: 0.25, 3: 1.0, 4: 1.0}),
+        (Schedule("linear", warmup_steps=20, final=0.1), {19: 1.0, 20: 1.0, 60: 0.55, 100: 0.1}),
+        (Schedule("cosine", warmup_steps=20, final=0.2), {20: 1.0, 60: 0.6, 100: 0.2}),
+        (Schedule("cosine"), {25: (1 + math.cos(math.pi / 4)) / 2}),
+    ],
+)
+def test_schedule_values(schedule: Schedule, expected: dict[int, float]) -> None:
+    assert {step: schedule.factor(step, 100) for step in expected} == pytest.approx(expected)
+
+
+def test_a_schedule_of_only_warm_up_does_not_divide_by_zero() -> None:
+    assert Schedule("cosine", warmup_steps=5).factor(4, 5) == 1.0
+    assert math.isfinite(Schedule("linear", warmup_steps=5).factor(5, 5))
+
+
+def test_no_decay_means_adamw_leaves_a_vector_without_gradient_alone() -> None:
+    model = net()
+    optimizer = adamw(select(model, {".*": 1.0}), {".*": 1.0}, weight_decay=0.5)
+    set_rates(optimizer, 1.0)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    for name, parameter in model.named_parameters():
+        factor = 1.0 if name.endswith("bias") else 0.5
+        torch.testing.assert_close(parameter.detach(), before[name] * factor)

@@ -1,0 +1,295 @@
+"""Whole runs of a tiny model on real clips: stopped, resumed, repeated, refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from safetensors.torch import load_file
+
+from affect_mllm import config
+from affect_mllm.data import manifest
+from affect_mllm.models import checkpoint
+from affect_mllm.train import run as run_module
+from affect_mllm.train.main import main
+from affect_mllm.train.trainer import Trainer
+from affect_mllm.types import CheckpointError, ConfigError, DataError, ExitCode
+
+STAGES = ("align", "emotion", "instruct")
+# Dropout draws random numbers in every step, so that a resume must restore them.
+LONG = (
+    "stage=instruct",
+    "stages.instruct.steps=8",
+    "model.llm.lora.lora_dropout=0.3",
+    "launch.row_tokens=400",
+    "launch.micro_batches=2",
+)
+
+
+def weights(run_dir: Path, stage: str) -> dict[str, torch.Tensor]:
+    return load_file(run_dir / stage / "final" / checkpoint.WEIGHTS)
+
+
+def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def rows(run_dir: Path, stage: str) -> list[dict]:
+    return [json.loads(x) for x in (run_dir / stage / "metrics.jsonl").read_text().splitlines()]
+
+
+def status(run_dir: Path) -> dict:
+    return json.loads((run_dir / "status.json").read_text())
+
+
+def stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Send this very process a SIGTERM in the middle of that step."""
+    log = run_module.JsonlLog.log
+
+    def logging(self, row) -> None:
+        log(self, row)
+        if row["step"] == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(run_module.JsonlLog, "log", logging)
+
+
+def begun(tiny_run: Path, folder: Path) -> Path:
+    """A run directory whose first two stages are finished."""
+    for stage in STAGES[:2]:
+        shutil.copytree(tiny_run / stage, folder / stage)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def straight(tiny, tiny_run, tmp_path_factory) -> Path:
+    """Eight steps of the last stage without a break."""
+    folder = begun(tiny_run, tmp_path_factory.mktemp("straight"))
+    assert main(tiny.overrides(folder, *LONG)) == ExitCode.DONE
+    return folder
+
+
+def test_all_stages_leave_checkpoints_with_their_lineage(tiny, tiny_run) -> None:
+    assert status(tiny_run) == {"state": "done", "resumable": False}
+    parent = None
+    for number, stage in enumerate(STAGES, 1):
+        final = tiny_run / stage / "final"
+        meta = checkpoint.read_meta(final)
+        assert [entry["stage"] for entry in meta["lineage"]] == list(STAGES[:number])
+        assert meta["lineage"][-1]["parent"] == parent
+        digest = manifest.digest(tiny.root / "manifest.jsonl")
+        assert set(meta["lineage"][-1]["data"].values()) == {digest}
+        assert sorted(p.name for p in final.parent.iterdir()) == ["final", "metrics.jsonl"]
+        parent = checkpoint.checkpoint_hash(final)
+
+
+def test_a_stage_changes_what_it_names_and_nothing_else(tiny_run) -> None:
+    align, emotion, instruct = (weights(tiny_run, stage) for stage in STAGES)
+    changed = {name for name in align if not torch.equal(align[name], emotion[name])}
+    assert any(".gate." in name for name in changed)
+    assert changed == {n for n in changed if ".experts.emotion." in n or ".gate." in n}
+    assert any("lora_B" in n for n in align if not torch.equal(emotion[n], instruct[n]))
+    assert not any(align[name].any() for name in align if "lora_B" in name)
+
+
+def test_metrics_hold_what_the_report_reads(tiny_run) -> None:
+    for stage in STAGES:
+        found = rows(tiny_run, stage)
+        assert [row["step"] for row in found] == [1, 2]
+        for row in found:
+            assert row["stage"] == stage
+            assert row["steps"] == 2
+            assert 0 < row["loss"] < 100
+            assert row["supervised_tokens"] > 0
+            for gate in row["gate"].values():
+                assert sum(gate.values()) == pytest.approx(1)
+                assert stage != "align" or gate["general"] == 1
+
+
+def test_stopped_and_resumed_is_the_same_run_bit_for_bit(
+    tiny, tiny_run, straight, tmp_path, monkeypatch
+) -> None:
+    """Also with a loader process, which the straight run did without."""
+    folder = begun(tiny_run, tmp_path)
+    command = tiny.overrides(folder, *LONG, "launch.workers=1")
+    with monkeypatch.context() as patch:
+        stop_after(3, patch)
+        assert main(command) == ExitCode.STOPPED
+    assert status(folder) == {"state": "stopped", "resumable": True}
+    kept = sorted(path.name for path in (folder / "instruct").iterdir())
+    assert kept == ["metrics.jsonl", "step-000003"]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+    assert main(command) == ExitCode.DONE
+    assert same(weights(folder, "instruct"), weights(straight, "instruct"))
+    one, two = rows(folder, "instruct"), rows(straight, "instruct")
+    assert [row["step"] for row in one] == list(range(1, 9))
+    for key in ("loss", "grad_norm", "lr", "gate", "supervised_tokens"):
+        assert [row[key] for row in one] == [row[key] for row in two]
+    assert status(folder)["state"] == "done"
+
+
+def test_a_kill_after_a_saved_step_loses_only_what_came_after(
+    tiny, tiny_run, straight, tmp_path, monkeypatch
+) -> None:
+    folder = begun(tiny_run, tmp_path)
+    command = tiny.overrides(folder, *LONG, "stages.instruct.save_every=3")
+    steps = Trainer.train_step
+
+    def dying(self, step, batch):
+        if step == 6:
+            raise KeyboardInterrupt
+        return steps(self, step, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "train_step", dying)
+        with pytest.raises(KeyboardInterrupt):
+            main(command)
+    assert status(folder) == {"state": "failed", "resumable": True}
+    with (folder / "instruct/metrics.jsonl").open("a") as log:
+        log.write('{"step": 6, "gate": {"face": {"general": 1.0}')  # a torn line
+    assert main(command) == ExitCode.DONE
+    assert same(weights(folder, "instruct"), weights(straight, "instruct"))
+    assert [row["step"] for row in rows(folder, "instruct")] == list(range(1, 9))
+
+
+def test_a_damaged_step_is_not_resumed_from(tiny, tiny_run, tmp_path, monkeypatch) -> None:
+    folder = begun(tiny_run, tmp_path)
+    command = tiny.overrides(folder, *LONG)
+    with monkeypatch.context() as patch:
+        stop_after(1, patch)
+        main(command)
+    state = next((folder / "instruct/step-000001/engine").glob("optimizer*"))
+    data = bytearray(state.read_bytes())
+    data[len(data) // 2] ^= 1
+    state.write_bytes(data)
+    with pytest.raises(CheckpointError, match="delete this checkpoint"):
+        main(command)
+
+
+def test_one_run_of_all_stages_equals_stage_by_stage(tiny, tiny_run, tmp_path) -> None:
+    for stage in STAGES:
+        assert main(tiny.overrides(tmp_path, f"stage={stage}")) == ExitCode.DONE
+        assert same(weights(tmp_path, stage), weights(tiny_run, stage))
+
+
+def test_finished_stages_are_used_again(tiny, tiny_run, monkeypatch) -> None:
+    before = {stage: weights(tiny_run, stage) for stage in STAGES}
+
+    def never(*_args, **_options):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(Trainer, "train_step", never)
+    assert main(tiny.overrides(tiny_run)) == ExitCode.DONE
+    for stage in STAGES:
+        assert same(weights(tiny_run, stage), before[stage])
+
+
+@pytest.mark.parametrize("change", ["seed=2", "stages.align.steps=3", "data.prompt.system=Look."])
+def test_another_run_in_the_same_folder_is_refused(tiny, tiny_run, tmp_path, change) -> None:
+    folder = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    with pytest.raises(ConfigError, match=r"align/final(.|\n)*another run_dir"):
+        main(tiny.overrides(folder, change))
+    assert same(weights(folder, "align"), weights(tiny_run, "align"))
+
+
+def test_a_stage_without_the_one_before_says_what_is_missing(tiny, tmp_path) -> None:
+    with pytest.raises(CheckpointError, match=r"align/final(.|\n)*no such folder"):
+        main(tiny.overrides(tmp_path, "stage=emotion"))
+
+
+class Spy(Trainer):
+    """Keeps the weights from before the first step."""
+
+    seen: Spy
+
+    def fit(self, loader, first_step, *, max_bad) -> None:
+        Spy.seen = self
+        self.before = {n: p.detach().clone() for n, p in self.model.named_parameters()}
+        super().fit(loader, first_step, max_bad=max_bad)
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_update(
+    tiny, tiny_run, tmp_path, monkeypatch
+) -> None:
+    """States of not-a-number in the cache, as a broken encoder would leave them."""
+    shutil.copytree(tiny.root / "features", tmp_path / "features")
+    changes = (f"data.cache_dir={tmp_path / 'features'}", "stage=align")
+    cfg = config.compose("train", tiny.overrides(tmp_path / "run", *changes))
+    model = tiny.model()
+    features = config.build(cfg.data).features(model.transforms(), model.fingerprint())
+    for sample in tiny.samples:
+        states = features.cache.get(sample)
+        if states is not None:
+            bad = {name: np.full_like(array, np.nan) for name, array in states.items()}
+            features.cache.put(sample, bad)
+    monkeypatch.setattr(run_module, "Trainer", Spy)
+    with pytest.raises(DataError, match=r"step 1: the loss is nan(.|\n)*c0\d, c0\d"):
+        config.build(config.checked(cfg)).run()
+    after = dict(Spy.seen.model.named_parameters())
+    assert all(torch.equal(after[name], kept) for name, kept in Spy.seen.before.items())
+    assert not (tmp_path / "run/align/final").exists()
+    assert status(tmp_path / "run")["state"] == "failed"
+
+
+def broken_corpus(tiny, folder: Path, bad: int) -> Path:
+    shutil.copytree(tiny.root / "clips", folder / "clips")
+    for sample in [s for s in tiny.samples if "video" in s.media][:bad]:
+        (folder / sample.media["video"]).write_bytes(b"no video" * 99)
+    shutil.copy(tiny.root / "manifest.jsonl", folder)
+    return folder / "manifest.jsonl"
+
+
+def test_bad_clips_are_counted_and_too_many_stop_the_run(tiny, tmp_path) -> None:
+    path = broken_corpus(tiny, tmp_path, bad=1)
+    given = [f"data.manifest={path}", f"data.cache_dir={tmp_path / 'f'}", "stage=align"]
+    with pytest.raises(DataError, match=r"1 of 10 clips(.|\n)*c00"):
+        main(tiny.overrides(tmp_path / "run", *given))
+    given += ["data.max_bad_fraction=0.5", "stages.align.steps=4"]
+    assert main(tiny.overrides(tmp_path / "run", *given)) == ExitCode.DONE
+    found = rows(tmp_path / "run", "align")
+    assert sum(row["skipped"] for row in found) > 0
+    assert all(row["skipped"] + row["examples"] == 4 for row in found)
+
+
+def test_without_a_cache_the_encoders_run_in_every_step(tiny, tiny_run, tmp_path) -> None:
+    given = ("data.cache_dir=null", "stage=align")
+    assert main(tiny.overrides(tmp_path, *given)) == ExitCode.DONE
+    cached, live = (weights(folder, "align") for folder in (tiny_run, tmp_path))
+    for name, tensor in cached.items():
+        torch.testing.assert_close(live[name], tensor, rtol=0, atol=1e-3)
+
+
+def retrained(tiny, folder: Path, regex: str, *more: str):
+    cfg = config.compose("train", tiny.overrides(folder, "stage=align", *more))
+    OmegaConf.update(cfg, "stages.align.trainable", {regex: 1e-2}, merge=True, force_add=True)
+    return config.build(config.checked(cfg))
+
+
+def test_base_weights_that_a_stage_trains_are_saved_and_reach_the_next(tiny, tmp_path) -> None:
+    retrained(tiny, tmp_path, r"llm\.net\.model\.norm\.weight").run()
+    name = "llm.net.model.norm.weight"
+    assert not torch.equal(weights(tmp_path, "align")[name], tiny.model().state_dict()[name])
+    assert main(tiny.overrides(tmp_path, "stage=emotion")) == ExitCode.DONE
+    assert torch.equal(weights(tmp_path, "emotion")[name], weights(tmp_path, "align")[name])
+    loaded = checkpoint.load_model(tmp_path / "emotion/final").state_dict()
+    assert torch.equal(loaded[name], weights(tmp_path, "align")[name])
+
+
+def test_training_an_encoder_on_cached_states_is_refused(tiny, tmp_path) -> None:
+    regex = r"encoders\.visual\.net\..*"
+    with pytest.raises(ConfigError, match="cache_dir=null"):
+        retrained(tiny, tmp_path, regex).run()
+
+
+def test_a_launcher_that_asks_for_something_else_is_refused(tiny, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="2 processes"):
+        main(tiny.overrides(tmp_path))

@@ -153,7 +153,7 @@ def _bad_values(
 ) -> Iterator[tuple[str, str]]:
     from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-    hints = annotations(target)
+    hints = option_types(target)
     for key, value in given.items():
         if key not in hints or _has_target(value):
             continue
@@ -168,7 +168,7 @@ def _bad_values(
             yield _under(where, key), f"got {value!r}: {error}"
 
 
-def annotations(target: Callable[..., Any]) -> dict[str, Any]:
+def option_types(target: Callable[..., Any]) -> dict[str, Any]:
     """The evaluated annotations of a class's constructor or of a function."""
     # A dataclass inherits fields from other modules; only the class knows their names' meaning.
     plain_class = inspect.isclass(target) and not is_dataclass(target)

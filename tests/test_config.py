@@ -19,6 +19,13 @@ PARTS = sorted(
     if path.parent.name not in {"experiment", "benchmark", "launch", "model"}
 )
 DEMO = "experiment=demo"
+PLUGIN = """
+import os
+
+class Part:
+    def __init__(self, size: int) -> None:
+        self.size = size
+"""
 
 
 def names(group: str) -> list[str]:
@@ -182,9 +189,7 @@ def test_ways_around_the_signature_are_refused(key: str) -> None:
 
 
 def test_a_package_of_the_users_own_is_admitted_by_name_only(tmp_path, monkeypatch) -> None:
-    (tmp_path / "my_affect_parts.py").write_text(
-        "import os\nclass Part:\n    def __init__(self, size: int) -> None:\n        self.size = size\n"
-    )
+    (tmp_path / "my_affect_parts.py").write_text(PLUGIN)
     monkeypatch.syspath_prepend(tmp_path)
     node = {"_target_": "my_affect_parts.Part", "size": 3}
     with pytest.raises(ConfigError, match="plugins="):
@@ -194,7 +199,7 @@ def test_a_package_of_the_users_own_is_admitted_by_name_only(tmp_path, monkeypat
     assert config.build(node).size == 3
     with pytest.raises(ConfigError, match="size"):
         check({**node, "size": "big"}, plugins=("my_affect_parts",))
-    with pytest.raises(ConfigError, match="outside|resolves to"):
+    with pytest.raises(ConfigError, match="resolves to posix"):
         check({"_target_": "my_affect_parts.os.system"}, plugins=("my_affect_parts",))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,12 +19,16 @@ from affect_mllm.types import Batch, DataError
 
 @dataclass(frozen=True)
 class StepBatch:
-    """One rank's share of a step: micro-batches, supervised tokens, and rows it had to skip."""
+    """One rank's share of a step: micro-batches, supervised tokens, and rows it had to skip.
+
+    `unasked` counts questions about a modality that their row does not have: no fault of the row.
+    """
 
     micro_batches: tuple[Batch, ...]
     supervised_tokens: int
     examples: int
     skipped: tuple[tuple[str, str], ...]  # (row id, reason)
+    unasked: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,14 +64,19 @@ class StepDataset(Dataset[StepBatch]):
         first = step * plan.batch_size
         examples: list[Example] = []
         skipped: list[tuple[str, str]] = []
+        unasked = 0
         for place in range(first + plan.rank, first + plan.batch_size, plan.world):
             try:
-                examples.append(self._example(place))
+                example = self._example(place)
+                if example is None:
+                    unasked += 1
+                else:
+                    examples.append(example)
             except DataError as error:
                 skipped.append((self.mixture[place].sample.id, str(error)))
-        return self._cut(examples, tuple(skipped))
+        return replace(self._cut(examples), skipped=tuple(skipped), unasked=unasked)
 
-    def _cut(self, examples: Sequence[Example], skipped: tuple[tuple[str, str], ...]) -> StepBatch:
+    def _cut(self, examples: Sequence[Example]) -> StepBatch:
         pad_id = self.maker.chat.tokenizer.pad_token_id or 0
         size = -(-len(examples) // self.plan.micro_batches)
         micro = tuple(
@@ -75,15 +84,17 @@ class StepDataset(Dataset[StepBatch]):
             for i in range(0, len(examples), max(size, 1))
         )
         tokens = sum(sum(label != -100 for label in example.labels) for example in examples)
-        return StepBatch(micro, tokens, len(examples), skipped)
+        return StepBatch(micro, tokens, len(examples), ())
 
-    def _example(self, place: int) -> Example:
+    def _example(self, place: int) -> Example | None:
         draw = self.mixture[place]
         sample, instruction = draw.sample, self.instructions[draw.instruction]
         media = self.features.clip(sample).arrays
         rng = np.random.default_rng([draw.seed[0], 3, draw.seed[1]])
         available = [*media, *(["text"] if sample.subtitle else [])]
         seen = visible(available, instruction, self.dropout, rng)
+        if available and not seen:
+            return None
         return self.maker.make(
             sample,
             {name: array for name, array in media.items() if name in seen},

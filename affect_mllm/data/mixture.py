@@ -84,7 +84,10 @@ class Mixture:
 
 
 def check_instructions(sources: Sequence[Source], known: dict[str, Instruction]) -> None:
-    """Every instruction that a source asks for exists. Raises ConfigError."""
+    """Every instruction that a source asks for exists, and the rows' labels are in its label space.
+
+    Raises ConfigError for the former, DataError (all rows at once) for the latter.
+    """
     for number, source in enumerate(sources):
         unknown = set(source.instructions) - set(known)
         if unknown:
@@ -93,6 +96,16 @@ def check_instructions(sources: Sequence[Source], known: dict[str, Instruction])
                 f"{sorted(unknown)}",
                 expected=f"some of {sorted(known)}",
             )
+        for name in source.instructions:
+            if known[name].allowed:
+                _check_labels(source, known[name])
+
+
+def _check_labels(source: Source, instruction: Instruction) -> None:
+    path = Path(source.manifest)
+    rows = manifest.read(path, split=source.split)
+    for key in instruction.needs:
+        manifest.check_labels(rows, key, allowed=instruction.allowed, path=path)
 
 
 def _rows(source: Source) -> list[Sample]:

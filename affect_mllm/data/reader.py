@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -77,9 +78,21 @@ class Reader:
             "face_size": self.face_size,
             "margin": self.face_margin,
             "visual": self.visual,
-            "detector": self.detector,
+            "detector": self._detector_hash(),
             "backend": self.backend,
         }
+
+    def _detector_hash(self) -> str | None:
+        """The detector by its weights, where they are there."""
+        from affect_mllm.config import assets_dir
+
+        if self.detector is None:
+            return None
+        folder = assets_dir() / self.detector.removeprefix("asset:")
+        weights = folder / "model.safetensors"
+        if not weights.is_file():
+            return self.detector
+        return hashlib.sha256(weights.read_bytes()).hexdigest()
 
     def _has_pictures(self, sample: Sample) -> bool:
         return bool({"video", "image"} & set(sample.media))

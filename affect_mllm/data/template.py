@@ -29,17 +29,24 @@ class Instruction:
 
     `answer` is a format string over `Sample.labels` (`"{emotion}"`); a list label is joined with
     commas. `only` names what the model may see (`face`, `audio`, `text`, …); empty: everything.
-    `droppable`: modality dropout may hide a modality from it.
+    `droppable`: modality dropout may hide a modality from it. `allowed`: the label space of a
+    closed question, where `answer` is a single label.
     """
 
     questions: tuple[str, ...]
     answer: str
     only: tuple[str, ...] = ()
     droppable: bool = False
+    allowed: tuple[str, ...] = ()
+
+    @property
+    def needs(self) -> list[str]:
+        """The labels that the answer is made of."""
+        return [name for _, name, _, _ in Formatter().parse(self.answer) if name]
 
     def answer_for(self, sample: Sample) -> str:
         """The answer text. Raises DataError naming the row if it lacks a label."""
-        needed = [name for _, name, _, _ in Formatter().parse(self.answer) if name]
+        needed = self.needs
         missing = [name for name in needed if name not in sample.labels]
         if missing:
             raise DataError(

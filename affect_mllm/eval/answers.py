@@ -32,6 +32,7 @@ class Asker:
     checkpoint: str
     batch_size: int = 32
     max_new_tokens: int = 12
+    data: str = ""  # hash of the manifest that the rows come from
 
     def answer(
         self, samples: Sequence[Sample], question: str, subset: Sequence[str] = ALL
@@ -42,19 +43,27 @@ class Asker:
         nothing is left gets an empty answer and says so; it is never dropped.
         """
         examples: list[Example] = []
-        prompt = self.prompt_hash(question)
+        stamp = self.stamp(question)
         for sample in samples:
             try:
                 examples.append(self._example(sample, question, subset))
             except DataError as error:
                 row = {"id": sample.id, "response": "", "error": str(error), "modalities": []}
-                yield {**row, "prompt_hash": prompt, "checkpoint": self.checkpoint}
+                yield {**row, **stamp}
         examples.sort(key=lambda example: (len(example), example.sample_id))
         texts = {sample.id for sample in samples if sample.subtitle and "text" in subset}
         for start in range(0, len(examples), self.batch_size):
             batch = examples[start : start + self.batch_size]
             for row in self._generate(batch, texts):
-                yield {**row, "prompt_hash": prompt, "checkpoint": self.checkpoint}
+                yield {**row, **stamp}
+
+    def stamp(self, question: str) -> dict[str, str]:
+        """What every row of one run has in common; answers of another stamp are not re-used."""
+        return {
+            "prompt_hash": self.prompt_hash(question),
+            "checkpoint": self.checkpoint,
+            "data": f"{self.data[:16]}, at most {self.max_new_tokens} tokens",
+        }
 
     def prompt_hash(self, question: str) -> str:
         """Hash of everything that decides the prompt besides the row itself."""

@@ -51,12 +51,12 @@ class EvalRun:
         subsets = parse_subsets(self.subsets)
         folder = Path(self.run_dir) / "eval" / self.benchmark.name
         files = {subset_name(s): folder / f"{subset_name(s)}.predictions.jsonl" for s in subsets}
-        asker = self._asker(chosen, trained=True)
+        asker = self._asker(chosen, path, trained=True)
         for subset in subsets:
             self._predict(asker, chosen, files[subset_name(subset)], subset)
         if self.untrained:
             files[UNTRAINED] = folder / f"{UNTRAINED}.predictions.jsonl"
-            self._predict(self._asker(chosen, trained=False), chosen, files[UNTRAINED], ALL)
+            self._predict(self._asker(chosen, path, trained=False), chosen, files[UNTRAINED], ALL)
         self._summarise(rows, path, files)
         return ExitCode.DONE
 
@@ -67,7 +67,7 @@ class EvalRun:
             raise ConfigError("manifest", "none", fix="give manifest=FILE")
         return manifest.read(Path(path)), Path(path)
 
-    def _asker(self, samples: Sequence[Sample], *, trained: bool) -> Asker:
+    def _asker(self, samples: Sequence[Sample], path: Path, *, trained: bool) -> Asker:
         folder = Path(self.checkpoint)
         cfg = checkpoint.load_config(folder)
         if self.cache_dir is not None:
@@ -79,13 +79,21 @@ class EvalRun:
         ensure(features, samples, model.encode_clip, max_bad_fraction=data.max_bad_fraction)
         maker = data.maker(model.llm.tokenizer, model.span_lengths())
         name = checkpoint.checkpoint_hash(folder) + ("" if trained else "-untrained")
-        return Asker(model, maker, features, name, self.batch_size, self.max_new_tokens)
+        return Asker(
+            model,
+            maker,
+            features,
+            name,
+            batch_size=self.batch_size,
+            max_new_tokens=self.max_new_tokens,
+            data=manifest.digest(path),
+        )
 
     def _predict(
         self, asker: Asker, samples: Sequence[Sample], path: Path, subset: Sequence[str]
     ) -> None:
         question = self.benchmark.question
-        stamp = {"checkpoint": asker.checkpoint, "prompt_hash": asker.prompt_hash(question)}
+        stamp = asker.stamp(question)
         fresh = predict_file(
             path, samples, lambda rest: asker.answer(rest, question, subset), stamp=stamp
         )

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from affect_mllm.config import weights_path
+from affect_mllm.models.pretrained import loading
 from affect_mllm.types import ConfigError
 
 
@@ -30,10 +31,11 @@ class LanguageModel(nn.Module):
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         path = weights_path(model)
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(path)
-        self.net: Any = AutoModelForCausalLM.from_pretrained(
-            path, dtype=dtype, attn_implementation=attention
-        )
+        with loading(model, "a causal LM"):
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(path)
+            self.net: Any = AutoModelForCausalLM.from_pretrained(
+                path, dtype=dtype, attn_implementation=attention
+            )
         self.net.requires_grad_(False)
         self.hidden_size = int(self.net.config.get_text_config().hidden_size)
         embedding = self.net.get_input_embeddings().weight

@@ -25,7 +25,7 @@ class Launch:
 
     def accelerator(self) -> Any:
         """The accelerate engine. Raises ConfigError when the launcher disagrees."""
-        from accelerate import Accelerator
+        from accelerate import Accelerator, DistributedDataParallelKwargs
 
         asked = int(os.environ.get("WORLD_SIZE", "1"))
         if self.strategy == "single" and asked > 1:
@@ -40,7 +40,9 @@ class Launch:
                 f"strategy={self.strategy}, but accelerate asks for DeepSpeed",
                 fix="start without a DeepSpeed config",
             )
-        engine = Accelerator(mixed_precision=self.precision)
+        # A rank's batch may lack a modality; its modules then have no gradient on that rank.
+        ddp = DistributedDataParallelKwargs(find_unused_parameters=True)
+        engine = Accelerator(mixed_precision=self.precision, kwargs_handlers=[ddp])
         if engine.num_processes != asked:
             raise ConfigError(
                 "launch",

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-
-from omegaconf import OmegaConf
 
 from affect_mllm import config, log
-from affect_mllm.types import ExitCode
+from affect_mllm.types import ConfigError, ExitCode
 
 
 def main(overrides: Sequence[str]) -> ExitCode:
     """Train as the overrides say."""
     log.setup()
-    cfg = config.checked(config.compose("train", overrides))
-    Path(cfg.run_dir).mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(cfg, Path(cfg.run_dir) / "config.yaml", resolve=True)
-    return config.build(cfg).run()
+    wrong = [text for text in overrides if text.lstrip("+~").startswith("stage.")]
+    if wrong:
+        name = wrong[0].split("=")[0].split(".", 1)[1]
+        raise ConfigError(wrong[0], "has no effect", fix=f"write stages.NAME.{name}=…")
+    return config.build(config.checked(config.compose("train", overrides))).run()

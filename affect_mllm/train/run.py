@@ -58,7 +58,6 @@ class TrainRun:
         """Train; DONE, or STOPPED when a signal asked for it. `status.json` says so too."""
         self._data: DataSettings = config.build(self.data)
         self._launch: Launch = config.build(self.launch)
-        self._status("running")
         try:
             for name in self._selected():
                 self._run_stage(name)
@@ -66,6 +65,8 @@ class TrainRun:
             LOGGER.info("stopped on request at step %d; the same command goes on", stop.step)
             self._status("stopped")
             return ExitCode.STOPPED
+        except ConfigError:
+            raise  # nothing was begun; a run that lives in this folder keeps its status
         except BaseException:
             self._status("failed")
             raise
@@ -91,10 +92,11 @@ class TrainRun:
         if checkpoints.finished():
             LOGGER.info("stage %s: finished before, re-used (%s)", name, checkpoints.final)
             return
+        resume = checkpoints.newest()
+        self._status("running")
         set_seed(self.seed)
         engine = self._launch.accelerator()
-        model: AffectMLLM = config.build(self.model)
-        resume = checkpoints.newest()
+        model: AffectMLLM = config.build(self.model).to(engine.device)
         origin = resume[0] if resume else parent
         if origin is not None:
             checkpoint.load_weights(origin, model)
@@ -208,7 +210,8 @@ class TrainRun:
         lineage = before.get("lineage", [])
         origin = None if parent is None else checkpoint.checkpoint_hash(parent)
         data = {s.manifest: manifest.digest(Path(s.manifest)) for s in stage.sources}
-        decides = [self.model, self.data, self.stages[stage.name], self.launch]
+        launch = {key: value for key, value in self.launch.items() if key != "workers"}
+        decides = [self.model, self.data, self.stages[stage.name], launch]
         text = json.dumps([decides, self.seed, origin, sorted(data.values())], sort_keys=True)
         return {
             "stage": stage.name,

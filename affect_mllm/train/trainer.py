@@ -18,6 +18,8 @@ from affect_mllm.train.optim import set_rates
 from affect_mllm.train.stage import Stage
 from affect_mllm.types import DataError
 
+FEW = 500  # examples below which a share of bad ones says nothing yet
+
 
 class Stopped(Exception):
     """A signal asked the run to stop; a checkpoint was written at `step`."""
@@ -94,6 +96,7 @@ class Trainer:
             "supervised_tokens": int(tokens),
             "examples": batch.examples,
             "skipped": len(batch.skipped),
+            "unasked": batch.unasked,
             "lr": rates,
             "gate": self._gates(gates),
         }
@@ -126,11 +129,12 @@ class Trainer:
     def _count_bad(self, batch: StepBatch, limit: float) -> None:
         from affect_mllm.log import LOGGER
 
-        self.seen += batch.examples + len(batch.skipped)
-        self.bad += len(batch.skipped)
         for name, reason in batch.skipped:
             LOGGER.warning("bad sample skipped: %s: %s", name, reason)
-        if self.bad > max(limit * self.seen, limit * self.stage.batch_size):
+        self.bad += int(self._sum(float(len(batch.skipped))))
+        self.seen += int(self._sum(float(batch.examples + len(batch.skipped))))
+        few = min(FEW, self.stage.steps * self.stage.batch_size)
+        if self.bad > limit * max(self.seen, few):
             raise DataError(
                 f"stage {self.stage.name}",
                 f"{self.bad} of {self.seen} samples are bad",

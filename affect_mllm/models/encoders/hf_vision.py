@@ -10,6 +10,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from affect_mllm.config import weights_path
 from affect_mllm.models.encoders.base import Encoder, States
+from affect_mllm.models.pretrained import loading
 
 
 class HFVisionEncoder(Encoder):
@@ -33,8 +34,9 @@ class HFVisionEncoder(Encoder):
 
         self.name, self.grid, self.layer = model, grid, layer
         path = weights_path(model)
-        config = AutoConfig.from_pretrained(path)
-        whole = AutoModel.from_pretrained(path, dtype="float32")
+        with loading(model, "a vision model"):
+            config = AutoConfig.from_pretrained(path)
+            whole = AutoModel.from_pretrained(path, dtype="float32")
         two_towers = getattr(config, "vision_config", None) is not None
         self.net = whole.vision_model if two_towers else whole
         self.hidden_size = int(self.net.config.hidden_size)

@@ -10,6 +10,7 @@ from torch.nn.functional import gelu
 
 from affect_mllm.config import weights_path
 from affect_mllm.models.encoders.base import Encoder, States
+from affect_mllm.models.pretrained import loading
 
 
 class WhisperEncoder(Encoder):
@@ -26,7 +27,8 @@ class WhisperEncoder(Encoder):
         from transformers import WhisperModel
 
         self.name = model
-        self.net = WhisperModel.from_pretrained(weights_path(model), dtype="float32").encoder
+        with loading(model, "a Whisper model"):
+            self.net = WhisperModel.from_pretrained(weights_path(model), dtype="float32").encoder
         self.hidden_size = int(self.net.config.d_model)
         self.window = 2 * int(self.net.config.max_source_positions)
         self._freeze()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import importlib.metadata
 import json
@@ -61,6 +62,7 @@ class TrainRun:
         try:
             for name in self._selected():
                 self._run_stage(name)
+                gc.collect()  # engine and model refer to each other; two stages' worth is too much
         except Stopped as stop:
             LOGGER.info("stopped on request at step %d; the same command goes on", stop.step)
             self._status("stopped")

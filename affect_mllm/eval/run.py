@@ -15,7 +15,7 @@ from affect_mllm.data.features import ensure
 from affect_mllm.data.settings import DataSettings
 from affect_mllm.eval.answers import ALL, Asker, predict_file, subset_name
 from affect_mllm.eval.predictions import read_predictions
-from affect_mllm.eval.summary import summarise, write_results
+from affect_mllm.eval.summary import read_runs, summarise, write_results
 from affect_mllm.eval.task import Task
 from affect_mllm.log import LOGGER
 from affect_mllm.models import checkpoint
@@ -107,8 +107,7 @@ class EvalRun:
             self.benchmark, rows, runs, ceilings=self._ceilings(path), reference=reference
         )
         summary |= {"manifest": str(path), "predictions": {n: str(f) for n, f in files.items()}}
-        results = Path(self.run_dir) / "results.json"
-        others = json.loads(results.read_text())["runs"] if results.is_file() else {}
+        others = read_runs(Path(self.run_dir))
         others.pop(self.benchmark.name, None)
         meta = checkpoint.read_meta(Path(self.checkpoint))
         info: dict[str, Any] = {

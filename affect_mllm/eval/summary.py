@@ -15,6 +15,7 @@ benchmark (`benchmark version compat checkpoint prompt_hash metrics …`), its `
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -104,6 +105,23 @@ def write_results(
     path = Path(run_dir) / "results.json"
     write_json_atomic(path, content)
     return path
+
+
+def read_runs(run_dir: Path) -> dict[str, dict[str, Any]]:
+    """The summaries of a run directory's results.json by benchmark, for `write_results` to keep.
+
+    Their paths hold from anywhere; empty where there is no results.json yet.
+    """
+    path = Path(run_dir) / "results.json"
+    if not path.is_file():
+        return {}
+    runs: dict[str, dict[str, Any]] = json.loads(path.read_text())["runs"]
+    for summary in runs.values():
+        if summary.get("manifest") is not None:
+            summary["manifest"] = str(Path(run_dir, summary["manifest"]))
+        files = (summary.get("predictions") or {}).items()
+        summary["predictions"] = {name: str(Path(run_dir, file)) for name, file in files}
+    return runs
 
 
 def _against_ceiling(scored: dict[str, Any], ceiling: float | None) -> dict[str, Any]:

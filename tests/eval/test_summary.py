@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
-from affect_mllm.eval.summary import majority_predictions, summarise, write_results
+from affect_mllm.eval.summary import majority_predictions, read_runs, summarise, write_results
 from affect_mllm.types import ConfigError, DataError
 from tests.eval.runs import answers, corpus, task
 
@@ -87,3 +88,21 @@ def test_the_same_results_are_the_same_bytes(tmp_path):
 def test_results_of_nothing_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="at least one benchmark"):
         write_results(tmp_path, {})
+
+
+def test_a_second_benchmark_keeps_the_paths_of_the_first(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = Path("run")
+    inside, outside = run / "eval/a.jsonl", tmp_path / "corpus/manifest.jsonl"
+    first = {
+        "reference": "all",
+        "variants": {"all": {"metrics": {}, "ceiling": None}},
+        "comparisons": [],
+        "manifest": str(outside),
+        "predictions": {"all": str(inside)},
+    }
+    write_results(run, {"one": first})
+    write_results(run, {**read_runs(run), "two": first})
+    for summary in json.loads((run / "results.json").read_text())["runs"].values():
+        assert summary["manifest"] == str(outside)
+        assert summary["predictions"] == {"all": "eval/a.jsonl"}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from affect_mllm.models.pretrained import loading
 from affect_mllm.types import DataError
 
 if TYPE_CHECKING:
@@ -72,14 +73,12 @@ def _load(folder: str) -> _Loaded:
         WhisperTokenizer,
     )
 
-    model = WhisperForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
-    tokenizer = WhisperTokenizer.from_pretrained(folder)
-    return _Loaded(
-        model.eval(),
-        WhisperFeatureExtractor.from_pretrained(folder),
-        tokenizer,
-        tokenizer.convert_tokens_to_ids(NO_SPEECH_TOKEN),
-    )
+    with loading(folder, "a Whisper model"):
+        model = WhisperForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+        tokenizer = WhisperTokenizer.from_pretrained(folder)
+        features = WhisperFeatureExtractor.from_pretrained(folder)
+    no_speech = tokenizer.convert_tokens_to_ids(NO_SPEECH_TOKEN)
+    return _Loaded(model.eval(), features, tokenizer, no_speech)
 
 
 def _decode(window: np.ndarray, whisper: _Loaded) -> str:

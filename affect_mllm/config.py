@@ -18,7 +18,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from affect_mllm.types import CheckpointError, ConfigError
+from affect_mllm.types import AffectError, CheckpointError, ConfigError
 
 OURS = "affect_mllm"
 # Third-party classes that a YAML may name, by the module that defines them and their name there.
@@ -98,11 +98,29 @@ def check(cfg: DictConfig, *, plugins: Sequence[str] = ()) -> None:
 def build(cfg: Mapping[str, Any] | DictConfig) -> Any:
     """The object that a checked node describes; the only caller of hydra's instantiate.
 
-    Lists and mappings reach constructors as plain `list` and `dict`.
+    Lists and mappings reach constructors as plain `list` and `dict`. What a constructor raises of
+    our own errors comes out as it is; a value it refuses is a ConfigError.
     """
+    from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
-    return instantiate(cfg, _convert_="all")
+    try:
+        return instantiate(cfg, _convert_="all")
+    except InstantiationException as error:
+        raise _cause(error) from error
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What a constructor raised, out of hydra's wrapping."""
+    chain = [error]
+    while chain[-1].__cause__ is not None:
+        chain.append(chain[-1].__cause__)
+    ours = next((each for each in chain if isinstance(each, AffectError)), None)
+    if ours is not None:
+        return ours
+    if isinstance(chain[-1], ValueError | TypeError):
+        return ConfigError("config", str(chain[-1]))
+    return chain[-1]
 
 
 def _problems(node: object, where: str, plugins: tuple[str, ...]) -> Iterator[tuple[str, str]]:
@@ -172,7 +190,8 @@ def option_types(target: Callable[..., Any]) -> dict[str, Any]:
     """The evaluated annotations of a class's constructor or of a function."""
     # A dataclass inherits fields from other modules; only the class knows their names' meaning.
     plain_class = inspect.isclass(target) and not is_dataclass(target)
-    hints = typing.get_type_hints(target.__init__ if plain_class else target)
+    shown = target.__init__ if plain_class else target
+    hints = typing.get_type_hints(shown, include_extras=True)
     hints.pop("return", None)
     return hints
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
 from affect_mllm import config
-from affect_mllm.types import ConfigError
+from affect_mllm.types import CheckpointError, ConfigError
 
 CONF = config.conf_dir()
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
@@ -213,3 +214,38 @@ def test_an_asset_that_was_not_fetched_says_how_to(tmp_path, monkeypatch) -> Non
     (tmp_path / "whisper-base/config.json").write_text("{}")
     assert config.weights_path("asset:whisper-base") == str(tmp_path / "whisper-base")
     assert config.weights_path("some/hub-id") == "some/hub-id"
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "stages.align.batch_size=0",
+        "stages.align.steps=-3",
+        "launch.micro_batches=0",
+        "model.fusion.normalize=sofmax",
+        "model.compressors.visual.expert.merge=0",
+    ],
+)
+def test_values_that_cannot_work_are_found_before_anything_is_built(override: str) -> None:
+    path = override.split("=")[0]
+    with pytest.raises(ConfigError, match=re.escape(path)):
+        config.checked(config.compose("train", ["experiment=demo", override]))
+
+
+def test_what_a_constructor_raises_of_our_errors_comes_out(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("AFFECT_ASSETS_DIR", str(tmp_path))
+    cfg = config.compose("train", ["experiment=demo"])
+    with pytest.raises(CheckpointError, match="affect-mllm assets"):
+        config.build(cfg.model.llm)
+
+
+def commands_of_the_readme() -> list[tuple[str, list[str]]]:
+    """The `train.py` and `eval.py` lines of the README: which, and their overrides."""
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^python (train|eval)\.py ([^#\n]+)", text, re.M)
+    return [(name, rest.split()) for name, rest in lines]
+
+
+@pytest.mark.parametrize(("name", "overrides"), commands_of_the_readme())
+def test_commands_of_the_readme_compose_and_check(name: str, overrides: list[str]) -> None:
+    config.checked(config.compose(name, overrides))

@@ -73,6 +73,8 @@ class FeatureCache:
         os.replace(temporary, path)
 
     def _content(self, path: Path) -> str:
+        if path.is_dir():
+            return ",".join(self._content(each) for each in sorted(path.iterdir()))
         try:
             stat = path.stat()
         except OSError as error:

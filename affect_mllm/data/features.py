@@ -103,8 +103,10 @@ def ensure(
 
     Raises DataError when more than `max_bad_fraction` of the rows are unreadable.
     """
+    if features.cache is None:
+        return
     missing = features.missing(samples)
-    if features.cache is None or not missing:
+    if not missing:
         LOGGER.info("features: all %d clips are in the cache", len(samples))
         return
     LOGGER.info("features: %d of %d clips to encode once", len(missing), len(samples))

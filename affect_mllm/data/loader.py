@@ -78,10 +78,11 @@ class StepDataset(Dataset[StepBatch]):
 
     def _cut(self, examples: Sequence[Example]) -> StepBatch:
         pad_id = self.maker.chat.tokenizer.pad_token_id or 0
-        size = -(-len(examples) // self.plan.micro_batches)
+        parts = np.array_split(np.arange(len(examples)), self.plan.micro_batches)
         micro = tuple(
-            collate(examples[i : i + size], pad_id=pad_id, row_tokens=self.plan.row_tokens)
-            for i in range(0, len(examples), max(size, 1))
+            collate([examples[i] for i in part], pad_id=pad_id, row_tokens=self.plan.row_tokens)
+            for part in parts
+            if len(part)
         )
         tokens = sum(sum(label != -100 for label in example.labels) for example in examples)
         return StepBatch(micro, tokens, len(examples), ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -45,11 +46,6 @@ class Reader:
     detector: str | None = None
     backend: Literal["auto", "pyav", "torchcodec", "decord"] = "auto"
     _cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
-
-    def modalities(self, sample: Sample) -> tuple[str, ...]:
-        """The kinds of media that the row names (not yet whether a clip has sound or a face)."""
-        visual = (self.visual,) if {"video", "image", "faces", "frames"} & set(sample.media) else ()
-        return visual + (("audio",) if {"video", "audio"} & set(sample.media) else ())
 
     def read(self, sample: Sample, transforms: Mapping[str, Transform]) -> Clip:
         """Encoder inputs of every modality that is there and has a transform.
@@ -95,11 +91,13 @@ class Reader:
         return hashlib.sha256(weights.read_bytes()).hexdigest()
 
     def _has_pictures(self, sample: Sample) -> bool:
-        return bool({"video", "image"} & set(sample.media))
+        return bool({"video", "image", "faces"} & set(sample.media))
 
     def _pictures(self, sample: Sample, warnings: list[str]) -> tuple[str, np.ndarray]:
         from affect_mllm.media.video import Sampling, read_frames, read_image
 
+        if self.visual == "face" and "faces" in sample.media:
+            return "face", self._given_crops(sample.path("faces"))
         if "video" in sample.media:
             frames = read_frames(
                 sample.path("video"),
@@ -123,6 +121,23 @@ class Reader:
         real = ~np.isnan(boxes).any(1)
         crops = crop_faces(images[real], boxes[real], size=self.face_size, margin=self.face_margin)
         return "face", crops
+
+    def _given_crops(self, path: Path) -> np.ndarray:
+        """Face crops of the manifest: a folder of pictures in the order of their names, or one.
+
+        `frames` of them, evenly spread, each stretched to `face_size`.
+        """
+        from affect_mllm.media.image import resize
+        from affect_mllm.media.video import read_image
+
+        files = (
+            sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]
+        )
+        if not files:
+            raise DataError(str(path), "no picture in this folder", expected="face crops")
+        chosen = np.linspace(0, len(files) - 1, min(self.frames, len(files))).round().astype(int)
+        size = self.face_size
+        return np.stack([resize(read_image(files[i]), size, size) for i in chosen])
 
     def _boxes(self, sample: Sample, images: np.ndarray, times: np.ndarray) -> np.ndarray | None:
         if sample.face_boxes:
@@ -164,9 +179,11 @@ class Reader:
 
 
 def _check_kinds(sample: Sample) -> None:
-    if sample.media and not {"video", "image", "audio"} & set(sample.media):
+    """Nothing that a row names is left unread in silence."""
+    named = set(sample.media)
+    if named & {"frames", "features"} or {"video", "image"} <= named:
         raise DataError(
             f"row {sample.id}",
-            f"only {', '.join(sorted(sample.media))}",
-            expected="video, image or audio",
+            f"media {', '.join(sorted(named))}",
+            expected="video or image, audio, faces; `frames` and `features` are not read yet",
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,3 @@ class DataSettings:
             fused="multi" in span_lengths,
             max_tokens=self.max_tokens,
         )
-
-    def prompt_settings(self) -> dict[str, object]:
-        """What decides a prompt's wording, for its hash."""
-        return asdict(self.prompt)

@@ -15,6 +15,7 @@ import torch
 from affect_mllm.data.collate import collate
 from affect_mllm.data.example import Example, ExampleMaker
 from affect_mllm.data.features import Features
+from affect_mllm.log import LOGGER
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.types import DataError, Sample
 
@@ -48,6 +49,7 @@ class Asker:
             try:
                 examples.append(self._example(sample, question, subset))
             except DataError as error:
+                LOGGER.warning("no answer: %s", error)
                 row = {"id": sample.id, "response": "", "error": str(error), "modalities": []}
                 yield {**row, **stamp}
         examples.sort(key=lambda example: (len(example), example.sample_id))

@@ -19,7 +19,7 @@ from affect_mllm.eval.summary import read_runs, summarise, write_results
 from affect_mllm.eval.task import Task
 from affect_mllm.log import LOGGER
 from affect_mllm.models import checkpoint
-from affect_mllm.types import ConfigError, ExitCode, Sample
+from affect_mllm.types import ConfigError, DataError, ExitCode, Sample
 
 UNTRAINED = "untrained"
 
@@ -46,8 +46,10 @@ class EvalRun:
 
     def run(self) -> ExitCode:
         """Generate, score, write; prints where."""
+        self._others()  # before anything slow
         rows, path = self._rows()
         chosen = self.benchmark.select(rows)
+        check_required(self.benchmark, chosen)
         subsets = parse_subsets(self.subsets)
         folder = Path(self.run_dir) / "eval" / self.benchmark.name
         files = {subset_name(s): folder / f"{subset_name(s)}.predictions.jsonl" for s in subsets}
@@ -107,8 +109,7 @@ class EvalRun:
             self.benchmark, rows, runs, ceilings=self._ceilings(path), reference=reference
         )
         summary |= {"manifest": str(path), "predictions": {n: str(f) for n, f in files.items()}}
-        others = read_runs(Path(self.run_dir))
-        others.pop(self.benchmark.name, None)
+        others = self._others()
         meta = checkpoint.read_meta(Path(self.checkpoint))
         info: dict[str, Any] = {
             "seed": meta["seed"],
@@ -121,12 +122,45 @@ class EvalRun:
         ordered = sorted({**others, self.benchmark.name: summary}.items())
         LOGGER.info("scores: %s", write_results(Path(self.run_dir), dict(ordered), info=info))
 
+    def _others(self) -> dict[str, dict[str, Any]]:
+        """Scores of other benchmarks in the run directory. One checkpoint makes a table."""
+        found = read_runs(Path(self.run_dir))
+        found.pop(self.benchmark.name, None)
+        mine = checkpoint.checkpoint_hash(Path(self.checkpoint))
+        for name, summary in found.items():
+            theirs = summary["variants"][summary["reference"]]["checkpoint"]
+            if theirs != mine:
+                raise ConfigError(
+                    "run_dir",
+                    f"{self.run_dir} has scores of {name} by checkpoint {theirs}",
+                    expected=f"{mine}, or a folder without scores",
+                    fix="choose another run_dir",
+                )
+        return found
+
     def _ceilings(self, path: Path) -> dict[str, float]:
         """What a corpus states about itself (`corpus.json` beside the manifest), if it does."""
         stated = path.with_name("corpus.json")
         if not stated.is_file():
             return {}
         return json.loads(stated.read_text())["ceilings"].get(self.benchmark.split, {})
+
+
+def check_required(task: Task, samples: Sequence[Sample]) -> None:
+    """DataError naming the rows that lack a modality which the task requires."""
+    for needed in task.require:
+        kinds = {"face": {"video", "image", "faces"}, "audio": {"video", "audio"}}
+        lacking = [
+            sample.id
+            for sample in samples
+            if not (sample.subtitle if needed == "text" else kinds[needed] & set(sample.media))
+        ]
+        if lacking:
+            raise DataError(
+                f"benchmark {task.name}",
+                f"{len(lacking)} rows without {needed}: {', '.join(lacking[:10])}",
+                expected=f"{needed} in every row (the task's `require`)",
+            )
 
 
 def _say(summary: dict[str, Any]) -> None:

@@ -27,8 +27,6 @@ __all__ = ["Read", "read_answers", "read_predictions", "score", "score_read", "w
 
 Compat = Literal["none", "official"]
 UNPARSED = "unparsed"
-# Publishers' own scorers, faults included: benchmark name → its function. None are ported yet.
-OFFICIAL: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def score(
     Raises DataError for unknown or repeated ids and for predictions of several prompts or
     checkpoints in one file, ConfigError for `compat="official"` where no scorer was published.
     """
-    if compat == "official" and task.name not in OFFICIAL:
+    if compat == "official":
         raise ConfigError(
             f"benchmark {task.name}, compat",
             "official",

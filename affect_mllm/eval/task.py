@@ -37,7 +37,7 @@ class Task:
     metrics: tuple[str, ...] = ("accuracy", "uar", "weighted_f1", "macro_f1")
     breakdown: str | None = None
     synthetic: bool = False
-    require: tuple[str, ...] = ()
+    require: tuple[Literal["face", "audio", "text"], ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("labels", "metrics", "require"):  # YAML has lists; a frozen task has none

@@ -34,7 +34,7 @@ class LanguageModel(nn.Module):
         with loading(model, "a causal LM"):
             self.tokenizer: Any = AutoTokenizer.from_pretrained(path)
             self.net: Any = AutoModelForCausalLM.from_pretrained(
-                path, dtype=dtype, attn_implementation=attention
+                path, dtype=dtype, attn_implementation=attention, use_safetensors=True
             )
         self.net.requires_grad_(False)
         self.hidden_size = int(self.net.config.get_text_config().hidden_size)

@@ -99,6 +99,9 @@ def build(asked: str | None) -> typer.Typer:
 def _run(arguments: list[str]) -> int:
     asked = next((each for each in arguments if not each.startswith("-")), None)
     if arguments and arguments[0] == asked and asked in COMMANDS and COMMANDS[asked].raw:
+        if {"-h", "--help"} & set(arguments[1:]):
+            print(_raw_help(asked))
+            return ExitCode.DONE
         result = COMMANDS[asked].load()(arguments[1:])
         return result if isinstance(result, int) else ExitCode.DONE
     try:
@@ -109,6 +112,28 @@ def _run(arguments: list[str]) -> int:
             raise KeyboardInterrupt from leave
         return leave.code if isinstance(leave.code, int) else ExitCode.DONE
     return ExitCode.DONE
+
+
+def _raw_help(name: str) -> str:
+    """What train and eval can be told: conf/NAME.yaml as it stands, and the groups to choose of."""
+    from affect_mllm.config import conf_dir
+
+    folder = conf_dir()
+    groups = {
+        group.name: ", ".join(sorted(each.stem for each in group.glob("*.yaml")))
+        for group in sorted(folder.iterdir())
+        if group.is_dir()
+    }
+    lines = [
+        f"affect-mllm {name} [group=option …] [key=value …]",
+        "",
+        COMMANDS[name].help,
+        "",
+        (folder / f"{name}.yaml").read_text(),
+        "groups and their options:",
+        *(f"  {group}: {options}" for group, options in groups.items()),
+    ]
+    return "\n".join(lines)
 
 
 def _print_version(asked: bool) -> None:

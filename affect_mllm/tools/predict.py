@@ -86,7 +86,7 @@ def predict(
         "subtitle": sample.subtitle,
         "modalities": row["modalities"],
         "gate": row["gate"],
-        "warnings": list(read.warnings),
+        "warnings": [*read.warnings, *_silent(subtitle, sample)],
     }
 
 
@@ -114,6 +114,12 @@ def _subtitle(clip: Path | None, subtitle: str | None) -> str | None:
     if waveform is None:
         return None
     return transcribe(waveform, Path(weights_path("asset:whisper-base"))) or None
+
+
+def _silent(asked: str | None, sample: Sample) -> list[str]:
+    if asked == "auto" and not sample.subtitle:
+        return [f"{sample.id}: no speech found; answered without words"]
+    return []
 
 
 def _questions(data: DataSettings, question: str | None) -> Iterator[tuple[str, str, int]]:

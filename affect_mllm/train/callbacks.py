@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
+
+from affect_mllm.types import ConfigError
 
 Row = dict[str, Any]
 
@@ -31,10 +34,12 @@ class JsonlLog:
             whole = (line for line in lines if line.endswith("\n"))  # a kill tears the last one
             kept = [line for line in whole if json.loads(line)["step"] <= first_step]
         path.write_text("".join(kept))
+        self._before = float(json.loads(kept[-1])["seconds"]) if kept else 0.0
         self._stream = path.open("a")
 
     def log(self, row: Row) -> None:
-        """Append one line and flush it."""
+        """Append one line and flush it; `seconds` counts from the stage's very start."""
+        row = {**row, "seconds": row["seconds"] + self._before}
         self._stream.write(json.dumps(row) + "\n")
         self._stream.flush()
 
@@ -122,6 +127,14 @@ class Tracker:
             self._wandb.finish()
         if self._board is not None:
             self._board.close()
+
+
+def check_tracker(kind: str) -> None:
+    """ConfigError if the tracker's package is not installed."""
+    if kind != "none" and importlib.util.find_spec(kind) is None:
+        raise ConfigError(
+            "tracker", f"{kind}, which is not installed", fix="pip install 'affect-mllm[tracking]'"
+        )
 
 
 def _flat(row: Row, prefix: str = "") -> Sequence[tuple[str, float]]:

@@ -82,7 +82,12 @@ class StageCheckpoints:
 
     def load_step(self, engine: Any, path: Path) -> None:
         """Optimiser and RNG of a checkpoint whose engine files are what it says."""
-        state = json.loads((path / "data_state.json").read_text())
+        try:
+            state = json.loads((path / "data_state.json").read_text())
+        except (OSError, ValueError) as error:
+            raise CheckpointError(
+                str(path / "data_state.json"), f"unreadable ({error})", fix="delete this checkpoint"
+            ) from error
         for name, expected in state["engine"].items():
             got = weights.file_hash(path / name) if (path / name).is_file() else "missing"
             if got != expected:

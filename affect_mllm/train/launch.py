@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pydantic import NonNegativeInt, PositiveInt
+
 from affect_mllm.types import ConfigError
 
 
@@ -19,13 +21,13 @@ class Launch:
 
     strategy: Literal["single", "ddp"] = "single"
     precision: Literal["no", "bf16"] = "bf16"
-    micro_batches: int = 1
-    row_tokens: int = 256
-    workers: int = 1
+    micro_batches: PositiveInt = 1
+    row_tokens: NonNegativeInt = 256
+    workers: NonNegativeInt = 1
 
     def accelerator(self) -> Any:
         """The accelerate engine. Raises ConfigError when the launcher disagrees."""
-        from accelerate import Accelerator, DistributedDataParallelKwargs
+        from accelerate import Accelerator
 
         asked = int(os.environ.get("WORLD_SIZE", "1"))
         if self.strategy == "single" and asked > 1:
@@ -40,9 +42,7 @@ class Launch:
                 f"strategy={self.strategy}, but accelerate asks for DeepSpeed",
                 fix="start without a DeepSpeed config",
             )
-        # A rank's batch may lack a modality; its modules then have no gradient on that rank.
-        ddp = DistributedDataParallelKwargs(find_unused_parameters=True)
-        engine = Accelerator(mixed_precision=self.precision, kwargs_handlers=[ddp])
+        engine = Accelerator(mixed_precision=self.precision)
         if engine.num_processes != asked:
             raise ConfigError(
                 "launch",

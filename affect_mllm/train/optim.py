@@ -52,7 +52,7 @@ def select(model: nn.Module, trainable: Mapping[str, float]) -> dict[str, list[n
             raise ConfigError(
                 "stage.trainable",
                 f"{regex!r} matches no parameter",
-                expected="a regex for full names, as `affect-mllm describe` prints",
+                expected=f"a regex for whole names such as {_examples(model)}",
             )
     return {regex: members for regex, members in groups.items() if members}
 
@@ -79,3 +79,12 @@ def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> dict[str, floa
     for group in optimizer.param_groups:
         group["lr"] = group["peak_lr"] * factor
     return {group["name"]: group["lr"] for group in optimizer.param_groups}
+
+
+def _examples(model: nn.Module) -> str:
+    """A parameter name of each top-level part that is not a pretrained base."""
+    firsts: dict[str, str] = {}
+    for name, _ in model.named_parameters():
+        if name.startswith(("compressors.", "fusion.")) or "lora_" in name:
+            firsts.setdefault(name.split(".")[0], name)
+    return ", ".join(firsts.values())

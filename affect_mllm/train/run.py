@@ -23,7 +23,7 @@ from affect_mllm.data.settings import DataSettings
 from affect_mllm.log import LOGGER
 from affect_mllm.models import checkpoint
 from affect_mllm.models.mllm import AffectMLLM
-from affect_mllm.train.callbacks import Callback, JsonlLog, ProgressBar, Tracker
+from affect_mllm.train.callbacks import Callback, JsonlLog, ProgressBar, Tracker, check_tracker
 from affect_mllm.train.checkpoint import StageCheckpoints
 from affect_mllm.train.launch import Launch
 from affect_mllm.train.optim import adamw, select
@@ -59,8 +59,13 @@ class TrainRun:
         """Train; DONE, or STOPPED when a signal asked for it. `status.json` says so too."""
         self._data: DataSettings = config.build(self.data)
         self._launch: Launch = config.build(self.launch)
+        check_tracker(self.tracker)
         try:
-            for name in self._selected():
+            names = self._selected()
+            for name in names:  # a wrong label must not show only when the last stage begins
+                stage: Stage = config.build(self.stages[name])
+                check_instructions(stage.sources, self._data.instructions)
+            for name in names:
                 self._run_stage(name)
                 gc.collect()  # engine and model refer to each other; two stages' worth is too much
         except Stopped as stop:
@@ -95,7 +100,6 @@ class TrainRun:
             LOGGER.info("stage %s: finished before, re-used (%s)", name, checkpoints.final)
             return
         resume = checkpoints.newest()
-        self._status("running")
         set_seed(self.seed)
         engine = self._launch.accelerator()
         model: AffectMLLM = config.build(self.model).to(engine.device)
@@ -131,6 +135,7 @@ class TrainRun:
             LOGGER.info("stage %s: goes on after step %d", stage.name, first)
         trained = sum(p.numel() for members in groups.values() for p in members)
         LOGGER.info("stage %s: %d steps, %.2f M trainable", stage.name, stage.steps, trained / 1e6)
+        self._status("running")
         callbacks = self._callbacks(engine, stage, first)
         trainer = Trainer(
             engine,
@@ -152,12 +157,18 @@ class TrainRun:
 
     def _dataset(self, engine: Any, model: AffectMLLM, stage: Stage) -> StepDataset:
         data, launch = self._data, self._launch
-        check_instructions(stage.sources, data.instructions)
         mixture = Mixture(stage.sources, seed=self.seed, places=stage.steps * stage.batch_size)
         features = data.features(model.transforms(), model.fingerprint())
         mine = mixture.samples()[engine.process_index :: engine.num_processes]
         ensure(features, mine, model.encode_clip, max_bad_fraction=data.max_bad_fraction)
         engine.wait_for_everyone()
+        share = engine.num_processes * launch.micro_batches
+        if stage.batch_size % share:
+            raise ConfigError(
+                f"stages.{stage.name}.batch_size",
+                f"{stage.batch_size}",
+                expected=f"a multiple of {share}: processes times launch.micro_batches",
+            )
         plan = BatchPlan(
             stage.batch_size,
             launch.micro_batches,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from pydantic import PositiveInt
+
 from affect_mllm.data.mixture import Source
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.train.optim import Schedule
@@ -23,15 +25,15 @@ class Stage:
     name: str
     trainable: dict[str, float]
     sources: list[Source]
-    steps: int
-    batch_size: int = 16
+    steps: PositiveInt
+    batch_size: PositiveInt = 16
     experts: tuple[str, ...] = ("general", "emotion")
     copy: dict[str, str] = field(default_factory=dict)
     modality_dropout: float = 0.0
     schedule: Schedule = field(default_factory=Schedule)
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
-    save_every: int = 100
+    save_every: PositiveInt = 100
     init_from: str = "previous"
 
     def prepare(self, model: AffectMLLM, *, fresh: bool) -> None:

@@ -139,3 +139,21 @@ def test_a_row_of_words_needs_no_cache(root, tmp_path) -> None:
         made = features(root, cache_dir)
         assert made.missing([row]) == []
         assert made.clip(row).arrays == {}
+
+
+def test_face_crops_of_the_manifest_come_before_any_detector(root) -> None:
+    crops = root / "crops"
+    crops.mkdir(exist_ok=True)
+    for number in range(6):
+        clips.make_image(crops / f"{number}.png", size=(20, 30))
+    clip = Reader(frames=4, face_size=32).read(
+        Sample("a", root, {"video": "mute.mp4", "faces": "crops"}), {"face": lambda images: images}
+    )
+    assert clip.arrays["face"].shape == (4, 32, 32, 3)
+    assert clip.warnings == ()
+
+
+def test_a_row_that_names_both_a_video_and_an_image_is_refused(root) -> None:
+    row = Sample("a", root, {"video": "mute.mp4", "image": "x.png"})
+    with pytest.raises(DataError, match="media image, video"):
+        Reader().read(row, {})

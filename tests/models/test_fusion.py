@@ -63,8 +63,3 @@ def test_each_sample_is_fused_on_its_own() -> None:
     for i in range(3):
         alone = module([value[i : i + 1] for value in values], present[i : i + 1])
         torch.testing.assert_close(together[i : i + 1], alone)
-
-
-def test_an_unknown_normalisation_is_refused() -> None:
-    with pytest.raises(ValueError, match="sigmoid"):
-        fusion(normalize="sigmoid")

@@ -197,6 +197,5 @@ def test_parts_that_do_not_fit_together_are_named(tiny) -> None:
     ):
         node = tiny.cfg.model.copy()
         node[key] = value
-        with pytest.raises((ConfigError, Exception), match=said) as caught:
+        with pytest.raises(ConfigError, match=said):
             config.build(node)
-        assert isinstance(caught.value.__cause__ or caught.value, ConfigError)

@@ -119,8 +119,16 @@ def test_other_errors_keep_their_traceback(replace: Callable[..., None]) -> None
 def test_arguments_of_train_pass_untouched(replace: Callable[..., None]) -> None:
     seen: list[list[str]] = []
     replace("train", lambda argv: seen.append(argv) or 75, raw=True)
-    assert leave(["train", "experiment=x", "--cfg", "job", "--help", "~a.b"]) == 75
-    assert seen == [["experiment=x", "--cfg", "job", "--help", "~a.b"]]
+    assert leave(["train", "experiment=x", "--cfg", "job", "~a.b"]) == 75
+    assert seen == [["experiment=x", "--cfg", "job", "~a.b"]]
+
+
+@pytest.mark.parametrize("name", ["train", "eval"])
+def test_help_of_train_and_eval_lists_groups(name: str, capsys) -> None:
+    assert leave([name, "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "benchmark: " in said
+    assert "affect_hybrid, demo" in said
 
 
 def test_a_command_s_own_exit_code_is_kept(replace: Callable[..., None]) -> None:

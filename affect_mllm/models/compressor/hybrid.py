@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from affect_mllm.models.compressor.poolers import AttentionPooler
+from affect_mllm.types import ConfigError
 
 
 class Compressed(NamedTuple):
@@ -51,10 +52,10 @@ class HybridCompressor(nn.Module):
         self.active = self.names
 
     def use(self, names: Sequence[str]) -> None:
-        """Let the gate choose among `names` only. Raises ValueError on an unknown name."""
+        """Let the gate choose among `names` only. Raises ConfigError on an unknown name."""
         unknown = set(names) - set(self.names)
         if unknown or not names:
-            raise ValueError(f"experts {sorted(names)}: this compressor has {list(self.names)}")
+            raise ConfigError("experts", f"{list(names)}", expected=f"some of {list(self.names)}")
         self.active = tuple(name for name in self.names if name in names)
 
     def forward(self, states: torch.Tensor, mask: torch.Tensor) -> Compressed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from pydantic import PositiveInt
 from torch import nn
 
 
@@ -23,8 +24,8 @@ class Merger(nn.Module):
         output_size: int,
         *,
         pooler: Callable[[int], nn.Module],
-        merge: int = 1,
-        hidden_size: int = 1024,
+        merge: PositiveInt = 1,
+        hidden_size: PositiveInt = 1024,
         output_rms: float = 1.0,
     ) -> None:
         super().__init__()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import nn
+
+Normalize = Literal["softmax", "none"]
 
 
 class MeanPooler(nn.Module):
@@ -29,10 +33,10 @@ class AttentionPooler(nn.Module):
     combination of the real states. Masked states never count. `[N, S, D]` → `[N, K, D]`.
     """
 
-    def __init__(self, width: int, *, num_tokens: int = 1, normalize: str = "softmax") -> None:
+    def __init__(
+        self, width: int, *, num_tokens: int = 1, normalize: Normalize = "softmax"
+    ) -> None:
         super().__init__()
-        if normalize not in ("softmax", "none"):
-            raise ValueError(f"normalize={normalize!r}: expected 'softmax' or 'none'")
         self.num_tokens, self.normalize = num_tokens, normalize
         self.score = nn.Linear(width, num_tokens)
 

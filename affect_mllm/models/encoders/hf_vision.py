@@ -36,7 +36,7 @@ class HFVisionEncoder(Encoder):
         path = weights_path(model)
         with loading(model, "a vision model"):
             config = AutoConfig.from_pretrained(path)
-            whole = AutoModel.from_pretrained(path, dtype="float32")
+            whole = AutoModel.from_pretrained(path, dtype="float32", use_safetensors=True)
         two_towers = getattr(config, "vision_config", None) is not None
         self.net = whole.vision_model if two_towers else whole
         self.hidden_size = int(self.net.config.hidden_size)

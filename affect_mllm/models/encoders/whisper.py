@@ -28,7 +28,10 @@ class WhisperEncoder(Encoder):
 
         self.name = model
         with loading(model, "a Whisper model"):
-            self.net = WhisperModel.from_pretrained(weights_path(model), dtype="float32").encoder
+            whole = WhisperModel.from_pretrained(
+                weights_path(model), dtype="float32", use_safetensors=True
+            )
+        self.net = whole.encoder
         self.hidden_size = int(self.net.config.d_model)
         self.window = 2 * int(self.net.config.max_source_positions)
         self._freeze()

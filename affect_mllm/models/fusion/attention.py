@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import nn
@@ -23,12 +24,10 @@ class AttentionFusion(nn.Module):
         input_sizes: Mapping[str, int],
         *,
         hidden_size: int = 512,
-        normalize: str = "none",
+        normalize: Literal["softmax", "none"] = "none",
         input_norm: bool = False,
     ) -> None:
         super().__init__()
-        if normalize not in ("softmax", "none"):
-            raise ValueError(f"normalize={normalize!r}: expected 'softmax' or 'none'")
         self.streams = tuple(input_sizes)
         self.hidden_size, self.normalize = hidden_size, normalize
         self.norms = nn.ModuleDict(

@@ -1,0 +1,56 @@
+"""The real commands as processes of their own: started, waited for with a deadline, killed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).parent.parent
+DEADLINE_S = 120
+GLANCE_S = 0.01
+
+
+@contextmanager
+def started(arguments: Sequence[str], **env: str) -> Iterator[subprocess.Popen[str]]:
+    """`python ARGUMENTS` in the repository, with as many threads as this process; never left."""
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    process = subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **threads, **env},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def finished(arguments: Sequence[str], **env: str) -> tuple[int, str]:
+    """Exit code and stderr of a process that is let run to its end."""
+    with started(arguments, **env) as process:
+        _, said = process.communicate(timeout=DEADLINE_S)
+        return process.returncode, said
+
+
+def wait_until(process: subprocess.Popen[str], happened: Callable[[], bool]) -> None:
+    """Return as soon as `happened`; fail when the process ends before, or at the deadline."""
+    for _ in range(int(DEADLINE_S / GLANCE_S)):
+        if happened():
+            return
+        try:
+            process.wait(GLANCE_S)
+        except subprocess.TimeoutExpired:
+            continue
+        raise AssertionError(f"ended too early: {process.communicate()[1]}")
+    raise AssertionError(f"nothing happened in {DEADLINE_S} s")

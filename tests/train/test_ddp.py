@@ -1,0 +1,76 @@
+"""Two processes on one machine do what one does; a layout that does not fit is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from affect_mllm.models import checkpoint
+from affect_mllm.train.main import main
+from affect_mllm.types import ExitCode
+from tests.processes import finished
+
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "train.py")
+
+
+def rows(run_dir: Path, stage: str) -> list[dict]:
+    return [json.loads(x) for x in (run_dir / stage / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_two_processes_train_as_one(tiny, tiny_run, tmp_path) -> None:
+    command = tiny.overrides(tmp_path, "launch=ddp")
+    code, said = finished([*TORCHRUN, *command], ACCELERATE_USE_CPU="true")
+    assert code == ExitCode.DONE, said
+    for stage in ("align", "emotion", "instruct"):
+        one, two = rows(tiny_run, stage), rows(tmp_path, stage)
+        assert [row["step"] for row in two] == [row["step"] for row in one]
+        losses = [row["loss"] for row in one]
+        assert [row["loss"] for row in two] == pytest.approx(losses, rel=1e-5)
+        norms = [row["grad_norm"] for row in one]  # less well conditioned than the loss
+        assert [row["grad_norm"] for row in two] == pytest.approx(norms, rel=1e-3)
+        assert [r["supervised_tokens"] for r in two] == [r["supervised_tokens"] for r in one]
+        after = load_file(tmp_path / stage / "final" / checkpoint.WEIGHTS)
+        for name, tensor in load_file(tiny_run / stage / "final" / checkpoint.WEIGHTS).items():
+            torch.testing.assert_close(after[name], tensor, rtol=0, atol=1e-4)
+
+
+def test_a_rank_with_fewer_examples_than_the_other_waits_for_it(tiny, tmp_path) -> None:
+    """c01 has no sound: a question about the voice leaves its rank with one example, not two."""
+    lines = (tiny.root / "manifest.jsonl").read_text().splitlines()[:4]
+    shutil.copytree(tiny.root / "clips", tmp_path / "clips")
+    (tmp_path / "manifest.jsonl").write_text("\n".join(lines) + "\n")
+    voice = "data.instructions.describe_face.only=[audio]"
+    words = "data.instructions.describe_words.only=[audio]"
+    more = (
+        "stage=align",
+        voice,
+        words,
+        f"data.manifest={tmp_path / 'manifest.jsonl'}",
+        "data.max_bad_fraction=0.0",
+    )
+    code, said = finished(
+        [*TORCHRUN, *tiny.overrides(tmp_path / "two", "launch=ddp", *more)],
+        ACCELERATE_USE_CPU="true",
+    )
+    assert code == ExitCode.DONE, said
+    assert main(tiny.overrides(tmp_path / "one", *more)) == ExitCode.DONE
+    one, two = rows(tmp_path / "one", "align"), rows(tmp_path / "two", "align")
+    assert [row["unasked"] for row in one] == [1, 1]
+    losses = [row["loss"] for row in one]
+    assert [row["loss"] for row in two] == pytest.approx(losses, rel=1e-5)
+
+
+def test_two_processes_of_a_single_run_are_refused(tiny, tmp_path) -> None:
+    code, said = finished(
+        [*TORCHRUN, *tiny.overrides(tmp_path, "stage=align")], ACCELERATE_USE_CPU="true"
+    )
+    assert "single, but 2 processes were started" in said
+    assert "launch=ddp" in said
+    assert "exitcode  : 2" in said
+    assert code != ExitCode.DONE
+    assert not (tmp_path / "align").exists()

@@ -27,7 +27,7 @@ class Launch:
 
     def accelerator(self) -> Any:
         """The accelerate engine. Raises ConfigError when the launcher disagrees."""
-        from accelerate import Accelerator
+        from accelerate import Accelerator, DistributedDataParallelKwargs
 
         asked = int(os.environ.get("WORLD_SIZE", "1"))
         if self.strategy == "single" and asked > 1:
@@ -42,7 +42,9 @@ class Launch:
                 f"strategy={self.strategy}, but accelerate asks for DeepSpeed",
                 fix="start without a DeepSpeed config",
             )
-        engine = Accelerator(mixed_precision=self.precision)
+        # The trainer adds gradients up itself; in forward no rank may wait for another.
+        ddp = DistributedDataParallelKwargs(broadcast_buffers=False)
+        engine = Accelerator(mixed_precision=self.precision, kwargs_handlers=[ddp])
         if engine.num_processes != asked:
             raise ConfigError(
                 "launch",

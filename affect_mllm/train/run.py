@@ -162,13 +162,6 @@ class TrainRun:
         mine = mixture.samples()[engine.process_index :: engine.num_processes]
         ensure(features, mine, model.encode_clip, max_bad_fraction=data.max_bad_fraction)
         engine.wait_for_everyone()
-        share = engine.num_processes * launch.micro_batches
-        if stage.batch_size % share:
-            raise ConfigError(
-                f"stages.{stage.name}.batch_size",
-                f"{stage.batch_size}",
-                expected=f"a multiple of {share}: processes times launch.micro_batches",
-            )
         plan = BatchPlan(
             stage.batch_size,
             launch.micro_batches,

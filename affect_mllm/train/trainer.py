@@ -76,17 +76,23 @@ class Trainer:
         if not tokens:
             raise DataError(f"step {step}", "no supervised token in the whole batch")
         loss_sum, gates = 0.0, {}
-        for number, micro in enumerate(batch.micro_batches):
-            last = number == len(batch.micro_batches) - 1
-            with contextlib.nullcontext() if last else self.engine.no_sync(self.model):
+        broken: list[str] = []
+        # Ranks may hold different numbers of micro-batches, so nothing in here waits for another
+        # rank; gradients are added up once, below.
+        with self.engine.no_sync(self.model):
+            for micro in batch.micro_batches:
                 micro = micro.to(self.engine.device)
                 positions, targets = supervised(micro.labels)
                 output = self.model(micro, positions)
                 loss = token_loss_sum(output.logits, targets)
-                self._check_finite(step, loss, micro.sample_ids)
-                self.engine.backward(loss * (self.engine.num_processes / tokens))
+                if not bool(torch.isfinite(loss)):
+                    broken += micro.sample_ids
+                    break
+                self.engine.backward(loss * (1 / tokens))
                 loss_sum += float(loss.detach())
                 gates = output.gates
+        self._check_finite(step, broken)
+        self._add_up_gradients()
         norm = self.engine.clip_grad_norm_(self.model.parameters(), self.stage.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -142,14 +148,30 @@ class Trainer:
                 fix="mend or remove them",
             )
 
-    def _check_finite(self, step: int, loss: torch.Tensor, ids: Sequence[str]) -> None:
-        if self._agreed(not bool(torch.isfinite(loss))):
+    def _check_finite(self, step: int, broken: Sequence[str]) -> None:
+        """Stop all ranks when the loss of one is not finite; `broken` are this rank's samples."""
+        if self._agreed(bool(broken)):
+            where = ", ".join(broken) or "of another rank"
             raise DataError(
                 f"stage {self.stage.name}, step {step}",
-                f"the loss is {float(loss.detach())}",
+                f"the loss is not finite; samples {where}",
                 expected="a finite loss; weights were not updated",
-                fix=f"lower the learning rate or look at the samples {', '.join(ids)}",
+                fix="lower the learning rate or look at these samples",
             )
+
+    def _add_up_gradients(self) -> None:
+        """Sum every parameter's gradient over ranks; one that no rank used keeps none."""
+        if self.engine.num_processes == 1:
+            return
+        everything = [p for group in self.optimizer.param_groups for p in group["params"]]
+        here = [float(p.grad is not None) for p in everything]
+        used = self.engine.reduce(torch.tensor(here, device=self.engine.device), "sum") > 0
+        members = [p for p, any_rank in zip(everything, used.tolist(), strict=True) if any_rank]
+        parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in members]
+        flat = self.engine.reduce(torch.cat([part.reshape(-1) for part in parts]), "sum")
+        sums = flat.split([p.numel() for p in members])
+        for parameter, total in zip(members, sums, strict=True):
+            parameter.grad = total.view_as(parameter).clone()
 
     def _agreed(self, flag: bool) -> bool:
         """True on all ranks as soon as it is true on one."""

@@ -60,6 +60,7 @@ class TrainRun:
         self._data: DataSettings = config.build(self.data)
         self._launch: Launch = config.build(self.launch)
         check_tracker(self.tracker)
+        self._begun = False
         try:
             names = self._selected()
             for name in names:  # a wrong label must not show only when the last stage begins
@@ -72,10 +73,9 @@ class TrainRun:
             LOGGER.info("stopped on request at step %d; the same command goes on", stop.step)
             self._status("stopped")
             return ExitCode.STOPPED
-        except ConfigError:
-            raise  # nothing was begun; a run that lives in this folder keeps its status
         except BaseException:
-            self._status("failed")
+            if self._begun:  # else a run that lives in this folder keeps its status
+                self._status("failed")
             raise
         self._status("done")
         return ExitCode.DONE
@@ -135,6 +135,7 @@ class TrainRun:
             LOGGER.info("stage %s: goes on after step %d", stage.name, first)
         trained = sum(p.numel() for members in groups.values() for p in members)
         LOGGER.info("stage %s: %d steps, %.2f M trainable", stage.name, stage.steps, trained / 1e6)
+        self._begun = True
         self._status("running")
         callbacks = self._callbacks(engine, stage, first)
         trainer = Trainer(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 
@@ -88,6 +90,43 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Patches:
+    """Pictures of one size, cut into patches in the order that a vision tower reads them.
+
+    `values` is float32 `[t·h·w, P]`, `grid` the counts `(t, h, w)`. `frames_per_step` pictures
+    make one step of the time axis; `step_s` is how long a step lasts in seconds (0: no video).
+    """
+
+    values: np.ndarray
+    grid: tuple[int, int, int]
+    frames_per_step: int = 1
+    step_s: float = 0.0
+
+    def timed(self, times_s: np.ndarray) -> Patches:
+        """The same patches of pictures taken at `times_s` `[T]`; one picture lasts no time."""
+        if len(times_s) < 2:
+            return self
+        between_s = float(times_s[-1] - times_s[0]) / (len(times_s) - 1)
+        return replace(self, step_s=between_s * self.frames_per_step)
+
+
+class Placeholder(NamedTuple):
+    """What stands in a prompt for a media item: ids `before`, `length` × `filler`, ids `after`.
+
+    The span is the fillers alone. `filler=None` is the tokenizer's padding.
+    """
+
+    length: int
+    before: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
+    filler: int | None = None
+
+
+# How many positions a modality takes: always the same, or a (picklable) rule from the item.
+SpanRule = int | Callable[[Any], Placeholder]
+
+
+@dataclass(frozen=True)
 class Span:
     """Where one modality's tokens sit: `length` positions from `start` in row `row` of a batch.
 
@@ -107,12 +146,15 @@ class MediaBatch:
 
     `values` is `[N, T, …]` (what the encoder reads, or its states `[N, S, D]` if `encoded`),
     `mask` `[N, T]` is true where a value is real, `examples[n]` says whose item `n` is.
+    Of `Patches`, `grids[n]` is `(t, h, w)` and `steps_s[n]` the seconds of a time step.
     """
 
     values: torch.Tensor
     mask: torch.Tensor
     examples: tuple[int, ...]
     encoded: bool
+    grids: tuple[tuple[int, int, int], ...] = ()
+    steps_s: tuple[float, ...] = ()
 
     def to(self, device: torch.device) -> MediaBatch:
         """The same items on `device`."""

@@ -10,7 +10,7 @@ import torch
 
 from affect_mllm.data.example import Example
 from affect_mllm.data.packing import pack
-from affect_mllm.types import Batch, DataError, MediaBatch, Span
+from affect_mllm.types import Batch, DataError, MediaBatch, Patches, Span
 
 
 def collate(examples: Sequence[Example], *, pad_id: int, row_tokens: int = 0) -> Batch:
@@ -56,11 +56,20 @@ def _media(examples: Sequence[Example]) -> dict[str, MediaBatch]:
 def _items(name: str, examples: Sequence[Example], owners: Sequence[int]) -> MediaBatch:
     if len({examples[i].encoded for i in owners}) > 1:
         raise DataError(f"batch, {name}", "encoder inputs and encoder states mixed")
-    arrays = [np.asarray(examples[i].media[name]) for i in owners]
+    items = [examples[i].media[name] for i in owners]
+    patches = [item for item in items if isinstance(item, Patches)]
+    arrays = [item.values if isinstance(item, Patches) else np.asarray(item) for item in items]
     longest = max(len(array) for array in arrays)
     values = torch.zeros(len(arrays), longest, *arrays[0].shape[1:], dtype=torch.float32)
     mask = torch.zeros(len(arrays), longest, dtype=torch.bool)
     for row, array in enumerate(arrays):
         values[row, : len(array)] = torch.from_numpy(array.astype(np.float32, copy=False))
         mask[row, : len(array)] = True
-    return MediaBatch(values, mask, tuple(owners), examples[owners[0]].encoded)
+    return MediaBatch(
+        values,
+        mask,
+        tuple(owners),
+        examples[owners[0]].encoded,
+        grids=tuple(item.grid for item in patches),
+        steps_s=tuple(item.step_s for item in patches),
+    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from affect_mllm.data.template import ChatFormat, Instruction, Prompt
-from affect_mllm.types import DataError, Sample, Span
+from affect_mllm.types import DataError, Patches, Placeholder, Sample, Span, SpanRule
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Example:
     input_ids: list[int]
     labels: list[int]
     spans: tuple[Span, ...]
-    media: dict[str, np.ndarray]
+    media: dict[str, np.ndarray | Patches]
     encoded: bool
 
     def __len__(self) -> int:
@@ -35,14 +35,14 @@ class ExampleMaker:
 
     chat: ChatFormat
     prompt: Prompt
-    span_lengths: dict[str, int]
+    span_lengths: dict[str, SpanRule]
     fused: bool
     max_tokens: int = 1024
 
     def make(
         self,
         sample: Sample,
-        media: Mapping[str, np.ndarray],
+        media: Mapping[str, np.ndarray | Patches],
         *,
         question: str,
         answer: str | None = None,
@@ -63,7 +63,7 @@ class ExampleMaker:
             )
         names = [*media, *(["multi"] if self.fused and media else [])]
         user = self.prompt.user(names, text, question)
-        ids, places = self.chat.prompt_ids(self.prompt.system, user, self.span_lengths)
+        ids, places = self.chat.prompt_ids(self.prompt.system, user, self._places(names, media))
         target = self.chat.answer_ids(answer) if answer is not None else []
         if len(ids) + len(target) > self.max_tokens:
             raise DataError(
@@ -75,6 +75,15 @@ class ExampleMaker:
         spans = tuple(Span(name, start, length) for name, start, length in places)
         labels = [-100] * len(ids) + target
         return Example(sample.id, ids + target, labels, spans, dict(media), encoded)
+
+    def _places(
+        self, names: Sequence[str], media: Mapping[str, np.ndarray | Patches]
+    ) -> dict[str, int | Placeholder]:
+        rules = {name: self.span_lengths[name] for name in names}
+        return {
+            name: rule if isinstance(rule, int) else rule(media[name])
+            for name, rule in rules.items()
+        }
 
 
 def visible(

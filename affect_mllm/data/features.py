@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from affect_mllm.data.reader import Clip, ReadsRows, Transform
 from affect_mllm.log import LOGGER
 from affect_mllm.types import DataError, Sample
 
-Encode = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
+Encode = Callable[[Mapping[str, Any]], dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Features:
                 "not in the feature cache",
                 fix="the clip could not be read when features were computed",
             )
-        return Clip(states)
+        return Clip(dict(states))
 
     def missing(self, samples: Iterable[Sample]) -> list[Sample]:
         """The rows whose states are still to be computed."""

@@ -10,9 +10,9 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from affect_mllm.types import DataError, Sample
+from affect_mllm.types import DataError, Patches, Sample
 
-Transform = Callable[[Any], np.ndarray]
+Transform = Callable[[Any], np.ndarray | Patches]
 
 
 class ReadsRows(Protocol):
@@ -27,7 +27,7 @@ class ReadsRows(Protocol):
 class Clip:
     """What a row holds: encoder inputs by modality, and what was missing, in words."""
 
-    arrays: dict[str, np.ndarray]
+    arrays: dict[str, np.ndarray | Patches]
     warnings: tuple[str, ...] = ()
 
 
@@ -53,13 +53,14 @@ class Reader:
         Raises DataError naming the row and the file where a file cannot be read.
         """
         _check_kinds(sample)
-        arrays: dict[str, np.ndarray] = {}
+        arrays: dict[str, np.ndarray | Patches] = {}
         warnings: list[str] = []
         try:
             if self._has_pictures(sample):
-                name, images = self._pictures(sample, warnings)
+                name, images, times_s = self._pictures(sample, warnings)
                 if name in transforms:
-                    arrays[name] = transforms[name](images)
+                    made = transforms[name](images)
+                    arrays[name] = made.timed(times_s) if isinstance(made, Patches) else made
             if "audio" in transforms and {"video", "audio"} & set(sample.media):
                 self._sound(sample, transforms["audio"], arrays, warnings)
         except DataError as error:
@@ -93,11 +94,12 @@ class Reader:
     def _has_pictures(self, sample: Sample) -> bool:
         return bool({"video", "image", "faces"} & set(sample.media))
 
-    def _pictures(self, sample: Sample, warnings: list[str]) -> tuple[str, np.ndarray]:
+    def _pictures(self, sample: Sample, warnings: list[str]) -> tuple[str, np.ndarray, np.ndarray]:
         from affect_mllm.media.video import Sampling, read_frames, read_image
 
         if self.visual == "face" and "faces" in sample.media:
-            return "face", self._given_crops(sample.path("faces"))
+            crops = self._given_crops(sample.path("faces"))
+            return "face", crops, np.zeros(1)  # when they were taken is not known
         if "video" in sample.media:
             frames = read_frames(
                 sample.path("video"),
@@ -111,16 +113,16 @@ class Reader:
             images = read_image(sample.path("image"))[None]
             times, whole = np.zeros(1), "image"
         if self.visual != "face":
-            return whole, images
+            return whole, images, times
         boxes = self._boxes(sample, images, times)
         if boxes is None or np.isnan(boxes).any(1).all():
             warnings.append(f"{sample.id}: no face found; the whole {whole} is used")
-            return whole, images
+            return whole, images, times
         from affect_mllm.media.face import crop_faces
 
         real = ~np.isnan(boxes).any(1)
         crops = crop_faces(images[real], boxes[real], size=self.face_size, margin=self.face_margin)
-        return "face", crops
+        return "face", crops, times[real]
 
     def _given_crops(self, path: Path) -> np.ndarray:
         """Face crops of the manifest: a folder of pictures in the order of their names, or one.
@@ -163,7 +165,7 @@ class Reader:
         self,
         sample: Sample,
         transform: Transform,
-        arrays: dict[str, np.ndarray],
+        arrays: dict[str, np.ndarray | Patches],
         warnings: list[str],
     ) -> None:
         from affect_mllm.media.audio import read_audio

@@ -12,6 +12,7 @@ from affect_mllm.data.example import ExampleMaker
 from affect_mllm.data.features import Features
 from affect_mllm.data.reader import Reader, Transform
 from affect_mllm.data.template import ChatFormat, Instruction, Prompt
+from affect_mllm.types import SpanRule
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class DataSettings:
             cache = FeatureCache(Path(self.cache_dir), settings)
         return Features(self.reader, transforms, cache)
 
-    def maker(self, tokenizer: Any, span_lengths: dict[str, int]) -> ExampleMaker:
+    def maker(self, tokenizer: Any, span_lengths: dict[str, SpanRule]) -> ExampleMaker:
         """Examples for an LLM's tokenizer and a model's span lengths."""
         return ExampleMaker(
             ChatFormat(tokenizer),

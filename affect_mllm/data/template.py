@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from string import Formatter
 from typing import Any
 
-from affect_mllm.types import ConfigError, DataError, Sample
+from affect_mllm.types import ConfigError, DataError, Placeholder, Sample
 
 NAMES = {"face": "Face", "frame": "Video", "image": "Image", "audio": "Voice", "multi": "Fused"}
 
@@ -86,19 +86,23 @@ class ChatFormat:
     tokenizer: Any
 
     def prompt_ids(
-        self, system: str, user: Segments, span_lengths: dict[str, int]
+        self, system: str, user: Segments, places: Mapping[str, int | Placeholder]
     ) -> tuple[list[int], list[tuple[str, int, int]]]:
         """Ids of system and user turn up to where the answer starts, and its media spans.
 
-        A placeholder takes `span_lengths[modality]` positions; spans are (modality, start, length).
+        A medium takes what `places[modality]` says; spans are (modality, start, length).
         """
         before, after = self._frame(system)
         ids, spans = self._special(before), []
         for segment in user:
             if isinstance(segment, Media):
-                length = span_lengths[segment.modality]
-                spans.append((segment.modality, len(ids), length))
-                ids += [self._filler] * length
+                place = places[segment.modality]
+                place = Placeholder(place) if isinstance(place, int) else place
+                ids += place.before
+                spans.append((segment.modality, len(ids), place.length))
+                filler = self._filler if place.filler is None else place.filler
+                ids += [filler] * place.length
+                ids += place.after
             else:
                 ids += self.text_ids(segment)
         return ids + self._special(after), spans

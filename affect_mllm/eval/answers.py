@@ -77,7 +77,8 @@ class Asker:
                 prompt.order,
                 sorted(prompt.names.items()),
                 sorted(self.maker.span_lengths.items()),
-            ]
+            ],
+            default=repr,  # of a rule
         )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

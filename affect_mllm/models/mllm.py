@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from affect_mllm.models.compressor.hybrid import Compressed, HybridCompressor
 from affect_mllm.models.encoders.base import Encoder, States
 from affect_mllm.models.llm import LanguageModel
 from affect_mllm.models.splice import splice
-from affect_mllm.types import Batch, ConfigError, MediaBatch
+from affect_mllm.types import Batch, ConfigError, MediaBatch, SpanRule
 
 Tokens = dict[str, dict[int, torch.Tensor]]  # modality → example → [K, H]
 Gates = dict[str, dict[int, dict[str, float]]]  # modality → example → expert → weight
@@ -102,7 +102,7 @@ class AffectMLLM(nn.Module):
         return encoder(items.values, items.mask)
 
     @torch.no_grad()
-    def encode_clip(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def encode_clip(self, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """One clip's encoder inputs `[T, …]` by modality → its states `[S, D]`, for caching.
 
         With `fast_encoders` they compute in bfloat16; the fingerprint says so.
@@ -117,7 +117,7 @@ class AffectMLLM(nn.Module):
             states[name] = encoded.values[0][encoded.mask[0]].float().cpu().numpy()
         return states
 
-    def transforms(self) -> dict[str, Callable[..., np.ndarray]]:
+    def transforms(self) -> dict[str, Callable[..., Any]]:
         """The CPU preprocessing of each modality."""
         return {name: self._encoder(branch).transform for name, branch in self.branches.items()}
 
@@ -127,9 +127,11 @@ class AffectMLLM(nn.Module):
         kind = "bf16" if self.fast_encoders else "fp32"
         return {name: f"{kind} {made[branch]}" for name, branch in self.branches.items()}
 
-    def span_lengths(self) -> dict[str, int]:
+    def span_lengths(self) -> dict[str, SpanRule]:
         """Tokens that each modality takes in the sequence."""
-        lengths = {name: self._tokens_of(branch) for name, branch in self.branches.items()}
+        lengths: dict[str, SpanRule] = {
+            name: self._tokens_of(branch) for name, branch in self.branches.items()
+        }
         return lengths if self.fusion is None else {**lengths, "multi": self._tokens_of("multi")}
 
     def use_experts(self, names: Sequence[str]) -> None:

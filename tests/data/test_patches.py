@@ -10,7 +10,6 @@ import pytest
 
 from affect_mllm.data.collate import collate
 from affect_mllm.types import Patches, Placeholder, Sample
-from tests import tiny as parts
 
 
 def rule(patches: Patches) -> Placeholder:

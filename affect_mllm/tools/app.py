@@ -46,6 +46,12 @@ COMMANDS = {
         "affect_mllm.tools.predict:predict_command", "Emotion and description of one clip."
     ),
     "score": Command("affect_mllm.tools.score:score_command", "Score a file of predictions."),
+    "judge": Command(
+        "affect_mllm.tools.judge:judge_command", "Score descriptions by a judge model."
+    ),
+    "extract": Command(
+        "affect_mllm.tools.judge:extract_command", "Read labels from answers by a language model."
+    ),
     "report": Command(
         "affect_mllm.tools.report:report_command", "One self-contained HTML page of a run."
     ),

@@ -1,0 +1,111 @@
+"""`affect-mllm judge` and `affect-mllm extract`: a language model reads a file of answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from affect_mllm.eval.chat import KeptReplies
+    from affect_mllm.eval.judge import Rubric
+
+Predictions = Annotated[Path, typer.Option(help="predictions.jsonl: id, response a line.")]
+Manifest = Annotated[Path, typer.Option(help="The manifest with the reference labels.")]
+Url = Annotated[
+    str | None,
+    typer.Option(help="An OpenAI-compatible server (http://…/v1); none: --model is local."),
+]
+Model = Annotated[str, typer.Option(help="The server's model name, or a folder, asset or Hub id.")]
+
+
+def judge_command(
+    rubric: Annotated[str, typer.Option(help="A name of conf/judge, or a YAML file.")],
+    predictions: Predictions,
+    *,
+    manifest: Manifest,
+    model: Model,
+    url: Url = None,
+    out: Annotated[Path | None, typer.Option(help="Folder; default: beside the answers.")] = None,
+) -> None:
+    """Score descriptions by a judge model; verdicts and replies are kept, failures counted."""
+    from affect_mllm.data import manifest as manifests
+    from affect_mllm.eval import judge
+    from affect_mllm.eval.predictions import read_predictions, write_json_atomic
+
+    rule = load_rubric(rubric)
+    rows = read_predictions(predictions)
+    asked = {row.id for row in rows}
+    samples = [sample for sample in manifests.read(manifest) if sample.id in asked]
+    unknown = asked - {sample.id for sample in samples}
+    _refuse_unknown(predictions, unknown)
+    folder = out or predictions.parent
+    stem = f"{predictions.name.split('.')[0]}.{rule.name}"
+    chat = _chat(url, model, folder / f"{stem}.replies.jsonl")
+    verdicts = judge.judge(rule, chat, samples, rows)
+    judge.write_verdicts(folder / f"{stem}.verdicts.jsonl", rule, chat.identity(), verdicts)
+    result = judge.summary(rule, samples, verdicts) | {"judge": chat.identity()}
+    write_json_atomic(folder / f"{stem}.json", result)
+    _print(result)
+
+
+def extract_command(
+    predictions: Predictions,
+    out: Annotated[Path, typer.Option(help="The predictions file to write, with labels.")],
+    *,
+    model: Model,
+    url: Url = None,
+    labels: Annotated[
+        str, typer.Option(help="A closed task's labels, comma-separated; none: open vocabulary.")
+    ] = "",
+) -> None:
+    """Read labels from free answers by a language model; `score` takes the file that is written."""
+    from affect_mllm.eval.llm_extract import LLMExtractor
+    from affect_mllm.eval.predictions import read_predictions, write_text_atomic
+
+    rows = read_predictions(predictions)
+    chat = _chat(url, model, out.with_name(f"{out.name.split('.')[0]}.replies.jsonl"))
+    wanted = tuple(each.strip() for each in labels.split(",") if each.strip())
+    found = list(LLMExtractor(chat, wanted).rows(rows))
+    write_text_atomic(out, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in found))
+    bad = sum(row["extract_status"] != "ok" for row in found)
+    typer.echo(f"{out}: {len(found)} answers, {bad} without a readable reply")
+
+
+def load_rubric(name: str) -> Rubric:
+    """The rubric of `conf/judge/NAME.yaml` or of a YAML file of one's own. Raises ConfigError."""
+    from omegaconf import OmegaConf
+
+    from affect_mllm import config
+    from affect_mllm.types import ConfigError
+
+    folder = config.conf_dir() / "judge"
+    path = Path(name) if name.endswith((".yaml", ".yml")) else folder / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(each.stem for each in folder.glob("*.yaml"))
+        raise ConfigError("--rubric", name, expected=f"one of {known}, or a YAML file")
+    node = OmegaConf.create({"rubric": OmegaConf.load(path)})
+    return config.build(config.checked(node).rubric)
+
+
+def _chat(url: str | None, model: str, replies: Path) -> KeptReplies:
+    from affect_mllm.eval.chat import Endpoint, KeptReplies, LocalChat
+
+    return KeptReplies(LocalChat(model) if url is None else Endpoint(url, model), replies)
+
+
+def _refuse_unknown(path: Path, unknown: set[str]) -> None:
+    from affect_mllm.types import DataError
+
+    if unknown:
+        raise DataError(
+            str(path), f"ids {sorted(unknown)[:10]}", expected="ids that the manifest has"
+        )
+
+
+def _print(result: dict[str, Any]) -> None:
+    for name, m in result["metrics"].items():
+        span = f"[{m['ci_low']:.3f}, {m['ci_high']:.3f}]"
+        typer.echo(f"{name:16} {m['value']:.3f} {span}  n {m['n']}  unparsed {m['n_unparsed']}")

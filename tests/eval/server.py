@@ -1,0 +1,59 @@
+"""A real HTTP server on the loopback that speaks chat completions and says what a test scripts."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Say = Callable[[dict[str, Any], int], tuple[int, str]]  # request, its number → status, text
+
+
+@dataclass
+class Served:
+    """Where the server is, and the requests it got with their headers."""
+
+    url: str = ""
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    keys: list[str | None] = field(default_factory=list)
+
+
+@contextmanager
+def served(say: Say) -> Iterator[Served]:
+    """A server while the block runs; `say` gives the status and the message's content."""
+    seen, lock = Served(), threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            with lock:
+                seen.requests.append(body)
+                seen.keys.append(self.headers.get("authorization"))
+                number = len(seen.requests)
+            status, text = say(body, number)
+            reply = {"choices": [{"message": {"role": "assistant", "content": text}}]}
+            data = json.dumps(reply).encode() if status == 200 else text.encode()
+            self.send_response(status if self.path == "/v1/chat/completions" else 404)
+            self.send_header("content-length", str(len(data)))
+            if status == 429:
+                self.send_header("retry-after", "0")
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing on stderr."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    seen.url = f"http://127.0.0.1:{server.server_port}/v1"
+    try:
+        yield seen
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -167,6 +167,8 @@ class Batch:
 
     `segments` `[R, L]` numbers the example that a position belongs to (−1: padding);
     attention never crosses a segment. Labels are aligned with `input_ids`, not shifted.
+    `truths[i]` are the manifest labels of example `i`, for losses with a target of their own.
+    `idle` has an item of every modality that another rank has here and this one has not.
     """
 
     input_ids: torch.Tensor
@@ -176,6 +178,8 @@ class Batch:
     spans: tuple[Span, ...]
     media: dict[str, MediaBatch]
     sample_ids: tuple[str, ...]
+    truths: tuple[dict[str, Any], ...] = ()
+    idle: dict[str, MediaBatch] = field(default_factory=dict)
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on `device`."""
@@ -186,4 +190,5 @@ class Batch:
             position_ids=self.position_ids.to(device),
             segments=self.segments.to(device),
             media={name: items.to(device) for name, items in self.media.items()},
+            idle={name: items.to(device) for name, items in self.idle.items()},
         )

@@ -42,7 +42,8 @@ def collate(examples: Sequence[Example], *, pad_id: int, row_tokens: int = 0) ->
             ]
             start += len(example)
     ids = tuple(example.sample_id for example in examples)
-    return Batch(input_ids, labels, positions, segments, tuple(spans), _media(examples), ids)
+    media, truths = _media(examples), tuple(example.truth for example in examples)
+    return Batch(input_ids, labels, positions, segments, tuple(spans), media, ids, truths)
 
 
 def _media(examples: Sequence[Example]) -> dict[str, MediaBatch]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from affect_mllm.types import DataError, Patches, Placeholder, Sample, Span, Spa
 class Example:
     """Ids `[L]`, labels `[L]` (−100 on the prompt), spans, and media arrays by modality.
 
-    `encoded`: the arrays are encoder states `[S, D]`, not encoder inputs.
+    `encoded`: the arrays are encoder states `[S, D]`, not encoder inputs. `truth`: the row's labels.
     """
 
     sample_id: str
@@ -24,6 +25,7 @@ class Example:
     spans: tuple[Span, ...]
     media: dict[str, np.ndarray | Patches]
     encoded: bool
+    truth: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -74,7 +76,7 @@ class ExampleMaker:
             )
         spans = tuple(Span(name, start, length) for name, start, length in places)
         labels = [-100] * len(ids) + target
-        return Example(sample.id, ids + target, labels, spans, dict(media), encoded)
+        return Example(sample.id, ids + target, labels, spans, dict(media), encoded, sample.labels)
 
     def _places(
         self, names: Sequence[str], media: Mapping[str, np.ndarray | Patches]

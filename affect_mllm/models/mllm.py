@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -12,19 +12,13 @@ from torch import nn
 
 from affect_mllm.models.compressor.hybrid import Compressed, HybridCompressor
 from affect_mllm.models.encoders.base import Encoder, States
+from affect_mllm.models.hidden import Hidden, Tokens
 from affect_mllm.models.llm import LanguageModel
 from affect_mllm.models.splice import splice
 from affect_mllm.types import Batch, ConfigError, MediaBatch, SpanRule
 
-Tokens = dict[str, dict[int, torch.Tensor]]  # modality → example → [K, H]
+T = TypeVar("T")
 Gates = dict[str, dict[int, dict[str, float]]]  # modality → example → expert → weight
-
-
-class Output(NamedTuple):
-    """Vocabulary logits `[M, V]` at the asked positions, and each item's gate weights."""
-
-    logits: torch.Tensor
-    gates: dict[str, torch.Tensor]
 
 
 class AffectMLLM(nn.Module):
@@ -56,6 +50,7 @@ class AffectMLLM(nn.Module):
         self.fusion = fusion(sizes) if fusion is not None else None
         if self.fusion is not None:
             sizes["multi"] = int(self.fusion.hidden_size)  # type: ignore[arg-type]
+        self.heads = nn.ModuleDict()  # of losses; a stage puts its own here
         self.compressors = nn.ModuleDict(
             {
                 name: make(sizes[name], llm.hidden_size, output_rms=llm.embedding_rms)
@@ -70,14 +65,18 @@ class AffectMLLM(nn.Module):
 
         return load_model(Path(folder), plugins=plugins)
 
-    def forward(self, batch: Batch, positions: torch.Tensor) -> Output:
-        """Logits where `positions` `[R, L]` is true, in row-major order."""
+    def forward(self, batch: Batch, objective: Callable[[AffectMLLM, Batch, Hidden], T]) -> T:
+        """What `objective` makes of the hidden states, media tokens and gates of `batch`.
+
+        It runs in here because DDP, ZeRO-3 and FSDP only see the parts of a model that are used
+        inside its forward pass; the losses use the LLM's head and heads of their own.
+        """
         tokens, gates = self.media_tokens(batch)
         embeds = splice(self.llm.embed(batch.input_ids), batch.spans, tokens)
         if self.training:
-            embeds = embeds + self._unused(batch.media)
-        hidden = self.llm.hidden_states(embeds, batch.segments, batch.position_ids)
-        return Output(self.llm.logits(hidden[positions]), gates)
+            embeds = embeds + self._unused(batch)
+        states = self.llm.hidden_states(embeds, batch.segments, batch.position_ids)
+        return objective(self, batch, Hidden(states, tokens, gates))
 
     def media_tokens(self, batch: Batch) -> tuple[Tokens, dict[str, torch.Tensor]]:
         """The LLM tokens of every media item, `multi` included, and the gates `[N, E]`."""
@@ -91,7 +90,7 @@ class AffectMLLM(nn.Module):
             compressed: Compressed = self._compressor(name)(*item_states)
             tokens[name] = dict(zip(owners[name], compressed.tokens, strict=True))
             if compressed.gate is not None:
-                gates[name] = compressed.gate.detach()
+                gates[name] = compressed.gate
         return tokens, gates
 
     def encode(self, modality: str, items: MediaBatch) -> States:
@@ -203,23 +202,26 @@ class AffectMLLM(nn.Module):
         assert isinstance(encoder, Encoder)
         return encoder
 
-    def _unused(self, media: Mapping[str, MediaBatch]) -> torch.Tensor:
-        """Zero, with a zero gradient for the connectors that no item of this batch reaches.
+    def _unused(self, batch: Batch) -> torch.Tensor:
+        """Zero, from one idle item through every modality that this batch does not have.
 
-        A rank of DDP waits for every trainable parameter, and a batch of words alone must have a
-        gradient too.
+        So every rank runs the same modules equally often, as ZeRO-3 and FSDP need it, and a batch
+        of words alone has a gradient. `batch.idle` has items where other ranks run encoders.
         """
-        device = self.llm.device
+        states = {
+            n: self._idle(n, batch.idle.get(n)) for n in self.branches if n not in batch.media
+        }
+        if self.fusion is not None and not batch.media:
+            states["multi"], _ = self._fuse(states, dict.fromkeys(states, (0,)))
+        parts = [self._compressor(name)(*item).tokens.sum() for name, item in states.items()]
+        return 0 * torch.stack(parts).sum() if parts else torch.zeros((), device=self.llm.device)
+
+    def _idle(self, modality: str, items: MediaBatch | None) -> States:
+        if items is not None:
+            return self.encode(modality, items)
+        device, width = self.llm.device, self._encoder(self.branches[modality]).hidden_size
         real = torch.ones(1, 1, dtype=torch.bool, device=device)
-        widths = {name: int(e.hidden_size) for name, e in self.encoders.items()}  # type: ignore[arg-type]
-        idle = {name: torch.zeros(1, 1, width, device=device) for name, width in widths.items()}
-        if self.fusion is not None and not media:
-            present = torch.ones(1, len(widths), dtype=torch.bool, device=device)
-            idle["multi"] = self.fusion([idle[n][0] for n in self.fusion.streams], present)  # type: ignore[union-attr]
-        for name in media:
-            idle.pop(self.branches[name], None)
-        parts = [self.compressors[name](states, real).tokens.sum() for name, states in idle.items()]
-        return 0 * torch.stack(parts).sum() if parts else torch.zeros((), device=device)
+        return States(torch.zeros(1, 1, width, device=device), real)
 
     def _compressor(self, modality: str) -> nn.Module:
         return self.compressors[self.branches.get(modality, modality)]

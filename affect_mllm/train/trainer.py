@@ -13,7 +13,8 @@ import torch
 
 from affect_mllm.data.loader import StepBatch
 from affect_mllm.train.callbacks import Callback, Row
-from affect_mllm.train.loss import supervised, token_loss_sum
+from affect_mllm.train.loss.objective import Objective
+from affect_mllm.train.loss.token import TokenLoss
 from affect_mllm.train.optim import set_rates
 from affect_mllm.train.stage import Stage
 from affect_mllm.types import DataError
@@ -50,6 +51,7 @@ class Trainer:
         self.stage, self.callbacks, self.save = stage, callbacks, save
         self.stop_asked = False
         self.seen = self.bad = 0
+        self.objective = Objective({"lm": TokenLoss()})
 
     def fit(self, loader: Iterable[StepBatch], first_step: int, *, max_bad: float) -> None:
         """Steps `first_step + 1 … stage.steps`. Raises Stopped when a signal came."""
@@ -82,15 +84,14 @@ class Trainer:
         with self.engine.no_sync(self.model):
             for micro in batch.micro_batches:
                 micro = micro.to(self.engine.device)
-                positions, targets = supervised(micro.labels)
-                output = self.model(micro, positions)
-                loss = token_loss_sum(output.logits, targets)
+                terms = self.model(micro, self.objective)
+                loss = terms.losses["lm"]
                 if not bool(torch.isfinite(loss)):
                     broken += micro.sample_ids
                     break
                 self.engine.backward(loss * (1 / tokens))
                 loss_sum += float(loss.detach())
-                gates = output.gates
+                gates = {name: total / total.sum() for name, total in terms.gates.items()}
         self._check_finite(step, broken)
         self._add_up_gradients()
         norm = self.engine.clip_grad_norm_(self.model.parameters(), self.stage.max_grad_norm)
@@ -110,7 +111,7 @@ class Trainer:
     def _gates(self, gates: dict[str, torch.Tensor]) -> dict[str, dict[str, float]]:
         model = self.engine.unwrap_model(self.model)
         return {
-            name: dict(zip(model.gate_names(name), weights.float().mean(0).tolist(), strict=True))
+            name: dict(zip(model.gate_names(name), weights.tolist(), strict=True))
             for name, weights in gates.items()
         }
 

@@ -46,7 +46,7 @@ def made(tiny, model) -> list[Example]:
 def logits(model: AffectMLLM, batch: Batch) -> list[torch.Tensor]:
     """Logits at every real position, by example."""
     every = batch.segments >= 0
-    found = model(batch, every).logits
+    found = model(batch, lambda m, _, hidden: m.llm.logits(hidden.states[every]))
     owner = batch.segments[every]
     return [found[owner == i] for i in range(len(batch.sample_ids))]
 

@@ -1,0 +1,78 @@
+"""The objective of a stage: its named losses, run inside the model's forward pass."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from affect_mllm.models.hidden import Hidden
+from affect_mllm.types import Batch
+
+
+class Terms(NamedTuple):
+    """What one micro-batch gives: each loss as a sum, and gate weights summed by modality `[E]`.
+
+    `values` holds the same sums for the log, where a loss that is coupled over ranks counts only
+    this rank's share.
+    """
+
+    losses: dict[str, torch.Tensor]
+    values: dict[str, torch.Tensor]
+    gates: dict[str, torch.Tensor]
+
+
+class Loss(ABC):
+    """One named loss of a stage. `weight` is its factor in the step's total.
+
+    It is a sum over items (tokens, examples, pairs), and the trainer divides it by `count` added
+    up over all ranks and micro-batches of the step: so its gradient does not depend on how the
+    step is split. A `coupled` loss compares items of one micro-batch with each other, gathered
+    over ranks; it does depend on the layout.
+    """
+
+    coupled = False
+
+    def __init__(self, *, weight: float = 1.0) -> None:
+        self.weight = weight
+
+    def head(self, hidden_size: int) -> nn.Module | None:
+        """A new trainable module of this loss, or None; it becomes `model.heads[name]`."""
+        return None
+
+    @abstractmethod
+    def count(self, batch: Batch) -> int:
+        """Items of `batch` that this loss is about."""
+
+    @abstractmethod
+    def __call__(
+        self, model: Any, batch: Batch, hidden: Hidden, head: nn.Module | None
+    ) -> torch.Tensor:
+        """The sum over the items: a scalar that is connected to the model even without items."""
+
+
+class Objective:
+    """The losses of a stage as one function of a forward pass."""
+
+    def __init__(self, losses: Mapping[str, Loss], *, world: int = 1) -> None:
+        self.losses, self.world = dict(losses), world
+
+    def __call__(self, model: Any, batch: Batch, hidden: Hidden) -> Terms:
+        """Every loss's sum for one micro-batch."""
+        heads = dict(model.heads)
+        found = {
+            name: loss(model, batch, hidden, heads.get(name)) for name, loss in self.losses.items()
+        }
+        values = {
+            name: value.detach() / (self.world if self.losses[name].coupled else 1)
+            for name, value in found.items()
+        }
+        gates = {name: gate.detach().float().sum(0) for name, gate in hidden.gates.items()}
+        return Terms(found, values, gates)
+
+    def counts(self, batch: Batch) -> dict[str, int]:
+        """Each loss's items in one micro-batch of this rank."""
+        return {name: loss.count(batch) for name, loss in self.losses.items()}

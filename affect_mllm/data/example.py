@@ -16,7 +16,8 @@ from affect_mllm.types import DataError, Patches, Placeholder, Sample, Span, Spa
 class Example:
     """Ids `[L]`, labels `[L]` (−100 on the prompt), spans, and media arrays by modality.
 
-    `encoded`: the arrays are encoder states `[S, D]`, not encoder inputs. `truth`: labels of the row.
+    `encoded`: the arrays are encoder states `[S, D]`, not encoder inputs. `truth`: the row's
+    labels.
     """
 
     sample_id: str

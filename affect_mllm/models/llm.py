@@ -28,14 +28,12 @@ class LanguageModel(nn.Module):
         attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa",
     ) -> None:
         super().__init__()
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoTokenizer
 
         path = weights_path(model)
         with loading(model, "a causal LM"):
             self.tokenizer: Any = AutoTokenizer.from_pretrained(path)
-            self.net: Any = AutoModelForCausalLM.from_pretrained(
-                path, dtype=dtype, attn_implementation=attention, use_safetensors=True
-            )
+            self.net: Any = self._load(path, dtype, attention)
         self.net.requires_grad_(False)
         self.hidden_size = int(self.net.config.get_text_config().hidden_size)
         embedding = self.net.get_input_embeddings().weight
@@ -45,6 +43,13 @@ class LanguageModel(nn.Module):
         if lora is not None:
             self._add_lora(lora)
 
+    def _load(self, path: str, dtype: str, attention: str) -> Any:
+        from transformers import AutoModelForCausalLM
+
+        return AutoModelForCausalLM.from_pretrained(
+            path, dtype=dtype, attn_implementation=attention, use_safetensors=True
+        )
+
     def embed(self, input_ids: torch.Tensor) -> torch.Tensor:
         """Token embeddings `[R, L, H]`."""
         return self.net.get_input_embeddings()(input_ids)
@@ -52,7 +57,10 @@ class LanguageModel(nn.Module):
     def hidden_states(
         self, inputs_embeds: torch.Tensor, segments: torch.Tensor, position_ids: torch.Tensor
     ) -> torch.Tensor:
-        """Last hidden states `[R, L, H]`; attention is causal and stays inside a segment."""
+        """Last hidden states `[R, L, H]`; attention is causal and stays inside a segment.
+
+        `position_ids` is `[R, L]`, or `[3, R, L]` where a VLM counts time, height and width.
+        """
         decoder = self.net.get_decoder()
         mask = block_causal_mask(segments)
         if self.attention == "eager":  # adds its mask to the scores, where others want a boolean
@@ -80,15 +88,20 @@ class LanguageModel(nn.Module):
         return self.net.dtype == torch.bfloat16
 
     def generate(
-        self, embeds: torch.Tensor, real: torch.Tensor, *, max_new_tokens: int
+        self,
+        embeds: torch.Tensor,
+        real: torch.Tensor,
+        position_ids: torch.Tensor,
+        *,
+        max_new_tokens: int,
     ) -> list[str]:
         """Greedy continuations of right-padded prompts `[R, L, H]` with mask `[R, L]`, as text."""
-        embeds, real = _pad_left(embeds, real)
+        embeds, positions, real = _pad_left(embeds, position_ids, real)
         tokenizer = self.tokenizer
         ids = self.net.generate(
             inputs_embeds=embeds.to(self.net.dtype),
             attention_mask=real.long(),
-            position_ids=(real.long().cumsum(1) - 1).clamp_min(0),
+            position_ids=positions,
             do_sample=False,
             max_new_tokens=max_new_tokens,
             pad_token_id=tokenizer.pad_token_id or tokenizer.eos_token_id,
@@ -126,14 +139,16 @@ class LanguageModel(nn.Module):
                 parameter.requires_grad_(False)
 
 
-def _pad_left(embeds: torch.Tensor, real: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _pad_left(
+    embeds: torch.Tensor, positions: torch.Tensor, real: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Move each row's real positions to the right end, where generation continues them."""
     length = real.shape[1]
     place = torch.arange(length, device=real.device)
     shift = length - real.sum(1, keepdim=True)
     source = (place - shift) % length
     moved = embeds.gather(1, source.unsqueeze(-1).expand_as(embeds))
-    return moved, place >= shift
+    return moved, positions.gather(-1, source.expand_as(positions)), place >= shift
 
 
 def block_causal_mask(segments: torch.Tensor) -> torch.Tensor:

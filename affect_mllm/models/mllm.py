@@ -75,7 +75,7 @@ class AffectMLLM(nn.Module):
         embeds = splice(self.llm.embed(batch.input_ids), batch.spans, tokens)
         if self.training:
             embeds = embeds + self._unused(batch)
-        states = self.llm.hidden_states(embeds, batch.segments, batch.position_ids)
+        states = self.llm.hidden_states(embeds, batch.segments, self.positions(batch))
         return objective(self, batch, Hidden(states, tokens, gates))
 
     def media_tokens(self, batch: Batch) -> tuple[Tokens, dict[str, torch.Tensor]]:
@@ -92,6 +92,10 @@ class AffectMLLM(nn.Module):
             if compressed.gate is not None:
                 gates[name] = compressed.gate
         return tokens, gates
+
+    def positions(self, batch: Batch) -> torch.Tensor:
+        """What the LLM counts positions by: `[R, L]`, or `[3, R, L]` of a VLM."""
+        return batch.position_ids
 
     def encode(self, modality: str, items: MediaBatch) -> States:
         """Encoder states of one modality's items; items already encoded pass through."""
@@ -150,7 +154,9 @@ class AffectMLLM(nn.Module):
         tokens, gates = self.media_tokens(batch)
         embeds = splice(self.llm.embed(batch.input_ids), batch.spans, tokens)
         real = batch.segments >= 0
-        answers = self.llm.generate(embeds, real, max_new_tokens=max_new_tokens)
+        answers = self.llm.generate(
+            embeds, real, self.positions(batch), max_new_tokens=max_new_tokens
+        )
         owners = {name: tuple(items) for name, items in tokens.items()}
         return answers, {name: self._named(name, owners[name], gates[name]) for name in gates}
 

@@ -1,0 +1,79 @@
+"""The vision tower of a Hugging Face VLM as an encoder, and its merger as a compressor's expert."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from affect_mllm.models.encoders.base import Encoder, States
+
+
+class VisionTower(Encoder):
+    """Patches `[N, T, P]` of grids `(t, h, w)` → states `[N, T, D]`, in the order of the patches.
+
+    The tower's merger is taken out. What stands in its place only puts `merge²` neighbouring
+    states side by side, so that the tower itself undoes the order of its attention windows
+    (Qwen2.5-VL reads a picture window by window and puts merged tokens back).
+    """
+
+    def __init__(self, net: Any, *, transform: Callable[[Any], Any], frozen: bool = True) -> None:
+        super().__init__(transform=transform, frozen=frozen)
+        self.net = net
+        self.merge = int(net.spatial_merge_size)
+        self.patch_length = int(net.patch_embed.proj.weight[0].numel())
+        self.hidden_size = int(net.patch_embed.proj.weight.shape[0])
+        self.net.merger = SideBySide(self.merge**2)
+        self._freeze()
+
+    def forward(
+        self,
+        values: torch.Tensor,
+        mask: torch.Tensor,
+        grids: Sequence[tuple[int, int, int]] = (),
+    ) -> States:
+        """States of the real patches; padding gives zeros."""
+        grid = torch.tensor(grids, device=values.device)
+        groups = self.net(values[mask], grid_thw=grid).pooler_output
+        flat = groups.reshape(-1, self.hidden_size).float()
+        states = flat.new_zeros(*mask.shape, self.hidden_size)
+        states[mask] = flat
+        return States(states, mask)
+
+
+class SideBySide(nn.Module):
+    """`[S, D]` → `[S / count, count · D]`: neighbouring states joined, nothing learned."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        """The joined states."""
+        return states.reshape(-1, self.count * states.shape[-1])
+
+
+class MergerExpert(nn.Module):
+    """An expert of the hybrid compressor that begins as a copy of a VLM's own merger.
+
+    `[N, S, D]` → `[N, S / merge², H]`: `merge²` neighbouring states to one token of the LLM,
+    whatever a real item's length; tokens behind it are to be cut off by the caller.
+    """
+
+    num_tokens = 0  # as many as the picture needs
+
+    def __init__(self, merger: nn.Module, merge: int) -> None:
+        super().__init__()
+        self.merger = copy.deepcopy(merger).float().requires_grad_(True)  # as every connector
+        self.merge = merge
+
+    def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Tokens `[N, ceil(S / merge²), H]`."""
+        states = states.masked_fill(~mask.unsqueeze(-1), 0)
+        short = -states.shape[1] % self.merge**2
+        states = nn.functional.pad(states, (0, 0, 0, short))
+        tokens = self.merger(states.flatten(0, 1))
+        return tokens.unflatten(0, (len(states), -1))

@@ -1,0 +1,77 @@
+"""The language model of a Hugging Face VLM: LoRA and logits as of any LLM, positions of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import torch
+
+from affect_mllm.models.llm import LanguageModel
+from affect_mllm.types import Batch, CheckpointError
+
+IMAGE, VIDEO = 1, 2  # transformers' mm_token_type_ids; 0 is text
+SUPPORTED = ("qwen2_vl", "qwen2_5_vl")
+
+
+class VLMText(LanguageModel):
+    """A VLM without its vision tower, which `take_tower` hands out once."""
+
+    def _load(self, path: str, dtype: str, attention: str) -> Any:
+        from transformers import AutoModelForImageTextToText
+
+        net = AutoModelForImageTextToText.from_pretrained(
+            path, dtype=dtype, attn_implementation=attention, use_safetensors=True
+        )
+        kind = net.config.model_type
+        if kind not in SUPPORTED:
+            raise CheckpointError(path, f"a {kind}", expected=f"one of {', '.join(SUPPORTED)}")
+        # Taken out before LoRA is put in, whose names (`up_proj` …) the tower has too.
+        self._towers = [net.model.visual]
+        net.model.visual = None
+        return net
+
+    def take_tower(self) -> Any:
+        """The vision tower, with its merger."""
+        return self._towers.pop()
+
+    def positions(self, batch: Batch, videos: Collection[str]) -> torch.Tensor:
+        """Positions `[3, R, L]` by transformers' own `get_rope_index`, example by example.
+
+        A video whose time step is not known counts one second a step, as there.
+        """
+        spots = [(batch.segments == i).nonzero() for i in range(len(batch.sample_ids))]
+        positions = torch.zeros(3, *batch.segments.shape, dtype=torch.long)
+        for number, spot in enumerate(spots):
+            rows, places = spot[:, 0].cpu(), spot[:, 1].cpu()
+            ids = batch.input_ids[spot[:, 0], spot[:, 1]].cpu()
+            found = self._rope_index(ids, batch, number, videos)
+            positions[:, rows, places] = found
+        return positions.to(batch.input_ids.device)
+
+    def _rope_index(
+        self, ids: torch.Tensor, batch: Batch, example: int, videos: Collection[str]
+    ) -> torch.Tensor:
+        """`[3, L]` for the one example's ids `[L]`."""
+        spans = sorted((s for s in batch.spans if s.example == example), key=lambda s: s.start)
+        kinds = torch.zeros(1, len(ids), dtype=torch.int)
+        start = min((batch.segments[spans[0].row] == example).nonzero()).item() if spans else 0
+        grids: dict[int, list[tuple[int, int, int]]] = {IMAGE: [], VIDEO: []}
+        steps_s: list[float] = []
+        for span in spans:
+            kind = VIDEO if span.modality in videos else IMAGE
+            begin = span.start - int(start)
+            kinds[0, begin : begin + span.length] = kind
+            items = batch.media[span.modality]
+            place = items.examples.index(example)
+            grids[kind].append(items.grids[place])
+            if kind == VIDEO:
+                steps_s.append(items.steps_s[place] or 1.0)
+        found, _ = self.net.model.get_rope_index(
+            ids[None],
+            mm_token_type_ids=kinds,
+            image_grid_thw=torch.tensor(grids[IMAGE]) if grids[IMAGE] else None,
+            video_grid_thw=torch.tensor(grids[VIDEO]) if grids[VIDEO] else None,
+            second_per_grid_ts=torch.tensor(steps_s) if steps_s else None,
+        )
+        return found[:, 0]

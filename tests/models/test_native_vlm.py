@@ -1,0 +1,164 @@
+"""The native VLM: at step 0 the VLM it is made of, and a sample's own whatever its batch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from affect_mllm.data.collate import collate
+from affect_mllm.data.example import Example
+from affect_mllm.models.native_vlm import NativeVLM
+from affect_mllm.types import Batch, CheckpointError, ConfigError
+from tests import tiny_vlm as parts
+
+NAMES = ("wide", "video", "words", "high")
+KINDS = ("qwen2_5_vl", "qwen2_vl")
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def folder(tiny, tmp_path_factory, request):
+    return parts.build(tiny, tmp_path_factory.mktemp("vlm"), request.param)
+
+
+@pytest.fixture(scope="module")
+def fresh(folder) -> NativeVLM:
+    return parts.model(folder)
+
+
+@pytest.fixture(scope="module")
+def model(folder) -> NativeVLM:
+    """One whose experts differ and whose gate and LoRA are not at their neutral start."""
+    made = parts.model(folder)
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for name, parameter in made.named_parameters():
+            if name.startswith("compressors.") or "lora_B" in name:
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+    return made
+
+
+@pytest.fixture(scope="module")
+def base(folder) -> Any:
+    from transformers import AutoModelForImageTextToText
+
+    return AutoModelForImageTextToText.from_pretrained(folder, dtype="float32").eval()
+
+
+@torch.no_grad()
+def logits(model: NativeVLM, batch: Batch) -> list[torch.Tensor]:
+    """Logits at every real position, by example."""
+    every = batch.segments >= 0
+    found = model(batch, every).logits
+    owner = batch.segments[every]
+    return [found[owner == i] for i in range(len(batch.sample_ids))]
+
+
+def inputs(base: Any, examples: list[Example]) -> dict[str, torch.Tensor]:
+    """What transformers' own processor would hand to the VLM for these examples."""
+    width = max(len(example) for example in examples)
+    ids = torch.zeros(len(examples), width, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for row, example in enumerate(examples):
+        ids[row, : len(example)] = torch.tensor(example.input_ids)
+        mask[row, : len(example)] = 1
+    kinds = (ids == base.config.image_token_id).int() + 2 * (ids == base.config.video_token_id)
+    given: dict[str, torch.Tensor] = {
+        "input_ids": ids,
+        "attention_mask": mask,
+        "mm_token_type_ids": kinds.int(),
+    }
+    for modality, values, grid in (
+        ("image", "pixel_values", "image_grid_thw"),
+        ("frame", "pixel_values_videos", "video_grid_thw"),
+    ):
+        found = [example.media[modality] for example in examples if modality in example.media]
+        if found:
+            given[values] = torch.cat([torch.from_numpy(p.values) for p in found])
+            given[grid] = torch.tensor([p.grid for p in found])
+        if found and modality == "frame" and base.config.model_type == "qwen2_5_vl":
+            given["second_per_grid_ts"] = torch.tensor([p.step_s for p in found])
+    return given
+
+
+def test_at_step_0_the_logits_are_the_vlms_own(tiny, fresh, base) -> None:
+    made = parts.examples(tiny, fresh, NAMES)
+    given = inputs(base, made)
+    assert given["image_grid_thw"].tolist() == [[1, 4, 10], [1, 8, 4]]
+    with torch.no_grad():
+        expected = base(**given).logits
+    scale = float(expected.abs().max())
+    for row, got in enumerate(logits(fresh, collate(made, pad_id=0))):
+        assert (got - expected[row, : len(got)]).abs().max() <= 1e-5 * scale
+
+
+def test_the_order_of_windows_matters_here() -> None:
+    """Else the test above would not see a tower whose tokens were left in window order."""
+    from transformers.vision_utils import get_vision_window_index
+
+    order, _ = get_vision_window_index(
+        torch.tensor([[1, 4, 10]]), spatial_merge_size=2, window_size=56, patch_size=14
+    )
+    assert order.tolist() != sorted(order.tolist())
+
+
+@pytest.mark.parametrize("row_tokens", [0, 160, 10_000])
+def test_a_sample_does_not_depend_on_its_batch(tiny, model, row_tokens: int) -> None:
+    made = parts.examples(tiny, model, NAMES)
+    batch = collate(made, pad_id=0, row_tokens=row_tokens)
+    assert len(batch.input_ids) == {0: 4, 10_000: 1}.get(row_tokens, len(batch.input_ids))
+    for example, got in zip(made, logits(model, batch), strict=True):
+        (alone,) = logits(model, collate([example], pad_id=0))
+        assert (got - alone).abs().max() <= 1e-5 * alone.abs().max()
+
+
+def test_generating_is_what_the_vlm_generates(tiny, fresh, base) -> None:
+    prompts = parts.examples(tiny, fresh, NAMES, answer=None)
+    together, gates = fresh.generate(collate(prompts, pad_id=0), max_new_tokens=8)
+    tokenizer = fresh.llm.tokenizer
+    for prompt, got in zip(prompts, together, strict=True):
+        given = inputs(base, [prompt])
+        ids = base.generate(
+            **given, do_sample=False, max_new_tokens=8, pad_token_id=tokenizer.pad_token_id
+        )
+        new = ids[0, len(prompt) :]
+        assert got == tokenizer.decode(new, skip_special_tokens=True).strip()
+    assert len(set(together)) > 1, "the answers are all the same: this shows nothing"
+    assert set(gates["image"]) == {0, 3}
+
+
+def test_pictures_change_the_answer_and_swapping_them_swaps_it(tiny, model) -> None:
+    one, _, words, other = parts.examples(tiny, model, NAMES)
+    before = logits(model, collate([one, other, words], pad_id=0))
+    image = one.media["image"]
+    changed = replace(one, media={"image": replace(image, values=image.values[::-1].copy())})
+    after = logits(model, collate([changed, other, words], pad_id=0))
+    assert (after[0][-2] - before[0][-2]).abs().max() > 1e-3
+    assert torch.equal(after[2], before[2])
+
+
+def test_the_time_between_frames_is_seen(tiny, folder, model) -> None:
+    (video,) = parts.examples(tiny, model, ("video",))
+    patches = video.media["frame"]
+    assert patches.step_s == pytest.approx(1.5)
+    slow = replace(video, media={"frame": replace(patches, step_s=6.0)})
+    differ = not torch.equal(*(model.positions(collate([e], pad_id=0)) for e in (video, slow)))
+    assert differ == (folder.name == "qwen2_5_vl"), "only Qwen2.5-VL counts seconds"
+
+
+def test_lora_is_in_the_language_model_alone(fresh) -> None:
+    names = [name for name, _ in fresh.named_parameters() if "lora_" in name]
+    assert names
+    assert all(name.startswith("llm.net.model.language_model.") for name in names)
+    assert not any(p.requires_grad for p in fresh.encoders.parameters())
+
+
+def test_what_cannot_be_is_said(tiny, fresh, tmp_path) -> None:
+    with pytest.raises(ConfigError, match="cache_dir"):
+        fresh.encode_clip({})
+    with pytest.raises(CheckpointError, match="llama"):
+        parts.model(tiny.root / "llm")
+    with pytest.raises(CheckpointError, match=str(tmp_path)):
+        parts.model(tmp_path / "nothing")

@@ -51,7 +51,7 @@ def base(folder) -> Any:
 def logits(model: NativeVLM, batch: Batch) -> list[torch.Tensor]:
     """Logits at every real position, by example."""
     every = batch.segments >= 0
-    found = model(batch, every).logits
+    found = model(batch, lambda m, _, hidden: m.llm.logits(hidden.states[every]))
     owner = batch.segments[every]
     return [found[owner == i] for i in range(len(batch.sample_ids))]
 

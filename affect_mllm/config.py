@@ -32,6 +32,11 @@ def assets_dir() -> Path:
     return Path(os.environ.get("AFFECT_ASSETS_DIR") or default)
 
 
+def cache_dir() -> Path:
+    """Folder for what can be made again: `$AFFECT_CACHE_DIR` or the user's cache."""
+    return Path(os.environ.get("AFFECT_CACHE_DIR") or Path.home() / ".cache" / "affect_mllm")
+
+
 def conf_dir() -> Path:
     """The tree of YAML groups: beside the package in a checkout, inside it in a wheel."""
     package = Path(__file__).resolve().parent

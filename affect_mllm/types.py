@@ -62,7 +62,9 @@ MODALITIES = ("frame", "face", "audio", "image", "multi")
 class Sample:
     """One manifest row.
 
-    `root` is the manifest's directory; the values of `media` are paths relative to it.
+    `root` is the manifest's directory; the values of `media` are paths relative to it, or URLs
+    (`s3://…`). Encoder states of one modality each are under `features.MODALITY`. `peak_s`: when
+    the expression is strongest; `frames_fps`: pictures a second of the folder `frames`.
     `face_boxes` are `[x, y, width, height]` in pixels, one for each entry of `face_times_s`
     (seconds from the clip's start). A missing modality is absent, never zeros.
     """
@@ -72,6 +74,8 @@ class Sample:
     media: dict[str, str] = field(default_factory=dict)
     start_s: float | None = None
     end_s: float | None = None
+    peak_s: float | None = None
+    frames_fps: float | None = None
     subtitle: str | None = None
     language: str | None = None
     speaker: str | None = None
@@ -85,8 +89,18 @@ class Sample:
     face_times_s: tuple[float, ...] = ()
 
     def path(self, kind: str) -> Path:
-        """Absolute path of the media file of `kind`; KeyError if the row has none."""
+        """Absolute path of the media file of `kind`; KeyError if the row has none.
+
+        ValueError for a URL, which `media.remote.MediaFiles` opens.
+        """
+        if is_url(self.media[kind]):
+            raise ValueError(f"{self.media[kind]} is not on this machine")
         return self.root / self.media[kind]
+
+
+def is_url(path: str) -> bool:
+    """Whether a manifest's medium is named by a URL rather than by a relative path."""
+    return "://" in path
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +43,7 @@ class Mixture:
             raise ConfigError("data.sources", "empty", expected="at least one source")
         self.seed = seed
         self.sources = tuple(sources)
-        self.rows = [_rows(source) for source in sources]
+        self.rows = [manifest.read(Path(each.manifest), split=each.split) for each in sources]
         weights = np.array([source.weight for source in sources], float)
         rng = np.random.default_rng([seed, 0])
         self._source = rng.choice(len(sources), size=places, p=weights / weights.sum())
@@ -77,10 +77,12 @@ class Mixture:
             kept = self._passes[number] = (epoch, rng.permutation(len(self.rows[number])))
         return kept[1]
 
-    def samples(self) -> list[Sample]:
-        """All rows that can be drawn, each once."""
-        seen = {(sample.root, sample.id): sample for rows in self.rows for sample in rows}
-        return list(seen.values())
+    def samples(self) -> Iterator[Sample]:
+        """All rows that can be drawn, each split of a manifest once."""
+        places = [(source.manifest, source.split) for source in self.sources]
+        for number, rows in enumerate(self.rows):
+            if places[number] not in places[:number]:
+                yield from rows
 
 
 def check_instructions(sources: Sequence[Source], known: dict[str, Instruction]) -> None:
@@ -102,14 +104,6 @@ def check_instructions(sources: Sequence[Source], known: dict[str, Instruction])
 
 
 def _check_labels(source: Source, instruction: Instruction) -> None:
-    path = Path(source.manifest)
-    rows = manifest.read(path, split=source.split)
-    for key in instruction.needs:
-        manifest.check_labels(rows, key, allowed=instruction.allowed, path=path)
-
-
-def _rows(source: Source) -> list[Sample]:
     rows = manifest.read(Path(source.manifest), split=source.split)
-    if not rows:
-        raise ConfigError("data.sources", f"{source.manifest} has no row with split {source.split}")
-    return rows
+    for key in instruction.needs:
+        manifest.check_labels(rows, key, allowed=instruction.allowed)

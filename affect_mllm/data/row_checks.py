@@ -11,13 +11,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from affect_mllm.types import MEDIA_FIELDS
+from affect_mllm.types import MEDIA_FIELDS, MODALITIES, is_url
 
 TEXT_KEYS = ("subtitle", "language", "speaker", "group", "split", "source", "licence")
-TIME_KEYS = ("start_s", "end_s")
+TIME_KEYS = ("start_s", "end_s", "peak_s")
+NUMBER_KEYS = (*TIME_KEYS, "frames_fps")
 FACE_KEYS = ("face_boxes", "face_times_s")
 # The order in which a row is written, too.
-ROW_KEYS = ("id", *MEDIA_FIELDS, *TIME_KEYS, *TEXT_KEYS, "labels", "messages", *FACE_KEYS)
+ROW_KEYS = ("id", *MEDIA_FIELDS, *NUMBER_KEYS, *TEXT_KEYS, "labels", "messages", *FACE_KEYS)
 
 TEXT_LABELS = ("emotion", "description", "intent", "visual_cues", "vocal_cues", "verbal_cues")
 LABEL_RANGES = {
@@ -27,7 +28,12 @@ LABEL_RANGES = {
     "dominance": (-1.0, 1.0),
 }
 CONFLICT_PARTS = ("video_aligned", "audio_aligned", "consistent")
+# Where media may lie besides the manifest's folder. `file` is not among them: a path says that.
+URL_SCHEMES = ("s3", "gs", "gcs", "az", "abfs", "hf", "http", "https", "memory")
+STATE_MODALITIES = tuple(name for name in MODALITIES if name != "multi")
 _LABEL_KEYS = (*TEXT_LABELS, *LABEL_RANGES, "emotions", "sentiment", "conflict")
+
+JUDGED_PATHS = 50_000  # remembered, since the cuts of one source name the same file again and again
 
 ROLES = ("system", "user", "assistant")
 _PLACEHOLDER = re.compile(r"<(video|audio|image|face)>")
@@ -51,6 +57,7 @@ def row_problems(row: Mapping[str, Any]) -> Iterator[str]:
     if not any(key in row for key in MEDIA_FIELDS) and not _speaks(row):
         yield f"no modality: none of {', '.join(MEDIA_FIELDS)}, no subtitle, no messages"
     yield from _time_problems(row)
+    yield from _feature_problems(row.get("features"))
     if "labels" in row:
         yield from _label_problems(row["labels"])
     if "messages" in row:
@@ -72,19 +79,28 @@ class PathCheck:
         self._root = root
         self._real_root = os.path.realpath(root)
         self._inside: dict[str, bool] = {}
+        self._judged: dict[tuple[str, str], str | None] = {}
 
     def problem(self, key: str, value: Any) -> str | None:
-        """Why `value` cannot be the path of medium `key`; None if it is an existing file.
+        """Why `value` cannot be the path of medium `key`; None if it is an existing file or a URL.
 
-        `frames`, `faces` and `features` may be folders.
+        `frames`, `faces` and `features` may be folders. Whether a URL's file exists is not asked.
         """
         if not _is_text(value):
-            return f"{key} must be a path relative to the manifest, got {value!r}"
+            return f"{key} must be a path relative to the manifest or a URL, got {value!r}"
+        if is_url(value):
+            return _url_problem(key, value)
         if PurePosixPath(value).is_absolute():
             return f"{key} must be relative to the manifest, got the absolute path {value}"
-        full = os.path.join(self._root, value)
+        if (key, value) not in self._judged:
+            if len(self._judged) >= JUDGED_PATHS:
+                self._judged.clear()
+            self._judged[key, value] = self._look(key, value)
+        return self._judged[key, value]
+
+    def _look(self, key: str, value: str) -> str | None:
         try:
-            return self._disk_problem(key, value, full)
+            return self._disk_problem(key, value, os.path.join(self._root, value))
         except (OSError, ValueError) as error:
             return f"{key} cannot be looked up: {value!r} ({error})"
 
@@ -97,7 +113,7 @@ class PathCheck:
             return None
         if not os.path.isdir(full):
             return f"{key} is missing: {value}"
-        if key in ("video", "audio", "image"):
+        if key in ("video", "audio", "image") or key.startswith("features."):
             return f"{key} must be a file, got a folder: {value}"
         # A last component of `..` names a folder that its parent does not contain.
         return None if self._is_inside(full) else f"{key} leaves the manifest's folder: {value}"
@@ -110,6 +126,24 @@ class PathCheck:
     def _is_inside(self, full: str) -> bool:
         real = os.path.realpath(full)
         return real == self._real_root or real.startswith(self._real_root.rstrip(os.sep) + os.sep)
+
+
+def media_paths(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row's media by kind; `features` given by modality become `features.MODALITY`."""
+    paths = {key: row[key] for key in MEDIA_FIELDS if key in row}
+    if isinstance(paths.get("features"), dict):
+        states = paths.pop("features")
+        paths |= {f"features.{name}": value for name, value in states.items()}
+    return paths
+
+
+def _url_problem(key: str, value: str) -> str | None:
+    scheme = value.split("://")[0]
+    if "::" in value or scheme not in URL_SCHEMES:
+        return f"{key} must be a URL of {', '.join(URL_SCHEMES)}, got {value}"
+    if key == "frames":
+        return f"{key} must be a folder beside the manifest, got the URL {value}"
+    return None
 
 
 def _unknown(key: str, known: Iterable[str], prefix: str = "") -> str:
@@ -135,11 +169,24 @@ def _time_problems(row: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"{key} must be a number of seconds, got {row[key]!r}" for key in bad)
     if bad:
         return
+    if "frames_fps" in row and not (_is_number(row["frames_fps"]) and row["frames_fps"] > 0):
+        yield f"frames_fps must be a number of pictures a second, got {row['frames_fps']!r}"
     start_s, end_s = row.get("start_s", 0.0), row.get("end_s", math.inf)
     if start_s < 0:
         yield f"start_s must not be negative, got {start_s}"
     if start_s >= end_s:
         yield f"start_s must be before end_s, got {start_s} and {end_s}"
+    elif "peak_s" in row and not start_s <= row["peak_s"] <= end_s:
+        yield f"peak_s must lie between start_s and end_s, got {row['peak_s']}"
+
+
+def _feature_problems(features: Any) -> Iterator[str]:
+    if not isinstance(features, dict):
+        return
+    if not features:
+        yield "features must be a path, or paths by modality, got {}"
+    unknown = [name for name in features if name not in STATE_MODALITIES]
+    yield from (_unknown(name, STATE_MODALITIES, "features.") for name in unknown)
 
 
 def _label_problems(labels: Any) -> Iterator[str]:

@@ -62,7 +62,7 @@ class EvalRun:
         self._summarise(rows, path, files)
         return ExitCode.DONE
 
-    def _rows(self) -> tuple[list[Sample], Path]:
+    def _rows(self) -> tuple[Sequence[Sample], Path]:
         cfg = checkpoint.load_config(Path(self.checkpoint))
         path = self.manifest or cfg.data.get("manifest")
         if path is None:

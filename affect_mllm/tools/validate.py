@@ -41,7 +41,7 @@ def validate(path: Path, *, decode: bool = False, workers: int | None = None) ->
     DataError when the manifest itself cannot be read.
     """
     samples, found = manifest.scan(path)
-    lines = manifest.line_numbers(path)
+    lines = {sample.id: int(line) for sample, line in zip(samples, samples.lines(), strict=True)}
     found.extend(leaks(samples, lines))
     if decode and samples:
         reasons = decode_all(samples, workers=workers or os.cpu_count() or 1)

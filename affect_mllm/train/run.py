@@ -160,7 +160,7 @@ class TrainRun:
         data, launch = self._data, self._launch
         mixture = Mixture(stage.sources, seed=self.seed, places=stage.steps * stage.batch_size)
         features = data.features(model.transforms(), model.fingerprint())
-        mine = mixture.samples()[engine.process_index :: engine.num_processes]
+        mine = [*mixture.samples()][engine.process_index :: engine.num_processes]
         ensure(features, mine, model.encode_clip, max_bad_fraction=data.max_bad_fraction)
         engine.wait_for_everyone()
         plan = BatchPlan(

@@ -250,10 +250,10 @@ def test_labels_outside_the_task_are_listed_with_lines(root: Path) -> None:
     path = put(root, *rows)
     samples = manifest.read(path)
     with pytest.raises(DataError, match=r"(?s)1 problem.*:2: \[b\] .*'hapy'.*happy, sad"):
-        manifest.check_labels(samples, "emotion", allowed=["sad", "happy"], path=path)
+        manifest.check_labels(samples, "emotion", allowed=["sad", "happy"])
     with pytest.raises(DataError, match=r":3: \[c\] labels.emotions .*: 'tired'"):
-        manifest.check_labels(samples, "emotions", allowed=["sad", "happy"], path=path)
-    manifest.check_labels(samples, "emotion", allowed=["happy", "hapy"], path=path)
+        manifest.check_labels(samples, "emotions", allowed=["sad", "happy"])
+    manifest.check_labels(samples, "emotion", allowed=["happy", "hapy"])
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)

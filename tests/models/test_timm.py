@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from affect_mllm.media.image import ImageTransform
 from affect_mllm.models.encoders.timm import TimmEncoder
-from affect_mllm.types import CheckpointError
+from affect_mllm.types import CheckpointError, ConfigError
+from tests import tiny_encoders
 
 SIZE = 96  # the last map is 3 × 3
 
@@ -89,3 +90,58 @@ def test_a_folder_without_weights_or_with_others_is_refused(tiny, tmp_path) -> N
 def test_the_transform_gives_what_the_encoder_reads(encoder: TimmEncoder) -> None:
     images = np.zeros((2, 48, 64, 3), np.uint8)
     assert encoder.transform(images).shape == (2, 3, SIZE, SIZE)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("timm")
+
+
+def of_kind(root, name: str, size: int, **options) -> TimmEncoder:
+    folder = tiny_encoders.folder(root, name)
+    return TimmEncoder(str(folder), transform=ImageTransform(size), **options)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("name", "size"), [("vit", 32), ("eva", 28), ("swin", 32)])
+def test_tokens_and_channels_last_become_the_same_cells(root, name: str, size: int) -> None:
+    """Rows of patches, whichever layout the model has: a class token and NHWC are no cells."""
+    model = of_kind(root, name, size, grid=2)
+    values = torch.randn(1, 2, 3, size, size)
+    got = model(values, torch.ones(1, 2, dtype=torch.bool))
+    maps = model.net.forward_intermediates(
+        values[0], indices=1, norm=name != "swin", intermediates_only=True
+    )[-1]  # timm's own [2, D, h, w]
+    if name == "swin":  # forward_features adds the last norm
+        maps = model.net.norm(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    cells = torch.nn.functional.adaptive_avg_pool2d(maps, 2).flatten(2).transpose(1, 2)
+    torch.testing.assert_close(got.values[0], cells.flatten(0, 1))
+    assert got.values.shape == (1, 8, model.hidden_size)
+
+
+@torch.no_grad()
+def test_one_pooled_state_a_frame_and_the_mean_of_stages(root) -> None:
+    values, mask = torch.randn(1, 3, 3, 28, 28), torch.tensor([[True, True, False]])
+    pooled = of_kind(root, "eva", 28, output="pooled")
+    features = pooled.net.forward_features(values[0, :2])
+    expected = pooled.net.forward_head(features, pre_logits=True)
+    got = pooled(values, mask)
+    torch.testing.assert_close(got.values[0, :2], expected)
+    assert torch.equal(got.mask, mask)
+    model = of_kind(root, "eva", 28, grid=2, layers=[0, 1])
+    stages = model.net.forward_intermediates(
+        values[0, :2], indices=[0, 1], norm=True, intermediates_only=True
+    )
+    mean = (stages[0] + stages[1]) / 2  # 2 × 2 patches of 14
+    torch.testing.assert_close(
+        model(values, mask).values[0, :8], mean.flatten(2).transpose(1, 2).flatten(0, 1)
+    )
+
+
+def test_layers_that_are_not_there_or_differ_in_shape_are_refused(root) -> None:
+    with pytest.raises(ConfigError, match="one shape"):
+        of_kind(root, "efficientnet", 64, layers=[-2, -1])
+    with pytest.raises(ConfigError, match="stages of"):
+        of_kind(root, "efficientnet", 64, layers=[40])
+    with pytest.raises(ConfigError, match="output: pooled"):
+        of_kind(root, "eva", 28, output="pooled", layers=[0])

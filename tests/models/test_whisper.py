@@ -81,3 +81,15 @@ def test_frozen_means_no_gradient_and_no_train_mode(encoder: WhisperEncoder) -> 
     encoder.train()
     assert not any(module.training for module in encoder.modules())
     assert not any(parameter.requires_grad for parameter in encoder.parameters())
+
+
+@torch.no_grad()
+def test_chosen_layers_are_those_of_transformers(tiny) -> None:
+    from transformers import WhisperModel
+
+    model = WhisperEncoder(str(tiny.root / "whisper"), transform=MelFrames(80), layers=[1, -1])
+    theirs = WhisperModel.from_pretrained(tiny.root / "whisper", dtype="float32").encoder.eval()
+    values = mel(1, 3000)
+    hidden = theirs(values.transpose(1, 2), output_hidden_states=True).hidden_states
+    expected = (hidden[1] + hidden[-1]) / 2
+    torch.testing.assert_close(model(values, whole(values)).values, expected, rtol=0, atol=1e-5)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+
+from affect_mllm.types import ConfigError
 
 
 class States(NamedTuple):
@@ -16,6 +18,27 @@ class States(NamedTuple):
 
     values: torch.Tensor
     mask: torch.Tensor
+
+
+def mean_of_layers(hidden: Sequence[torch.Tensor], layers: Sequence[int]) -> torch.Tensor:
+    """The mean of the chosen hidden states (−1: the last; 0: what enters the first layer).
+
+    Raises ConfigError where there is no such layer.
+    """
+    if not layers or any(not -len(hidden) <= layer < len(hidden) for layer in layers):
+        raise ConfigError(
+            "encoder.layers",
+            str(list(layers)),
+            expected=f"some of {-len(hidden)} … {len(hidden) - 1}",
+        )
+    return torch.stack([hidden[layer] for layer in layers]).mean(0)
+
+
+def by_frame(cells: torch.Tensor, mask: torch.Tensor) -> States:
+    """What the real frames gave, `[M, C, D]`, as states `[N, T·C, D]`; masked frames are zeros."""
+    states = cells.new_zeros(*mask.shape, *cells.shape[1:])
+    states[mask] = cells
+    return States(states.flatten(1, 2), mask.repeat_interleave(cells.shape[1], dim=1))
 
 
 class Encoder(nn.Module):

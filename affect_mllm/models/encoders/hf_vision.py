@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import torch
+from pydantic import PositiveInt
 from torch.nn.functional import adaptive_avg_pool2d
 
 from affect_mllm.config import weights_path
-from affect_mllm.models.encoders.base import Encoder, States
+from affect_mllm.models.encoders.base import Encoder, States, by_frame, mean_of_layers
 from affect_mllm.models.pretrained import loading
+from affect_mllm.types import ConfigError
+
+FrameOutput = Literal["patches", "cls", "pooled", "projected"]
 
 
 class HFVisionEncoder(Encoder):
-    """Frames `[N, T, 3, H, W]` → states `[N, T·grid², D]`, frame by frame, row by row.
+    """Frames `[N, T, 3, H, W]` → states, frame by frame.
 
-    The patch states of hidden layer `layer` (−1: the last, before pooling heads) are averaged
-    down to `grid × grid` cells; leading tokens that are not patches (CLS, registers) are dropped.
+    `output="patches"` gives `[N, T·grid², D]`, row by row: the patch states, averaged over the
+    hidden `layers` (−1: the last, before pooling heads), are averaged down to `grid × grid` cells;
+    leading tokens that are not patches (CLS, registers) are dropped. The others give one state a
+    frame, `[N, T, D]`: `cls` the class token of `layers`, `pooled` what the model's own head makes
+    of the last layer, `projected` CLIP's image embedding (`get_image_features`), which AffectGPT
+    reads (zeroQiaoba/AffectGPT@fffca79, 768 wide for ViT-L/14).
     """
 
     def __init__(
@@ -25,38 +33,71 @@ class HFVisionEncoder(Encoder):
         model: str,
         *,
         transform: Callable[[Any], Any],
-        grid: int = 2,
-        layer: int = -1,
+        output: FrameOutput = "patches",
+        grid: PositiveInt = 2,
+        layers: Sequence[int] = (-1,),
         frozen: bool = True,
     ) -> None:
         super().__init__(transform=transform, frozen=frozen)
         from transformers import AutoConfig, AutoModel
 
-        self.name, self.grid, self.layer = model, grid, layer
+        self.name, self.output, self.grid, self.layers = model, output, grid, tuple(layers)
         path = weights_path(model)
         with loading(model, "a vision model"):
             config = AutoConfig.from_pretrained(path)
             whole = AutoModel.from_pretrained(path, dtype="float32", use_safetensors=True)
-        two_towers = getattr(config, "vision_config", None) is not None
-        self.net = whole.vision_model if two_towers else whole
-        self.hidden_size = int(self.net.config.hidden_size)
+        parts = dict(whole.named_children())
+        self.net: Any = parts.get("vision_model", whole)
+        self.projection = parts.get("visual_projection") if output == "projected" else None
+        if output == "projected" and self.projection is None:
+            raise ConfigError(
+                "encoder.output",
+                f"projected, but {model} has no visual projection",
+                expected="a CLIP, or output: pooled (the image embedding of SigLIP)",
+            )
+        self.hidden_size = int(config.projection_dim if self.projection else self._width)
         self._freeze()
 
     def forward(self, values: torch.Tensor, mask: torch.Tensor) -> States:
-        """States of the real frames; masked frames are not run and give zeros."""
-        items, frames = mask.shape
-        output = self.net(pixel_values=values[mask], output_hidden_states=True)
-        cells = self._cells(output.hidden_states[self.layer])
-        states = cells.new_zeros(items, frames, *cells.shape[1:])
-        states[mask] = cells
-        return States(states.flatten(1, 2), mask.repeat_interleave(self.grid**2, dim=1))
+        """States of the real frames; masked frames are not run and give zeros.
 
-    def _cells(self, hidden: torch.Tensor) -> torch.Tensor:
-        side = int((hidden.shape[1]) ** 0.5)
-        patches = hidden[:, hidden.shape[1] - side * side :]
-        maps = patches.transpose(1, 2).unflatten(2, (side, side))
+        Raises ConfigError where the pictures are not of the size that the model takes.
+        """
+        pixels = values[mask]
+        try:
+            output = self.net(pixel_values=pixels, output_hidden_states=True)
+        except (ValueError, RuntimeError) as error:
+            size = self.net.config.image_size
+            if pixels.shape[-1] == size:
+                raise
+            raise ConfigError(
+                "encoder.transform.size", f"{pixels.shape[-1]}: {error}", expected=str(size)
+            ) from error
+        return by_frame(self._states(output, pixels.shape[-2:]), mask)
+
+    @property
+    def _width(self) -> int:
+        return int(self.net.config.hidden_size)
+
+    def _states(self, output: Any, size: Sequence[int]) -> torch.Tensor:
+        if self.output in ("pooled", "projected"):
+            pooled = output.pooler_output
+            return (self.projection(pooled) if self.projection else pooled).unsqueeze(1)
+        hidden = mean_of_layers(output.hidden_states, self.layers)
+        high, wide = (side // self.net.config.patch_size for side in size)
+        extra = hidden.shape[1] - high * wide
+        if self.output == "patches":
+            return self._cells(hidden[:, extra:], high, wide)
+        if extra < 1:
+            raise ConfigError(
+                "encoder.output", f"cls, but {self.name} has no class token", expected="pooled"
+            )
+        return hidden[:, :1]
+
+    def _cells(self, patches: torch.Tensor, high: int, wide: int) -> torch.Tensor:
+        maps = patches.transpose(1, 2).unflatten(2, (high, wide))
         return adaptive_avg_pool2d(maps, self.grid).flatten(2).transpose(1, 2)
 
     def extra_repr(self) -> str:
         """The settings that change the states."""
-        return f"grid={self.grid}, layer={self.layer}"
+        return f"output={self.output}, grid={self.grid}, layers={self.layers}"

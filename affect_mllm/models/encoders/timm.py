@@ -1,66 +1,129 @@
-"""Any image model of timm as a frame encoder: a small grid of states for each frame."""
+"""Any image model of timm as a frame encoder: a small grid of states for each frame, or one."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from pydantic import PositiveInt
 from torch.nn.functional import adaptive_avg_pool2d
 
 from affect_mllm.config import weights_path
-from affect_mllm.models.encoders.base import Encoder, States
-from affect_mllm.types import CheckpointError
+from affect_mllm.models.encoders.base import Encoder, States, by_frame
+from affect_mllm.models.pretrained import loading
+from affect_mllm.types import CheckpointError, ConfigError
 
 
 class TimmEncoder(Encoder):
-    """Frames `[N, T, 3, H, W]` → states `[N, T·grid², D]`, frame by frame, row by row.
+    """Frames `[N, T, 3, H, W]` → states, frame by frame.
 
-    `model` is `asset:NAME`, a local folder in timm's Hub format, or a Hub id (`timm/…`).
-    The last feature map is averaged down to `grid × grid` cells.
+    `model` is `asset:NAME`, a local folder in timm's Hub format, or a Hub id (`timm/…`), of which
+    only `config.json` and `model.safetensors` are read. `output="map"` gives `[N, T·grid², D]`,
+    row by row: the last feature map, or the mean of the stages `layers` (as `forward_intermediates`
+    numbers them), averaged down to `grid × grid` cells. Maps of both layouts (Swin has its channels
+    last) and token sequences (EVA, ViT) are understood. `pooled` gives `[N, T, D]`: what the
+    model's head pools before its classifier, for EVA-CLIP the class token.
     """
 
     def __init__(
-        self, model: str, *, transform: Callable[[Any], Any], grid: int = 2, frozen: bool = True
+        self,
+        model: str,
+        *,
+        transform: Callable[[Any], Any],
+        output: Literal["map", "pooled"] = "map",
+        grid: PositiveInt = 2,
+        layers: Sequence[int] = (),
+        frozen: bool = True,
     ) -> None:
         super().__init__(transform=transform, frozen=frozen)
-        self.name, self.grid = model, grid
-        self.net = _create(weights_path(model)).to(memory_format=torch.channels_last)
-        self.hidden_size = int(self.net.num_features)
+        self.name, self.output, self.grid, self.layers = model, output, grid, tuple(layers)
+        self.net = _create(model).to(memory_format=torch.channels_last)
+        self.hidden_size = self._width()
         self._freeze()
 
     def forward(self, values: torch.Tensor, mask: torch.Tensor) -> States:
         """States of the real frames; masked frames are not run and give zeros."""
-        items, frames = mask.shape
         pixels = values[mask].contiguous(memory_format=torch.channels_last)
-        maps = self.net.forward_features(pixels)
-        cells = adaptive_avg_pool2d(maps, self.grid).flatten(2).transpose(1, 2)
-        states = cells.new_zeros(items, frames, *cells.shape[1:])
-        states[mask] = cells
-        return States(states.flatten(1, 2), mask.repeat_interleave(self.grid**2, dim=1))
+        if self.layers:
+            stages = self.net.forward_intermediates(
+                pixels, indices=sorted(self.layers), norm=True, intermediates_only=True
+            )
+            return by_frame(self._cells(torch.stack(stages).mean(0)), mask)
+        features = self.net.forward_features(pixels)
+        if self.output == "pooled":
+            return by_frame(self.net.forward_head(features, pre_logits=True).unsqueeze(1), mask)
+        return by_frame(self._cells(self._map(features, pixels.shape[-2:])), mask)
+
+    def _width(self) -> int:
+        if self.output == "pooled":
+            if self.layers:
+                raise ConfigError("encoder.layers", "with output: pooled", expected="output: map")
+            return int(self.net.head_hidden_size)
+        if not self.layers:
+            return int(self.net.num_features)
+        stages = self.net.feature_info
+        if any(not -len(stages) <= layer < len(stages) for layer in self.layers):
+            raise ConfigError(
+                "encoder.layers",
+                str(list(self.layers)),
+                expected=f"some of the {len(stages)} stages of {self.name}",
+            )
+        chosen = [stages[layer] for layer in self.layers]
+        shapes = {(stage["num_chs"], stage["reduction"]) for stage in chosen}
+        if len(shapes) > 1:
+            raise ConfigError(
+                "encoder.layers",
+                f"stages of (channels, stride) {sorted(shapes)}",
+                expected="stages of one shape, whose mean can be taken",
+            )
+        return int(chosen[0]["num_chs"])
+
+    def _map(self, features: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+        """Feature maps `[M, D, h, w]` of what `forward_features` gave."""
+        if features.ndim == 3:
+            prefix = int(self.net.num_prefix_tokens)
+            patches = features[:, prefix:].transpose(1, 2)
+            high, wide = self.net.patch_embed.dynamic_feat_size(size)
+            return patches.unflatten(2, (high, wide))
+        last = features.shape[-1] == self.hidden_size != features.shape[1]
+        return features.permute(0, 3, 1, 2) if last else features
+
+    def _cells(self, maps: torch.Tensor) -> torch.Tensor:
+        return adaptive_avg_pool2d(maps, self.grid).flatten(2).transpose(1, 2)
 
     def extra_repr(self) -> str:
         """The settings that change the states."""
-        return f"grid={self.grid}"
+        return f"output={self.output}, grid={self.grid}, layers={self.layers}"
 
 
-def _create(path: str) -> Any:
+def _create(model: str) -> Any:
     import timm
-
-    folder = Path(path)
-    if not folder.is_dir():
-        return timm.create_model(f"hf-hub:{path}", pretrained=True, num_classes=0)
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    folder = _folder(model)
     try:
         spec = json.loads((folder / "config.json").read_text())
         weights = load_file(folder / "model.safetensors")
-        net = timm.create_model(spec["architecture"], num_classes=spec.get("num_classes", 1000))
+        options = spec.get("model_args", {})
+        classes = spec.get("num_classes", 1000)
+        net = timm.create_model(spec["architecture"], num_classes=classes, **options)
         net.load_state_dict(weights)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         # RuntimeError: no such architecture, or weights of another one.
         raise CheckpointError(str(folder), str(error), expected="a timm folder") from error
     return net
+
+
+def _folder(model: str) -> Path:
+    path = Path(weights_path(model))
+    if path.is_dir():
+        return path
+    from huggingface_hub import hf_hub_download
+
+    with loading(model, "a timm model with model.safetensors"):
+        hf_hub_download(model, "config.json")
+        return Path(hf_hub_download(model, "model.safetensors")).parent

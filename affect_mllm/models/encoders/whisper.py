@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch.nn.functional import gelu
 
 from affect_mllm.config import weights_path
-from affect_mllm.models.encoders.base import Encoder, States
+from affect_mllm.models.encoders.base import Encoder, States, mean_of_layers
 from affect_mllm.models.pretrained import loading
 
 
@@ -19,14 +19,22 @@ class WhisperEncoder(Encoder):
     The frames of a clip are cut into windows of 30 s (3,000 frames), each encoded on its own as
     Whisper was trained to do. Only the true length is computed and attended to: the silence that
     transformers pads to 30 s is left out, which makes short clips cheap and each clip's states
-    independent of its batch (Radford et al. 2022 for the architecture).
+    independent of its batch (Radford et al. 2022 for the architecture). `layers`: the hidden
+    states whose mean is taken, numbered as transformers does (−1: after the final norm).
     """
 
-    def __init__(self, model: str, *, transform: Callable[[Any], Any], frozen: bool = True) -> None:
+    def __init__(
+        self,
+        model: str,
+        *,
+        transform: Callable[[Any], Any],
+        layers: Sequence[int] = (-1,),
+        frozen: bool = True,
+    ) -> None:
         super().__init__(transform=transform, frozen=frozen)
         from transformers import WhisperModel
 
-        self.name = model
+        self.name, self.layers = model, tuple(layers)
         with loading(model, "a Whisper model"):
             whole = WhisperModel.from_pretrained(
                 weights_path(model), dtype="float32", use_safetensors=True
@@ -55,9 +63,16 @@ class WhisperEncoder(Encoder):
         attend = (real[:, None, None, :] | ~real.any(1)[:, None, None, None]).expand(
             -1, 1, hidden.shape[1], -1
         )
+        every = [hidden]
         for layer in self.net.layers:
-            hidden = _first(layer(hidden, attend))
-        return States(self.net.layer_norm(hidden).masked_fill(~real[..., None], 0), real)
+            every.append(_first(layer(every[-1], attend)))
+        every[-1] = self.net.layer_norm(every[-1])
+        chosen = mean_of_layers(every, self.layers)
+        return States(chosen.masked_fill(~real[..., None], 0), real)
+
+    def extra_repr(self) -> str:
+        """The settings that change the states."""
+        return f"layers={self.layers}"
 
 
 def _first(output: torch.Tensor | tuple[torch.Tensor, ...]) -> torch.Tensor:

@@ -1,0 +1,126 @@
+"""Speech encoders that read waveforms: HuBERT, WavLM, data2vec-audio, wav2vec 2.0."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
+
+import torch
+
+from affect_mllm.config import weights_path
+from affect_mllm.models.encoders.base import Encoder, States, mean_of_layers
+from affect_mllm.models.pretrained import loading
+from affect_mllm.types import ConfigError, DataError
+
+FAMILIES = ("hubert", "wavlm", "wav2vec2", "data2vec-audio")
+# Whose padding can be masked exactly and without a deprecated call of torch (WavLM's attention).
+MASKABLE = ("hubert", "wav2vec2")
+
+
+class SpeechEncoder(Encoder):
+    """Waveforms `[N, n]` at 16 kHz, or windows of them `[N, W, n]` → states of 20 ms, `[N, S, D]`.
+
+    The states are the mean of the hidden `layers` (−1: the model's output; `[-4, -3, -2, -1]` is
+    AffectGPT's choice). `pool="mean"` averages them over time: one state a clip, or one a window.
+    A clip's states never depend on its batch: where a model's convolutions would mix padding in
+    (a first layer normalised over time, as in HuBERT-base; several positional layers, as in
+    data2vec), clips of one length run together and none is padded. SpecAugment and LayerDrop are
+    off.
+    `allow_bin` also admits a Hub repository that has a `.bin` file only: torch reads tensors from
+    it without executing anything (`weights_only`).
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        transform: Callable[[Any], Any],
+        pool: Literal["none", "mean"] = "none",
+        layers: Sequence[int] = (-1,),
+        frozen: bool = True,
+        allow_bin: bool = False,
+    ) -> None:
+        super().__init__(transform=transform, frozen=frozen)
+        from transformers import AutoConfig, AutoModel
+
+        self.name, self.pool, self.layers = model, pool, tuple(layers)
+        path = weights_path(model)
+        with loading(model, "a HuBERT, WavLM, data2vec-audio or wav2vec 2.0 model"):
+            config = AutoConfig.from_pretrained(path)
+            if config.model_type not in FAMILIES:
+                raise ConfigError("encoder.model", config.model_type, expected=", ".join(FAMILIES))
+            config.apply_spec_augment, config.layerdrop = False, 0.0
+            self.net: Any = AutoModel.from_pretrained(
+                path,
+                config=config,
+                dtype="float32",
+                use_safetensors=None if allow_bin else True,
+                weights_only=True,
+            )
+        self.hidden_size = int(config.hidden_size)
+        self.maskable = config.model_type in MASKABLE and config.feat_extract_norm == "layer"
+        self._freeze()
+
+    def forward(self, values: torch.Tensor, mask: torch.Tensor) -> States:
+        """States and their mask: `[N, S]`, or `[N, W·S]` of windows, or as `pool` says.
+
+        Raises DataError for a clip that is too short for one state.
+        """
+        if values.ndim == 2:
+            states = self._sounds(values, mask.sum(1))
+            return self._pooled(states) if self.pool == "mean" else states
+        windows = values[mask]
+        lengths = torch.full((len(windows),), windows.shape[1], device=values.device)
+        inner = self._sounds(windows, lengths)
+        inner = self._pooled(inner) if self.pool == "mean" else inner
+        each = inner.values.shape[1]
+        states = inner.values.new_zeros(*mask.shape, each, self.hidden_size)
+        states[mask] = inner.values
+        return States(states.flatten(1, 2), mask.repeat_interleave(each, dim=1))
+
+    def _sounds(self, values: torch.Tensor, lengths: torch.Tensor) -> States:
+        """States of sounds `[M, n]` whose first `lengths` samples are real."""
+        counts = self.states_of(lengths)
+        if int(counts.min()) < 1:
+            raise DataError("sound", f"{int(lengths.min())} samples", expected="25 ms or more")
+        longest = int(counts.max())
+        states = values.new_zeros(len(values), longest, self.hidden_size)
+        real = torch.arange(longest, device=values.device) < counts.unsqueeze(1)
+        for rows, samples in self._runs(lengths):
+            mask = torch.arange(samples, device=values.device) < lengths[rows].unsqueeze(1)
+            output = self.net(
+                values[rows, :samples],
+                attention_mask=None if bool(mask.all()) else mask.long(),
+                output_hidden_states=True,
+            )
+            # −1 is what comes out: releases of transformers differ in whether their last hidden
+            # state has passed the final norm of the large models.
+            every = (*output.hidden_states[:-1], output.last_hidden_state)
+            found = mean_of_layers(every, self.layers)
+            states[rows, : found.shape[1]] = found.to(states.dtype)
+        return States(states.masked_fill(~real.unsqueeze(-1), 0), real)
+
+    def _runs(self, lengths: torch.Tensor) -> Iterator[tuple[torch.Tensor, int]]:
+        """Rows that run together, and how many samples of them."""
+        if self.maskable:
+            yield torch.arange(len(lengths), device=lengths.device), int(lengths.max())
+            return
+        for length in lengths.unique().tolist():
+            yield (lengths == length).nonzero().squeeze(1), length
+
+    def states_of(self, samples: torch.Tensor) -> torch.Tensor:
+        """How many states sounds of `samples` samples have, through the strides."""
+        for kernel, stride in zip(
+            self.net.config.conv_kernel, self.net.config.conv_stride, strict=True
+        ):
+            samples = torch.div(samples - kernel, stride, rounding_mode="floor") + 1
+        return samples
+
+    def _pooled(self, states: States) -> States:
+        weights = states.mask.unsqueeze(-1).to(states.values.dtype)
+        mean = (states.values * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True)
+        return States(mean, states.mask[:, :1])
+
+    def extra_repr(self) -> str:
+        """The settings that change the states."""
+        return f"pool={self.pool}, layers={self.layers}"

@@ -36,7 +36,7 @@ def run(tiny, folder, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("run")
     stages = [
         f"stages.{name}.{key}"
-        for name in ("general", "emotion", "instruct")
+        for name in ("vlm_general", "vlm_emotion", "vlm_instruct")
         for key in ("steps=2", "batch_size=4", "save_every=50")
     ]
     settings = [
@@ -53,7 +53,7 @@ def run(tiny, folder, tmp_path_factory) -> Path:
 
 
 def weights(run: Path, stage: str, part: str) -> dict[str, torch.Tensor]:
-    every = load_file(run / stage / "final" / "trainable.safetensors")
+    every = load_file(run / f"vlm_{stage}" / "final" / "trainable.safetensors")
     found = {name: tensor for name, tensor in every.items() if part in name}
     assert found
     return found
@@ -111,7 +111,7 @@ def test_training_gate_and_one_expert_leaves_the_other_bit_for_bit(tiny, folder)
 
 
 def test_its_checkpoint_answers_about_a_clip(tiny, run) -> None:
-    final = run / "instruct" / "final"
+    final = run / "vlm_instruct" / "final"
     model = checkpoint.load_model(final)
     assert isinstance(model, NativeVLM)
     found = predict(tiny.root / "clips" / "c00.mp4", final, subtitle="well", question="What?")

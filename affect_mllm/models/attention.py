@@ -81,11 +81,19 @@ def flash_lacks() -> str | None:
 def register() -> str:
     """Make `blocked` known to transformers; returns its name there."""
     from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import sdpa_mask
 
     AttentionInterface.register("blocked", blocked_attention)
-    AttentionMaskInterface.register("blocked", sdpa_mask)
+    AttentionMaskInterface.register("blocked", _mask)
     return "blocked"
+
+
+def _mask(*, attention_mask: torch.Tensor | None = None, **shape: Any) -> torch.Tensor | None:
+    """SDPA's mask for generation; none for a flat row, which comes with borders instead."""
+    from transformers.masking_utils import sdpa_mask
+
+    if attention_mask is None:
+        return None
+    return sdpa_mask(attention_mask=attention_mask, **shape)
 
 
 def blocked_attention(
@@ -140,7 +148,7 @@ class Blocked(torch.autograd.Function):
             weights = part.weights(grouped, key, scale)
             mixed = weights @ value[:, part.first : part.end]
             output[:, :, part.start : part.end] = mixed.view(part.of(output).shape)
-            if part.keep and query.requires_grad:
+            if part.keep and any(ctx.needs_input_grad):
                 kept.append(weights)
         ctx.save_for_backward(grouped, key, value, *kept)
         ctx.bounds, ctx.scale = bounds, scale

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from affect_mllm.config import weights_path
+from affect_mllm.models.attention import Attention, Borders, choose
 from affect_mllm.models.pretrained import loading
 from affect_mllm.types import ConfigError
 
@@ -17,6 +18,7 @@ class LanguageModel(nn.Module):
 
     `model` is `asset:NAME`, a local folder or a Hub id. `lora` is peft's LoraConfig or None.
     The base weights are frozen and kept in `dtype`; LoRA weights are kept in float32.
+    `attention=auto` is flash-attn where it runs, `blocked` on a CPU, SDPA with a mask elsewhere.
     """
 
     def __init__(
@@ -25,29 +27,29 @@ class LanguageModel(nn.Module):
         *,
         lora: Any = None,
         dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16",
-        attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa",
+        attention: Attention = "auto",
     ) -> None:
         super().__init__()
         from transformers import AutoTokenizer
 
         path = weights_path(model)
+        self.attention = choose(attention)
         with loading(model, "a causal LM"):
             self.tokenizer: Any = AutoTokenizer.from_pretrained(path)
-            self.net: Any = self._load(path, dtype, attention)
+            self.net: Any = self._load(path, dtype)
         self.net.requires_grad_(False)
         self.hidden_size = int(self.net.config.get_text_config().hidden_size)
         embedding = self.net.get_input_embeddings().weight
         self.embedding_rms = float(embedding.detach().float().pow(2).mean().sqrt())
-        self.attention = attention
         self.has_lora = lora is not None
         if lora is not None:
             self._add_lora(lora)
 
-    def _load(self, path: str, dtype: str, attention: str) -> Any:
+    def _load(self, path: str, dtype: str) -> Any:
         from transformers import AutoModelForCausalLM
 
         return AutoModelForCausalLM.from_pretrained(
-            path, dtype=dtype, attn_implementation=attention, use_safetensors=True
+            path, dtype=dtype, attn_implementation=self.attention, use_safetensors=True
         )
 
     def embed(self, input_ids: torch.Tensor) -> torch.Tensor:
@@ -61,6 +63,8 @@ class LanguageModel(nn.Module):
 
         `position_ids` is `[R, L]`, or `[3, R, L]` where a VLM counts time, height and width.
         """
+        if self.attention in ("blocked", "flash_attention_2"):
+            return self._flat_hidden_states(inputs_embeds, segments, position_ids)
         decoder = self.net.get_decoder()
         mask = block_causal_mask(segments)
         if self.attention == "eager":  # adds its mask to the scores, where others want a boolean
@@ -72,6 +76,22 @@ class LanguageModel(nn.Module):
             use_cache=False,
         )
         return output.last_hidden_state
+
+    def _flat_hidden_states(
+        self, inputs_embeds: torch.Tensor, segments: torch.Tensor, position_ids: torch.Tensor
+    ) -> torch.Tensor:
+        """The same from one row of all real positions: padding is never computed (zeros here)."""
+        real = segments >= 0
+        output = self.net.get_decoder()(
+            inputs_embeds=inputs_embeds[real].unsqueeze(0),
+            attention_mask=None,
+            position_ids=position_ids[..., real].unsqueeze(-2),
+            use_cache=False,
+            **Borders.of(segments[real]).arguments(),
+        )
+        states = output.last_hidden_state.squeeze(0)
+        padded = torch.zeros(inputs_embeds.shape, dtype=states.dtype, device=states.device)
+        return padded.index_put((real,), states)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Vocabulary logits of hidden states `[…, H]`."""
@@ -129,8 +149,10 @@ class LanguageModel(nn.Module):
     def _add_lora(self, lora: Any) -> None:
         from peft import inject_adapter_in_model
 
+        from affect_mllm.models.lora import lean
+
         try:
-            inject_adapter_in_model(lora, self.net)
+            inject_adapter_in_model(lean(lora), self.net)
         except ValueError as error:
             raise ConfigError("llm.lora", str(error)) from error
         for name, parameter in self.net.named_parameters():

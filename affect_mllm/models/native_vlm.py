@@ -13,6 +13,7 @@ from torch import nn
 
 from affect_mllm.config import weights_path
 from affect_mllm.media.patches import PatchTransform
+from affect_mllm.models.attention import Attention
 from affect_mllm.models.encoders.base import States
 from affect_mllm.models.mllm import AffectMLLM, Tokens
 from affect_mllm.models.pretrained import loading
@@ -55,7 +56,7 @@ class NativeVLM(AffectMLLM):
         compressor: Callable[..., nn.Module],
         lora: Any = None,
         dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16",
-        attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa",
+        attention: Attention = "auto",
         image_pixels: tuple[int, int] = (56 * 56, 28 * 28 * 1280),
         video_pixels: tuple[int, int] = (56 * 56, 28 * 28 * 256),
     ) -> None:

@@ -17,11 +17,11 @@ SUPPORTED = ("qwen2_vl", "qwen2_5_vl")
 class VLMText(LanguageModel):
     """A VLM without its vision tower, which `take_tower` hands out once."""
 
-    def _load(self, path: str, dtype: str, attention: str) -> Any:
+    def _load(self, path: str, dtype: str) -> Any:
         from transformers import AutoModelForImageTextToText
 
         net = AutoModelForImageTextToText.from_pretrained(
-            path, dtype=dtype, attn_implementation=attention, use_safetensors=True
+            path, dtype=dtype, attn_implementation=self.attention, use_safetensors=True
         )
         kind = net.config.model_type
         if kind not in SUPPORTED:

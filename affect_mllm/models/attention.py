@@ -23,7 +23,7 @@ KEEP_UP_TO = 1024  # tokens of an example whose weights are kept for backward, n
 
 
 class Borders(NamedTuple):
-    """Where the examples of a flat row begin: `starts` `[S + 1]` int32, the longest, all of them."""
+    """Where the examples of a flat row begin, `starts` `[S + 1]` int32, and how long they are."""
 
     starts: torch.Tensor
     longest: int

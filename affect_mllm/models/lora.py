@@ -1,4 +1,4 @@
-"""LoRA in place: peft's layers, with a forward pass that keeps to the arithmetic's own precision."""
+"""LoRA as peft's layers, with a forward pass that stays in the precision of the arithmetic."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LeanLinear(PeftLinear):
         base = self.base_layer(x)
         down, up = self.lora_A[name], self.lora_B[name]
         if not torch.is_autocast_enabled(x.device.type):
-            x = x.to(down.weight.dtype)
+            x = self._cast_input_dtype(x, down.weight.dtype)  # type: ignore[arg-type]
         narrow = down(self.lora_dropout[name](x)) * self.scaling[name]
         return base + up(narrow).to(base.dtype)
 

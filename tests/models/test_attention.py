@@ -95,7 +95,8 @@ def test_generation_is_the_same_with_its_mask_and_cache(tiny) -> None:
         real = torch.ones(2, 9, dtype=torch.bool)
         real[1, 6:] = False
         embeds = llm.embed(torch.arange(18).view(2, 9) + 5)
-        answers.append(llm.generate(embeds, real, max_new_tokens=6))
+        places = torch.arange(9).expand(2, 9)
+        answers.append(llm.generate(embeds, real, places, max_new_tokens=6))
     assert answers[0] == answers[1]
 
 

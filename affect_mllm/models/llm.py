@@ -116,7 +116,7 @@ class LanguageModel(nn.Module):
         max_new_tokens: int,
     ) -> list[str]:
         """Greedy continuations of right-padded prompts `[R, L, H]` with mask `[R, L]`, as text."""
-        embeds, positions, real = _pad_left(embeds, position_ids, real)
+        embeds, positions, real = pad_left(embeds, position_ids, real)
         tokenizer = self.tokenizer
         ids = self.net.generate(
             inputs_embeds=embeds.to(self.net.dtype),
@@ -161,7 +161,7 @@ class LanguageModel(nn.Module):
                 parameter.requires_grad_(False)
 
 
-def _pad_left(
+def pad_left(
     embeds: torch.Tensor, positions: torch.Tensor, real: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Move each row's real positions to the right end, where generation continues them."""

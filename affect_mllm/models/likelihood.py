@@ -1,0 +1,140 @@
+"""How likely the model finds each label of a closed list, instead of letting it generate one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from affect_mllm.models.llm import LanguageModel, additive, block_causal_mask, pad_left
+from affect_mllm.models.mllm import AffectMLLM
+from affect_mllm.models.splice import splice
+from affect_mllm.types import Batch, ConfigError, DataError
+
+ROWS = 4  # rows whose logits exist at once
+
+
+@torch.no_grad()
+def label_log_likelihoods(
+    model: AffectMLLM, batch: Batch, labels: Sequence[Sequence[int]], *, normalize: bool = False
+) -> torch.Tensor:
+    """log p(label | prompt) for prompts of one row each and C labels: float32 `[N, C]`.
+
+    `labels` are token ids as `ChatFormat.answer_ids` makes them, with what ends a turn, so that
+    a label which begins another one is not counted with it. `normalize` divides by the number of
+    a label's tokens. The prompt is computed once: all labels stand behind it in one row, each
+    seeing the prompt and itself (a tree of continuations). Raises ConfigError for an empty list
+    or label, DataError for packed rows.
+    """
+    from transformers import DynamicCache
+
+    _check(batch, labels)
+    tokens, _ = model.media_tokens(batch)
+    embeds = splice(model.llm.embed(batch.input_ids), batch.spans, tokens)
+    embeds, positions, real = pad_left(embeds, model.positions(batch), batch.segments >= 0)
+    with _masked_attention(model.llm):
+        cache = DynamicCache()
+        prefix = torch.where(real, 0, -1)
+        first = _continue(model.llm, embeds, block_causal_mask(prefix), positions, cache)[:, -1:]
+        tree = _Tree([list(label) for label in labels], model.llm.device)
+        hidden = torch.cat([first, _branches(model.llm, tree, real, positions, cache)], dim=1)
+    found = torch.cat([_scores(model.llm, part, tree) for part in hidden.split(ROWS)])
+    return found / tree.lengths if normalize else found
+
+
+class _Tree:
+    """Labels as branches of one row: their inputs, who sees whom, and where targets are predicted.
+
+    A label's last token is never an input; its first is predicted by the prompt's last state,
+    which is column 0 of the states to read.
+    """
+
+    def __init__(self, labels: Sequence[list[int]], device: torch.device) -> None:
+        inputs, owners, depths, sources, targets, counts = [], [], [], [], [], []
+        for number, label in enumerate(labels):
+            sources += [0, *range(len(inputs) + 1, len(inputs) + len(label))]
+            targets += label
+            counts += [number] * len(label)
+            inputs += label[:-1]
+            owners += [number] * (len(label) - 1)
+            depths += range(len(label) - 1)
+        self.inputs = torch.tensor(inputs, dtype=torch.long, device=device)
+        self.owners = torch.tensor(owners, dtype=torch.long, device=device)
+        self.depths = torch.tensor(depths, dtype=torch.long, device=device)
+        self.sources = torch.tensor(sources, device=device)
+        self.targets = torch.tensor(targets, device=device)
+        self.label_of = torch.tensor(counts, device=device)
+        self.lengths = torch.tensor([len(label) for label in labels], device=device)
+
+
+def _check(batch: Batch, labels: Sequence[Sequence[int]]) -> None:
+    if not labels or not all(len(label) for label in labels):
+        raise ConfigError("labels", "none, or one without a token", expected="a list of labels")
+    if len(batch.input_ids) != len(batch.sample_ids):
+        raise DataError("label likelihoods", "packed prompts", expected="one prompt a row")
+
+
+def _branches(
+    llm: LanguageModel, tree: _Tree, real: torch.Tensor, positions: torch.Tensor, cache: Any
+) -> torch.Tensor:
+    """Hidden states `[N, B, H]` of all labels' inputs, behind the cached prompts."""
+    rows, count = len(real), len(tree.inputs)
+    if not count:  # every label is one token
+        return llm.embed(tree.inputs).expand(rows, 0, -1)
+    same = tree.owners.unsqueeze(1) == tree.owners
+    branch = (same & (tree.depths.unsqueeze(1) >= tree.depths)).expand(rows, count, count)
+    prompt = real.unsqueeze(1).expand(rows, count, real.shape[1])
+    mask = torch.cat([prompt, branch], dim=2).unsqueeze(1)
+    places = positions[..., -1:] + 1 + tree.depths
+    embeds = llm.embed(tree.inputs).expand(rows, count, -1)
+    return _continue(llm, embeds, mask, places, cache)
+
+
+def _continue(
+    llm: LanguageModel,
+    embeds: torch.Tensor,
+    mask: torch.Tensor,
+    positions: torch.Tensor,
+    cache: Any,
+) -> torch.Tensor:
+    """Hidden states `[N, L, H]` of `embeds`, which see `mask` `[N, 1, L, cached + L]`."""
+    embeds = embeds.to(llm.net.dtype)
+    decoder = llm.net.get_decoder()
+    if llm.attention == "eager":
+        mask = additive(mask, embeds.dtype)
+    # transformers is renaming `past_key_values` to `cache`.
+    keywords = inspect.signature(decoder.forward).parameters
+    name = "cache" if "cache" in keywords else "past_key_values"
+    output = decoder(
+        inputs_embeds=embeds,
+        attention_mask=mask,
+        position_ids=positions,
+        use_cache=True,
+        **{name: cache},
+    )
+    return output.last_hidden_state
+
+
+def _scores(llm: LanguageModel, hidden: torch.Tensor, tree: _Tree) -> torch.Tensor:
+    """`[R, C]` from the states `[R, 1 + B, H]`: token log-probabilities added up by label."""
+    logits = llm.logits(hidden).float()
+    picked = logits[:, tree.sources].gather(2, tree.targets.expand(len(hidden), -1).unsqueeze(2))
+    tokens = picked.squeeze(2) - logits.logsumexp(-1)[:, tree.sources]
+    return tokens.new_zeros(len(hidden), len(tree.lengths)).index_add(1, tree.label_of, tokens)
+
+
+@contextmanager
+def _masked_attention(llm: LanguageModel) -> Iterator[None]:
+    """Inside, attention that takes a mask: flash-attn, which takes none, is replaced by SDPA."""
+    before = llm.net.get_decoder().config._attn_implementation
+    if not before.startswith("flash"):
+        yield
+        return
+    llm.net.set_attn_implementation("sdpa")
+    try:
+        yield
+    finally:
+        llm.net.set_attn_implementation(before)

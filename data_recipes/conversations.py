@@ -1,0 +1,124 @@
+"""LLaVA-style conversations → manifest: `python data_recipes/conversations.py FILE`.
+
+FILE is a JSON list of `{"id", "image" | "video" | "audio", "conversations": [{"from": "human" |
+"gpt", "value"}]}`, or with `role` (`user`, `assistant`) and `content`, as Emotion-Qwen's training
+data have it; a system turn may come first. Placeholders `<image>`, `<video>`, `<audio>`, `<face>`
+stay where they are. Ids that the file uses again get `#2`, `#3` …: LLaVA's files ask several things
+of one image under one id.
+Formats: haotian-liu/LLaVA (docs/Finetune_Custom_Data.md); 24DavidHuang/Emotion-Qwen (train/README).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from readers.jsons import need, read_json
+from recipe import Dataset, Entry, Inputs, Out, Subset, output, run
+
+from affect_mllm.types import ConfigError, DataError
+
+ROLES = {
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "assistant": "assistant",
+    "system": "system",
+}
+MEDIA = ("image", "video", "audio")
+PLACEHOLDER = re.compile(r"<(image|video|audio)>")
+APP = typer.Typer(add_completion=False)
+
+
+@APP.command()
+def main(
+    file: Annotated[Path, typer.Argument(help="The JSON file of conversations.")],
+    licence: Annotated[str, typer.Option(help="Of the data: it goes into every row.")],
+    media_root: Annotated[
+        Path | None,
+        typer.Option(help="The folder that its paths start from.", show_default="FILE's folder"),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Of all rows.")] = "train",
+    out: Out = None,
+    allow_count_mismatch: Subset = False,
+) -> None:
+    """Make a manifest of LLaVA-style conversations about images, videos or sounds."""
+    inputs = Inputs(file.parent, media_root or file.parent)
+    dataset = Dataset(
+        name=file.stem,
+        title=f"conversations of {file.name}",
+        licence=licence,
+        access="as its publisher says",
+        source=str(file.name),
+        counts={},
+    )
+    target = output(inputs, out, subset=allow_count_mismatch, variant=file.stem)
+    run(dataset, partial(rows, file=file, split=split), inputs, target)
+
+
+def rows(inputs: Inputs, *, file: Path, split: str) -> Iterator[Entry]:
+    """A row for each conversation."""
+    if not file.is_file():
+        raise ConfigError("FILE", f"{file} is no file", expected="a JSON list of conversations")
+    seen: Counter[str] = Counter()
+    for at, record in enumerate(read_json(file, list), start=1):
+        where = f"{file}[{at - 1}]"
+        if not isinstance(record, dict):
+            raise DataError(where, f"a {type(record).__name__}", expected="an object")
+        id = str(need(where, record, "id", (str, int)))
+        seen[id] += 1
+        media = {kind: _path(where, record, kind) for kind in MEDIA if record.get(kind)}
+        row: dict[str, Any] = {"id": id if seen[id] == 1 else f"{id}#{seen[id]}", "split": split}
+        row |= {kind: inputs.media_root / path for kind, path in media.items()}
+        row["messages"] = messages(where, record, set(media))
+        yield Entry(row, file, at)
+    if again := sum(count > 1 for count in seen.values()):
+        inputs.notes.append(f"{again} ids are used several times; the later ones got #2, #3 …")
+
+
+def messages(where: str, record: dict[str, Any], media: set[str]) -> list[dict[str, str]]:
+    """The turns as `{"role", "content"}`.
+
+    DataError unless user and assistant take turns, the user first and the assistant last, and every
+    medium of the record has exactly one placeholder.
+    """
+    turns = [_turn(where, each) for each in need(where, record, "conversations", list)]
+    roles = [turn["role"] for turn in turns]
+    spoken = roles[1:] if roles[:1] == ["system"] else roles
+    if not spoken or len(spoken) % 2 or spoken != ["user", "assistant"] * (len(spoken) // 2):
+        raise DataError(where, f"the roles {spoken}", expected="user and assistant in turn")
+    used = Counter(kind for turn in turns for kind in PLACEHOLDER.findall(turn["content"]))
+    if used != Counter(media):
+        raise DataError(
+            where, f"placeholders {dict(used)} for the media {sorted(media)}", expected="one each"
+        )
+    return turns
+
+
+def _turn(where: str, turn: Any) -> dict[str, str]:
+    if not isinstance(turn, dict):
+        raise DataError(where, f"the turn {turn!r}", expected="an object")
+    named, spoken = ("from", "value") if "from" in turn else ("role", "content")
+    role = need(where, turn, named, str)
+    if role not in ROLES:
+        raise DataError(where, f"{named} {role!r}", expected=f"one of {', '.join(ROLES)}")
+    return {"role": ROLES[role], "content": need(where, turn, spoken, str)}
+
+
+def _path(where: str, record: dict[str, Any], kind: str) -> str:
+    """The path of the one medium of a kind; Emotion-Qwen's `{name: path}` with one name as well."""
+    value = record[kind]
+    if isinstance(value, dict | list) and len(value) == 1:
+        value = next(iter(value.values() if isinstance(value, dict) else value))
+    if not isinstance(value, str):
+        raise DataError(where, f"{kind} {value!r}", expected="one path: a row has one of a kind")
+    return value
+
+
+if __name__ == "__main__":
+    APP()

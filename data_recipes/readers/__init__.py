@@ -1,0 +1,1 @@
+"""Readers of publishers' formats, shared by the recipes: tables, JSON, npz, text, media folders."""

@@ -1,0 +1,275 @@
+"""What every recipe does with what it read: check, count, print the terms, write the manifest.
+
+A recipe is one script: a `Dataset` (terms, labels, published counts) and a function that reads the
+publisher's folder and yields an `Entry` for each row. Media stay where they are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from affect_mllm.data import manifest
+from affect_mllm.data.row_checks import PathCheck, row_problems, values_outside
+from affect_mllm.types import MEDIA_FIELDS, AffectError, ConfigError, DataError
+
+SUBSET_FLAG = "--allow-count-mismatch"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset's terms, label spaces and published counts, with where they are published.
+
+    `labels`: label key → allowed values (of every item, where a label is a list). `counts`: split
+    or `total` → rows. `classes`: label key → value → rows over all splits, where that is published.
+    """
+
+    name: str
+    title: str
+    licence: str
+    access: str
+    source: str
+    counts: Mapping[str, int]
+    labels: Mapping[str, Collection[str]] = field(default_factory=dict)
+    classes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+
+@dataclass
+class Entry:
+    """One row in the making: its media are absolute paths, and it knows where it was read."""
+
+    row: dict[str, Any]
+    path: Path
+    line: int
+
+    @property
+    def where(self) -> str:
+        """`file:line [id]`, as messages name a row."""
+        return f"{self.path}:{self.line}: [{self.row['id']}]"
+
+
+@dataclass
+class Inputs:
+    """Where a recipe reads, and what the user should know about how it read (`notes`)."""
+
+    folder: Path
+    media_root: Path
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Output:
+    """The manifest to write; `subset`: only a part of the dataset is there, counts are free."""
+
+    path: Path
+    subset: bool
+
+
+Rows = Callable[[Inputs], Iterable[Entry]]
+
+Folder = Annotated[Path, typer.Argument(help="The folder as the publisher distributes it.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        help="The manifest to write, in the media's folder or above it.",
+        show_default="manifest.jsonl in the folder with the media",
+    ),
+]
+MediaRoot = Annotated[
+    Path | None,
+    typer.Option(help="The folder with the media, where it is another one.", show_default="FOLDER"),
+]
+Subset = Annotated[
+    bool,
+    typer.Option(
+        SUBSET_FLAG,
+        help="You hold a part of the dataset: leave out rows without media, check no counts.",
+    ),
+]
+
+
+def app(dataset: Dataset, rows: Rows) -> typer.Typer:
+    """The command line of a recipe without options of its own."""
+    result = typer.Typer(add_completion=False)
+
+    @result.command(help=f"Make a manifest of {dataset.title}.")
+    def main(
+        folder: Folder,
+        out: Out = None,
+        media_root: MediaRoot = None,
+        allow_count_mismatch: Subset = False,
+    ) -> None:
+        inputs = Inputs(folder, media_root or folder)
+        run(dataset, rows, inputs, output(inputs, out, subset=allow_count_mismatch))
+
+    return result
+
+
+def output(inputs: Inputs, out: Path | None, *, subset: bool, variant: str = "") -> Output:
+    """Where the manifest goes: `out`, or `manifest[-VARIANT].jsonl` beside the media."""
+    name = f"manifest-{variant}.jsonl" if variant else "manifest.jsonl"
+    return Output(out or inputs.media_root / name, subset)
+
+
+def run(dataset: Dataset, rows: Rows, inputs: Inputs, output: Output) -> None:
+    """Make the manifest, or leave with exit code 1 (the data) or 2 (wrong use) and one message."""
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        show_terms(console, dataset)
+        written = make(dataset, rows, inputs, output)
+        for note in inputs.notes:
+            console.print(f"note: {note}", markup=False)
+        counts = ", ".join(f"{split} {n}" for split, n in sorted(split_counts(written).items()))
+        console.print(f"wrote {output.path}: {len(written)} rows ({counts})", markup=False)
+    except AffectError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(
+            str(error), style="red", markup=False
+        )
+        raise typer.Exit(int(error.exit_code)) from None
+
+
+def show_terms(console: Console, dataset: Dataset) -> None:
+    """Print what a user has to accept before using the data."""
+    for name in ("title", "licence", "access", "source"):
+        console.print(f"{name:8} {getattr(dataset, name)}", markup=False)
+
+
+def make(dataset: Dataset, rows: Rows, inputs: Inputs, output: Output) -> list[dict[str, Any]]:
+    """Read, check, write; the rows that were written.
+
+    ConfigError for a folder that is not there or an output beside the media; DataError for
+    everything that is wrong with the publisher's files, or other counts than the published ones.
+    """
+    for folder in (inputs.folder, inputs.media_root):
+        if not folder.is_dir():
+            raise ConfigError("FOLDER", f"{folder} is no folder", expected="the unpacked dataset")
+    entries = list(rows(inputs))
+    for entry in entries:
+        _finish(entry, dataset)
+    _relative_media(entries, output.path)
+    entries = _with_media(entries, inputs, output)
+    check_entries(entries, dataset)
+    made = [entry.row for entry in entries]
+    if not output.subset:
+        check_counts(dataset, made)
+    manifest.write(made, output.path)
+    return made
+
+
+def check_entries(entries: Iterable[Entry], dataset: Dataset) -> None:
+    """DataError listing every row that no manifest may have, by the publisher's file and line."""
+    problems: list[str] = []
+    first: dict[str, Entry] = {}
+    for entry in entries:
+        problems += [f"{entry.where} {reason}" for reason in _reasons(entry.row, dataset)]
+        earlier = first.setdefault(entry.row["id"], entry)
+        if earlier is not entry:
+            problems.append(f"{entry.where} the id is used before in {earlier.path}:{earlier.line}")
+    _raise_all(dataset.name, problems, fix="fetch the file again, or mend these rows")
+
+
+def check_counts(dataset: Dataset, rows: Iterable[Mapping[str, Any]]) -> None:
+    """DataError naming each split and class whose number of rows is not the published one."""
+    rows = list(rows)
+    splits = split_counts(rows)
+    found = {**splits, "total": len(rows)}
+    expected = dict(dataset.counts)
+    for key, classes in dataset.classes.items():
+        expected |= {f"{key} {value}": count for value, count in classes.items()}
+        found |= {
+            f"{key} {value}": count
+            for value, count in Counter(row["labels"].get(key) for row in rows).items()
+        }
+    wrong = [
+        f"{name}: found {found.get(name, 0)}, published {count}"
+        for name, count in expected.items()
+        if found.get(name, 0) != count
+    ]
+    if dataset.counts.keys() - {"total"}:
+        wrong += [
+            f"{split}: found {count}, not a published split"
+            for split, count in splits.items()
+            if split not in dataset.counts
+        ]
+    if wrong:
+        raise DataError(
+            dataset.name,
+            "; ".join(wrong),
+            expected=f"the counts of {dataset.source}",
+            fix=f"complete the download; for a part of the dataset: {SUBSET_FLAG}",
+        )
+
+
+def split_counts(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """Rows of each split; rows without one are counted as `all`."""
+    return dict(Counter(row.get("split", "all") for row in rows))
+
+
+def _finish(entry: Entry, dataset: Dataset) -> None:
+    """Terms into the row; what is empty out of it: an absent key says that it is not known."""
+    entry.row |= {"source": dataset.name, "licence": dataset.licence}
+    entry.row = {key: value for key, value in entry.row.items() if value not in ("", None, {}, [])}
+
+
+def _relative_media(entries: Iterable[Entry], out: Path) -> None:
+    root = os.path.abspath(out.parent)
+    for entry in entries:
+        for kind in MEDIA_FIELDS:
+            if kind in entry.row:
+                full = os.path.abspath(entry.row[kind])
+                if not full.startswith(root.rstrip(os.sep) + os.sep):
+                    raise ConfigError(
+                        "--out",
+                        f"{out} does not lie above {full}",
+                        expected="a manifest in the media's folder or above it",
+                        fix="leave --out away, or name a folder above the media",
+                    )
+                entry.row[kind] = Path(os.path.relpath(full, root)).as_posix()
+
+
+def _with_media(entries: list[Entry], inputs: Inputs, output: Output) -> list[Entry]:
+    """The entries whose media are there; any that is not is an error, or left out of a subset."""
+    check = PathCheck(output.path.parent)
+    bad = [(entry, reason) for entry in entries for reason in _media_problems(entry, check)]
+    missing = {entry.row["id"] for entry, reason in bad if " is missing: " in reason}
+    if output.subset:
+        bad = [(entry, reason) for entry, reason in bad if entry.row["id"] not in missing]
+        if missing:
+            inputs.notes.append(f"{len(missing)} rows left out, whose media are not there")
+    fix = f"complete the download; for a part of the dataset: {SUBSET_FLAG}"
+    _raise_all(str(inputs.media_root), [f"{e.where} {reason}" for e, reason in bad], fix=fix)
+    kept = [entry for entry in entries if entry.row["id"] not in missing]
+    if not kept:
+        raise DataError(str(inputs.media_root), "no row has its media", fix=f"see {SUBSET_FLAG}")
+    return kept
+
+
+def _media_problems(entry: Entry, check: PathCheck) -> Iterator[str]:
+    for kind in MEDIA_FIELDS:
+        if kind in entry.row:
+            reason = check.problem(kind, entry.row[kind])
+            if reason is not None:
+                yield reason
+
+
+def _reasons(row: Mapping[str, Any], dataset: Dataset) -> Iterator[str]:
+    yield from row_problems(row)
+    for key, allowed in dataset.labels.items():
+        value = row.get("labels", {}).get(key, [])
+        for wrong in values_outside(value, allowed):
+            yield f"{key} {wrong!r} is none of {', '.join(sorted(allowed))}"
+
+
+def _raise_all(where: str, problems: list[str], *, fix: str) -> None:
+    shown = manifest.PROBLEMS_SHOWN
+    if problems:
+        more = [f"and {len(problems) - shown} more"] if len(problems) > shown else []
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise DataError(where, "\n    ".join([count, *problems[:shown], *more]), fix=fix)

@@ -1,0 +1,113 @@
+"""Every recipe: fixture → manifest that validates; terms printed; wrong files refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from affect_mllm.data import manifest
+from affect_mllm.tools.validate import decode_one, validate
+from affect_mllm.types import MEDIA_FIELDS
+from tests.recipes.kit import SUBSET, Kit, run
+from tests.recipes.makers import MAKERS
+
+RECIPES = Path(__file__).resolve().parents[2] / "data_recipes"
+SCRIPTS = sorted(
+    path.stem for path in RECIPES.glob("*.py") if path.stem not in ("recipe", "synthetic")
+)
+# Rows whose published counts do not exist, since they are the user's own files.
+UNCOUNTED = {"conversations"}
+
+
+def test_every_recipe_has_a_fixture() -> None:
+    assert sorted(MAKERS) == SCRIPTS
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_fixture_becomes_a_manifest_that_validates(name: str, tmp_path: Path, kit: Kit) -> None:
+    made = MAKERS[name](tmp_path, kit)
+    ran = run(name, [*made.args, SUBSET], tmp_path)
+    assert ran.code == 0, ran.err
+    (path,) = ran.manifests
+    result = validate(path)
+    assert [problem.reason for problem in result.problems] == []
+    assert result.good_rows == made.rows == len(ran.rows)
+    samples = manifest.read(path)
+    assert [reason for sample in samples for reason in decode_one(sample)] == []
+    for sample in samples:
+        assert sample.licence, sample.id
+        assert f"licence  {sample.licence}\n" in ran.out
+        assert sample.source
+    assert "access   " in ran.out
+    assert f"wrote {path}: {made.rows} rows" in ran.out
+
+
+@pytest.mark.parametrize("name", sorted(set(SCRIPTS) - UNCOUNTED))
+def test_other_counts_than_the_published_ones_are_refused(
+    name: str, tmp_path: Path, kit: Kit
+) -> None:
+    made = MAKERS[name](tmp_path, kit)
+    ran = run(name, made.args, tmp_path)
+    assert ran.code == 1
+    assert ran.manifests == []
+    assert "found " in ran.err
+    assert ", published " in ran.err
+    assert SUBSET in ran.err
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00 no table", b"a,b\n1,2\n", b""])
+def test_a_file_of_another_format_is_refused_by_name(
+    name: str, content: bytes, tmp_path: Path, kit: Kit
+) -> None:
+    made = MAKERS[name](tmp_path, kit)
+    made.table.write_bytes(content)
+    ran = run(name, [*made.args, SUBSET], tmp_path)
+    assert ran.code == 1
+    assert ran.manifests == []
+    assert str(made.table) in ran.err
+    assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_missing_file_is_refused_by_name(name: str, tmp_path: Path, kit: Kit) -> None:
+    made = MAKERS[name](tmp_path, kit)
+    made.table.unlink()
+    ran = run(name, [*made.args, SUBSET], tmp_path)
+    assert ran.code in (1, 2)
+    assert ran.manifests == []
+    assert str(tmp_path) in ran.err
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_folder_that_is_not_there_is_wrong_use(name: str, tmp_path: Path, kit: Kit) -> None:
+    made = MAKERS[name](tmp_path, kit)
+    ran = run(name, [str(tmp_path / "nothing"), *made.args[1:]], tmp_path)
+    assert ran.code == 2
+    assert "nothing" in ran.err
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_medium_that_is_not_there_is_named_or_its_rows_left_out(
+    name: str, tmp_path: Path, kit: Kit
+) -> None:
+    made = MAKERS[name](tmp_path, kit)
+    before = run(name, [*made.args, SUBSET], tmp_path)
+    (path,) = before.manifests
+    gone = next(value for row in before.rows.values() for value in media(row).values())
+    (path.parent / gone).unlink()
+    path.unlink()
+    whole = run(name, made.args, tmp_path)
+    assert (whole.code, whole.manifests) == (1, [])
+    assert " is missing: " in whole.err
+    assert Path(gone).name in whole.err
+    part = run(name, [*made.args, SUBSET], tmp_path)
+    kept = {id for id, row in before.rows.items() if gone not in media(row).values()}
+    assert part.code == (0 if kept else 1)
+    assert kept == (set(part.rows) if kept else set())
+    assert f"{made.rows - len(kept)} rows left out" in part.out
+
+
+def media(row: dict) -> dict[str, str]:
+    return {kind: row[kind] for kind in MEDIA_FIELDS if kind in row}

@@ -1,0 +1,68 @@
+"""LLaVA-style conversations: both notations, repeated ids, placeholders, what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.recipes import makers
+from tests.recipes.kit import SUBSET, Kit, run, write
+
+ASKED = [{"from": "human", "value": "<image>\nWho?"}, {"from": "gpt", "value": "A child."}]
+
+
+def test_both_notations_become_messages(tmp_path: Path, kit: Kit) -> None:
+    made = makers.conversations(tmp_path, kit)
+    ran = run("conversations", made.args, tmp_path)
+    assert ran.manifests == [tmp_path / "images/manifest-llava_mix.jsonl"]
+    assert list(ran.rows) == ["000", "000#2", "7", "text"]
+    assert ran.rows["000"]["messages"] == [
+        {"role": "user", "content": "<image>\nWho?"},
+        {"role": "assistant", "content": "A child."},
+    ]
+    film = ran.rows["7"]
+    assert film["video"] == "clip.mp4"
+    assert [turn["role"] for turn in film["messages"]] == ["system", "user", "assistant"]
+    assert len(ran.rows["000#2"]["messages"]) == 4
+    assert "image" not in ran.rows["text"]
+    assert ran.rows["text"]["licence"] == "CC BY 4.0"
+    assert "note: 1 ids are used several times" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"conversations": ASKED[:1]}, "the roles ['user']"),
+        ({"conversations": ASKED[::-1]}, "the roles ['assistant', 'user']"),
+        ({"conversations": []}, "the roles []"),
+        ({"conversations": [{"from": "bot", "value": "x"}]}, "from 'bot'"),
+        ({"conversations": [{"from": "human"}]}, "no key 'value'"),
+        ({"conversations": "text"}, "conversations 'text'"),
+        ({"image": None}, "placeholders {'image': 1} for the media []"),
+        ({"video": "clip.mp4"}, "for the media ['image', 'video']"),
+        ({"image": ["a.jpg", "b.jpg"]}, "image ['a.jpg', 'b.jpg']"),
+        ({"id": None}, "id None"),
+    ],
+)
+def test_what_a_row_cannot_say_is_refused_with_its_place(
+    change: dict[str, Any], message: str, tmp_path: Path, kit: Kit
+) -> None:
+    kit.put(tmp_path / "a.jpg")
+    record = {"id": "x", "image": "a.jpg", "conversations": ASKED}
+    path = write(tmp_path / "c.json", json.dumps([record, {**record, **change}]))
+    ran = run("conversations", [str(path), "--licence", "own"], tmp_path)
+    assert (ran.code, ran.manifests) == (1, [])
+    assert f"{path}[1]: " in ran.err
+    assert message in ran.err
+
+
+def test_a_path_out_of_the_media_folder_is_refused(tmp_path: Path, kit: Kit) -> None:
+    kit.put(tmp_path / "secret.jpg")
+    record = {"id": "x", "image": "../secret.jpg", "conversations": ASKED}
+    path = write(tmp_path / "set/c.json", json.dumps([record]))
+    ran = run("conversations", [str(path), "--licence", "own", SUBSET], tmp_path)
+    assert ran.code == 2
+    assert "does not lie above" in ran.err

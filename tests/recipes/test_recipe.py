@@ -1,0 +1,149 @@
+"""What all recipes share: counts, labels, paths and duplicates, each with the publisher's line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from recipe import Dataset, Entry, Inputs, Output, check_counts, make, output, run
+
+from affect_mllm.types import ConfigError, DataError
+
+DATASET = Dataset(
+    name="toy",
+    title="a toy",
+    licence="toy licence",
+    access="nowhere",
+    source="its paper",
+    counts={"train": 2, "test": 1},
+    labels={"emotion": ("happy", "sad")},
+    classes={"emotion": {"happy": 2, "sad": 1}},
+)
+ROWS: list[dict[str, Any]] = [
+    {"id": "a", "subtitle": "x", "split": "train", "labels": {"emotion": "happy"}},
+    {"id": "b", "subtitle": "y", "split": "train", "labels": {"emotion": "sad"}},
+    {"id": "c", "subtitle": "z", "split": "test", "labels": {"emotion": "happy"}},
+]
+
+
+def of(*rows: dict[str, Any]):
+    def read(inputs: Inputs) -> Iterator[Entry]:
+        for line, row in enumerate(rows, start=2):
+            yield Entry(dict(row), inputs.folder / "labels.csv", line)
+
+    return read
+
+
+def make_in(folder: Path, *rows: dict[str, Any], subset: bool = False) -> list[dict[str, Any]]:
+    return make(DATASET, of(*rows), Inputs(folder, folder), Output(folder / "m.jsonl", subset))
+
+
+def test_published_counts_that_are_met_write_the_manifest(tmp_path: Path) -> None:
+    make_in(tmp_path, *ROWS)
+    rows = [json.loads(line) for line in (tmp_path / "m.jsonl").read_text().splitlines()]
+    assert [row["id"] for row in rows] == ["a", "b", "c"]
+    assert {(row["source"], row["licence"]) for row in rows} == {("toy", "toy licence")}
+
+
+def test_every_count_that_differs_is_named_with_both_numbers(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        make_in(tmp_path, ROWS[0], {**ROWS[1], "split": "dev"})
+    message = str(caught.value)
+    assert "train: found 1, published 2" in message
+    assert "test: found 0, published 1" in message
+    assert "emotion happy: found 1, published 2" in message
+    assert "dev: found 1, not a published split" in message
+    assert "emotion sad" not in message
+    assert not (tmp_path / "m.jsonl").exists()
+    assert len(make_in(tmp_path, *ROWS[:2], subset=True)) == 2
+
+
+def test_a_published_total_is_checked_by_itself() -> None:
+    total = replace(DATASET, counts={"total": 3}, classes={})
+    check_counts(total, ROWS)
+    with pytest.raises(DataError, match="total: found 2, published 3"):
+        check_counts(total, ROWS[:2])
+
+
+def test_labels_outside_the_space_are_listed_with_their_lines(tmp_path: Path) -> None:
+    bad = [{**ROWS[at], "labels": {"emotion": word}} for at, word in ((1, "Sad"), (2, "fear"))]
+    with pytest.raises(DataError) as caught:
+        make_in(tmp_path, ROWS[0], *bad)
+    message = str(caught.value)
+    assert f"{tmp_path}/labels.csv:3: [b] emotion 'Sad' is none of happy, sad" in message
+    assert f"{tmp_path}/labels.csv:4: [c] emotion 'fear' is none of happy, sad" in message
+
+
+def test_an_id_used_twice_names_both_lines(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"labels\.csv:3: \[a\] the id is used before in .*:2"):
+        make_in(tmp_path, ROWS[0], {**ROWS[1], "id": "a"})
+
+
+def test_what_a_manifest_would_refuse_is_refused_by_the_publishers_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"labels\.csv:2: \[a\] start_s must be before end_s"):
+        make_in(tmp_path, {**ROWS[0], "start_s": 3, "end_s": 1})
+    with pytest.raises(DataError, match=r"\[a\] no modality"):
+        make_in(tmp_path, {**ROWS[0], "subtitle": ""})
+
+
+def test_twenty_problems_are_shown_and_the_rest_counted(tmp_path: Path) -> None:
+    many = [{**ROWS[0], "id": f"r{at}", "labels": {"emotion": "?"}} for at in range(25)]
+    with pytest.raises(DataError, match="25 problems") as caught:
+        make_in(tmp_path, *many)
+    assert "and 5 more" in str(caught.value)
+    assert str(caught.value).count("is none of") == 20
+
+
+def test_media_are_relative_to_the_manifest(tmp_path: Path) -> None:
+    media = tmp_path / "set" / "clips"
+    media.mkdir(parents=True)
+    (media / "a.mp4").touch()
+    row = {**ROWS[0], "video": media / "a.mp4"}
+    inputs = Inputs(tmp_path / "set", tmp_path / "set")
+    for out, path in (("m.jsonl", "set/clips/a.mp4"), ("set/m.jsonl", "clips/a.mp4")):
+        (made,) = make(DATASET, of(row), inputs, Output(tmp_path / out, True))
+        assert made["video"] == path
+    with pytest.raises(ConfigError, match="does not lie above"):
+        make(DATASET, of(row), inputs, Output(tmp_path / "elsewhere" / "m.jsonl", True))
+
+
+def test_media_behind_a_link_out_of_the_folder_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "outside.mp4").touch()
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/a.mp4").symlink_to(tmp_path / "outside.mp4")
+    row = {**ROWS[0], "video": tmp_path / "set/a.mp4"}
+    with pytest.raises(DataError, match="leaves the manifest's folder"):
+        make_in(tmp_path / "set", row, subset=True)
+
+
+def test_the_manifest_lies_beside_the_media_unless_told_otherwise(tmp_path: Path) -> None:
+    inputs = Inputs(tmp_path / "labels", tmp_path / "media")
+    assert output(inputs, None, subset=False).path == tmp_path / "media/manifest.jsonl"
+    named = output(inputs, None, subset=False, variant="fold1")
+    assert named.path == tmp_path / "media/manifest-fold1.jsonl"
+    assert output(inputs, tmp_path / "x.jsonl", subset=True) == Output(tmp_path / "x.jsonl", True)
+
+
+def test_terms_come_first_and_errors_leave_with_their_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = Output(tmp_path / "m.jsonl", False)
+    with pytest.raises(typer.Exit) as left:
+        run(DATASET, of(*ROWS[:1]), Inputs(tmp_path, tmp_path), target)
+    assert left.value.exit_code == 1
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [
+        "title    a toy",
+        "licence  toy licence",
+        "access   nowhere",
+        "source   its paper",
+    ]
+    assert err.startswith("toy: train: found 1, published 2")
+    with pytest.raises(typer.Exit) as left:
+        run(DATASET, of(*ROWS), Inputs(tmp_path / "none", tmp_path), target)
+    assert left.value.exit_code == 2

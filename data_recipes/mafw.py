@@ -2,10 +2,10 @@
 
 FOLDER is the release: `Train & Test Set/{single,compound}/no_caption/set_N/{train,test}.txt`
 (`clip.mp4 label`, UTF-8) and the clips in `data/clips/` (or `clips/`). The descriptions are read
-from `caption-label/single_label.txt` or `multi_label.txt` where it is there: `clip.mp4`, label,
-`<br>` Chinese, `<br>` English. Neutral clips have none. Compound labels (`anger_disgust`) become a
-list. There is no validation split. Formats: MAFW-database/MAFW (README); sunlicai/HiCMAE
-(preprocess/mafw.py).
+from what there is of `Labels/descriptive_text.xlsx` (clip, Chinese, English; no header) and
+`caption-label/single_label.txt`, `multi_label.txt` (`clip.mp4`, label, `<br>` Chinese, `<br>`
+English). Neutral clips have none. Compound labels (`anger_disgust`) become a list. There is no
+validation split. Formats: MAFW-database/MAFW (README); sunlicai/HiCMAE (preprocess/mafw.py).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import typer
 from readers.media import VIDEO, index, need_folder
-from readers.tables import lines_of, read_columns
+from readers.tables import lines_of, read_columns, read_xlsx
 from recipe import Dataset, Entry, Folder, Inputs, Out, Subset, output, run
 
 from affect_mllm.types import DataError
@@ -80,9 +80,7 @@ def rows(inputs: Inputs, *, fold: int, compound: bool) -> Iterator[Entry]:
     splits = need_folder(folder, f"Train & Test Set/{kind}/no_caption/set_{fold}")
     clips = need_folder(folder, "data/clips", "clips")
     videos = index(clips, VIDEO)
-    captions = {}
-    for table in ("single_label.txt", "multi_label.txt"):
-        captions |= descriptions(folder / "caption-label" / table)
+    captions = descriptions(folder)
     for split in ("train", "test"):
         for line in read_columns(splits / f"{split}.txt", ["clip", "label"], delimiter=None):
             file, label = line.text("clip"), line.text("label")
@@ -94,11 +92,18 @@ def rows(inputs: Inputs, *, fold: int, compound: bool) -> Iterator[Entry]:
             yield Entry({**row, "labels": labels | captions.get(file, {})}, line.path, line.number)
 
 
-def descriptions(path: Path) -> dict[str, dict[str, str]]:
-    """Clip file → `description` (English) and `caption_zh`; {} where there is no such file.
+def descriptions(folder: Path) -> dict[str, dict[str, str]]:
+    """Clip file → `description` (English) and `caption_zh`, of the files that are there."""
+    found: dict[str, dict[str, str]] = {}
+    for name in ("single_label.txt", "multi_label.txt"):
+        found |= _text_captions(folder / "caption-label" / name)
+    book = folder / "Labels/descriptive_text.xlsx"
+    for line in read_xlsx(book, ["clip", "zh", "en"]) if book.is_file() else ():
+        found[line.text("clip")] = _caption(line.text("zh"), line.text("en"))
+    return found
 
-    DataError for a line of another form.
-    """
+
+def _text_captions(path: Path) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for number, text in lines_of(path) if path.is_file() else ():
         line = CAPTION.fullmatch(text)
@@ -108,9 +113,13 @@ def descriptions(path: Path) -> dict[str, dict[str, str]]:
                 f"the line {text[:60]!r}",
                 expected="clip.mp4, label, <br>Chinese, <br>English",
             )
-        both = {"description": line["en"].strip(), "caption_zh": line["zh"].strip()}
-        found[line["clip"]] = {key: value for key, value in both.items() if value}
+        found[line["clip"]] = _caption(line["zh"], line["en"])
     return found
+
+
+def _caption(chinese: str, english: str) -> dict[str, str]:
+    both = {"description": english.strip(), "caption_zh": chinese.strip()}
+    return {key: value for key, value in both.items() if value}
 
 
 if __name__ == "__main__":

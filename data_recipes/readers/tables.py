@@ -95,27 +95,22 @@ def read_columns(path: Path, columns: Sequence[str], *, delimiter: str | None) -
 
 
 def read_xlsx(path: Path, columns: Sequence[str]) -> list[Line]:
-    """The rows of the first sheet of a workbook whose first row has at least `columns`.
+    """The rows of a workbook's first sheet, which has `columns` in this order and no header.
 
-    DataError when it cannot be read, a column is missing, or there is no row. Formulas are
+    DataError when it cannot be read, a row has cells beyond them, or there is no row. Formulas are
     never evaluated: openpyxl gives the values that were saved.
     """
     import openpyxl
-    from openpyxl.utils.exceptions import InvalidFileException
 
     try:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except (OSError, KeyError, ValueError, InvalidFileException) as error:
-        raise DataError(str(path), f"cannot be read as XLSX: {error}") from error
-    except Exception as error:  # zipfile.BadZipFile and what openpyxl's parsers raise
+        rows = list(book.worksheets[0].iter_rows(values_only=True))
+    except Exception as error:  # whatever openpyxl, zipfile and the XML parser raise
         raise DataError(str(path), f"cannot be read as XLSX: {error!r}") from error
-    rows = book.worksheets[0].iter_rows(values_only=True)
-    header = [_plain(value) for value in next(rows, ())]
-    _check_header(path, header, columns)
     lines = [
-        _line(path, number, header, [_plain(value) for value in row])
-        for number, row in enumerate(rows, start=2)
-        if any(value is not None for value in row)
+        _line(path, number, columns, ["" if cell is None else str(cell) for cell in row])
+        for number, row in enumerate(rows, start=1)
+        if any(cell is not None for cell in row)
     ]
     return _some(path, lines)
 
@@ -165,10 +160,6 @@ def _some(path: Path, lines: list[Line]) -> list[Line]:
     if not lines:
         raise DataError(str(path), "no rows")
     return lines
-
-
-def _plain(value: object) -> str:
-    return "" if value is None else str(value)
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:

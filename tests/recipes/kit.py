@@ -60,6 +60,19 @@ def table(path: Path, header: Sequence[str], *rows: Sequence[Any], bom: bool = F
     return write(path, out.getvalue(), encoding="utf-8-sig" if bom else "utf-8")
 
 
+def workbook(path: Path, *rows: Sequence[Any]) -> Path:
+    """An XLSX file with these rows."""
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    sheet = book.worksheets[0]
+    for row in rows:
+        sheet.append(list(row))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    book.save(path)
+    return path
+
+
 def corpora(path: Path, splits: Mapping[str, Mapping[str, Any]]) -> Path:
     """A label archive as MERTools saves it: object arrays of dictionaries."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ import pytest
 
 from affect_mllm.tools.validate import validate
 from tests.recipes import makers
-from tests.recipes.kit import SUBSET, Kit, run, table, write
+from tests.recipes.kit import SUBSET, Kit, run, table, workbook, write
 
 
 def test_mosis_scores_texts_and_videos(tmp_path: Path, kit: Kit) -> None:
@@ -163,6 +163,14 @@ def test_mafws_captions_come_in_two_languages(tmp_path: Path, kit: Kit) -> None:
     assert rows["00151"]["labels"]["description"] == "She sighs."
     assert rows["00026"]["labels"] == {"emotion": "neutral"}
     assert rows["00151"]["split"] == "test"
+
+
+def test_mafws_workbook_of_captions_is_read_as_well(tmp_path: Path, kit: Kit) -> None:
+    made = makers.mafw(tmp_path, kit)
+    workbook(tmp_path / "Labels/descriptive_text.xlsx", ["00151.mp4", "她哭。", "She weeps."])
+    rows = run("mafw", [*made.args, SUBSET], tmp_path).rows
+    assert rows["00151"]["labels"]["description"] == "She weeps."
+    assert rows["00025"]["labels"]["description"] == "A man speaks angrily."
 
 
 def test_mafws_compound_labels_are_a_list(tmp_path: Path, kit: Kit) -> None:

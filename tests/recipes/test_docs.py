@@ -1,0 +1,59 @@
+"""docs/data.md has a row for each recipe, and its numbers are those that the recipes check."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+
+import pytest
+from recipe import Dataset
+
+from tests.recipes.conftest import RECIPES
+from tests.recipes.test_contract import SCRIPTS, UNCOUNTED
+
+TABLE = [
+    [cell.strip() for cell in line.strip().strip("|").split("|")]
+    for line in (RECIPES.parent / "docs/data.md").read_text(encoding="utf-8").splitlines()
+    if line.startswith("| `")
+]
+ROWS = {cells[0].strip("`"): cells for cells in TABLE}
+
+
+def published(name: str) -> list[Dataset]:
+    """The datasets of a recipe as its documentation shows them: first fold, default classes."""
+    module = import_module(name)
+    return {
+        "mer2025": lambda: list(module.DATASETS.values()),
+        "emer": lambda: [module.dataset(1), module.dataset(2)],
+        "merr": lambda: [module.dataset("coarse"), module.dataset("fine")],
+        "ch_sims_v2": lambda: [module.FINAL],
+        "dfew": lambda: [module.dataset(1)],
+        "mafw": lambda: [module.dataset(1, compound=False)],
+    }.get(name, lambda: [module.DATASET])()
+
+
+def test_each_recipe_has_its_row() -> None:
+    assert sorted(ROWS) == SCRIPTS
+    for name, cells in ROWS.items():
+        assert len(cells) == 7, name
+        assert all(cells), name
+        assert f"`{name}.py " in cells[6]
+
+
+@pytest.mark.parametrize("name", sorted(set(SCRIPTS) - UNCOUNTED - {"iemocap"}))
+def test_the_numbers_are_those_that_are_checked(name: str) -> None:
+    shown = [int(n.replace(",", "")) for n in re.findall(r"(?<!\w)\d[\d,]*", counts(name))]
+    checked = [count for dataset in published(name) for count in dataset.counts.values()]
+    assert [n for n in shown if n > 10] == checked
+
+
+def test_iemocaps_numbers_are_those_that_are_checked() -> None:
+    from iemocap import dataset
+
+    shown = re.findall(r"classes: ([\d,]+)", counts("iemocap"))
+    checked = [dataset(classes, 5).counts["total"] for classes in ("4", "6")]
+    assert [int(n.replace(",", "")) for n in shown] == checked
+
+
+def counts(name: str) -> str:
+    return ROWS[name][2]

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from affect_mllm.data.chat import IGNORED
 from affect_mllm.data.example import Example
 from affect_mllm.data.packing import pack
 from affect_mllm.types import Batch, DataError, MediaBatch, Patches, Span
@@ -17,13 +18,16 @@ def collate(examples: Sequence[Example], *, pad_id: int, row_tokens: int = 0) ->
     """A batch of `examples`; `row_tokens` > 0 packs them into rows of about that length.
 
     Row order follows packing; `Span.example` and `MediaBatch.examples` keep the numbers of
-    `examples`. With `row_tokens=0` example `i` is row `i`.
+    `examples`. With `row_tokens=0` example `i` is row `i`. Without any example it is one row of
+    padding: a rank that has nothing to do in a step still takes part in it.
     """
+    if not examples:
+        return _idle(pad_id)
     lengths = [len(example) for example in examples]
-    rows = pack(lengths, row_tokens) if row_tokens else [[i] for i in range(len(examples))]
+    rows = pack(lengths, row_tokens)
     width = max(sum(lengths[i] for i in row) for row in rows)
     input_ids = torch.full((len(rows), width), pad_id)
-    labels = torch.full((len(rows), width), -100)
+    labels = torch.full((len(rows), width), IGNORED)
     positions = torch.zeros(len(rows), width, dtype=torch.long)
     segments = torch.full((len(rows), width), -1)
     spans: list[Span] = []
@@ -44,6 +48,13 @@ def collate(examples: Sequence[Example], *, pad_id: int, row_tokens: int = 0) ->
     ids = tuple(example.sample_id for example in examples)
     media, truths = _media(examples), tuple(example.truth for example in examples)
     return Batch(input_ids, labels, positions, segments, tuple(spans), media, ids, truths)
+
+
+def _idle(pad_id: int) -> Batch:
+    shape = (1, 1)
+    none = torch.full(shape, IGNORED)
+    positions, segments = torch.zeros(shape, dtype=torch.long), torch.full(shape, -1)
+    return Batch(torch.full(shape, pad_id), none, positions, segments, (), {}, (), ())
 
 
 def _media(examples: Sequence[Example]) -> dict[str, MediaBatch]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from affect_mllm.data.template import ChatFormat, Instruction, Prompt
-from affect_mllm.types import DataError, Patches, Placeholder, Sample, Span, SpanRule
+from affect_mllm.data.chat import Chat, Places, Rendered
+from affect_mllm.data.messages import turns_of
+from affect_mllm.data.template import Conversation, Instruction, Prompt, Segments, Turn
+from affect_mllm.types import ConfigError, DataError, Patches, Placeholder, Sample, Span, SpanRule
+
+Item = np.ndarray | Patches
 
 
 @dataclass(frozen=True)
@@ -17,80 +23,206 @@ class Example:
     """Ids `[L]`, labels `[L]` (−100 on the prompt), spans, and media arrays by modality.
 
     `encoded`: the arrays are encoder states `[S, D]`, not encoder inputs. `truth`: the row's
-    labels.
+    labels. `cut` says what was shortened to fit: `subtitle` or `turns`.
     """
 
     sample_id: str
     input_ids: list[int]
     labels: list[int]
     spans: tuple[Span, ...]
-    media: dict[str, np.ndarray | Patches]
+    media: dict[str, Item]
     encoded: bool
     truth: dict[str, Any] = field(default_factory=dict)
+    cut: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.input_ids)
 
 
 @dataclass(frozen=True)
-class ExampleMaker:
-    """Puts a row, what may be seen of it and a question together, the same way everywhere."""
+class Request:
+    """What is asked of a row; without `answer` it is a prompt to generate from.
 
-    chat: ChatFormat
+    `question=None`: the row's own `messages`, whose media are those that they name.
+    """
+
+    question: str | None
+    answer: str | None = None
+    subtitle: bool = True
+
+
+@dataclass(frozen=True)
+class Written:
+    """The text side of an example; `cut` as in `Example`."""
+
+    input_ids: list[int]
+    labels: list[int]
+    spans: tuple[Span, ...]
+    cut: tuple[str, ...] = ()
+
+
+class TooLong(DataError):
+    """An example that does not fit into `max_tokens` however its text is shortened."""
+
+
+@dataclass(frozen=True)
+class ExampleMaker:
+    """Puts a row, what may be seen of it and a question together, the same way everywhere.
+
+    What is longer than `max_tokens` is shortened: the subtitle from its end, and the newest
+    exchanges of a conversation (what is left of it stays a conversation). A media span, an answer
+    and a question are never cut; what then does not fit raises TooLong. In planning, a medium
+    whose length depends on its size is taken for `assumed_tokens`.
+    """
+
+    chat: Chat
     prompt: Prompt
     span_lengths: dict[str, SpanRule]
     fused: bool
     max_tokens: int = 1024
+    assumed_tokens: int = 256
 
     def make(
         self,
         sample: Sample,
-        media: Mapping[str, np.ndarray | Patches],
+        media: Mapping[str, Item],
         *,
-        question: str,
+        question: str | None,
         answer: str | None = None,
         subtitle: bool = True,
         encoded: bool = True,
     ) -> Example:
-        """The example; without `answer` it is a prompt to generate from.
+        """The example of a `Request`.
 
-        Raises DataError when nothing at all is left to look at, or when it is longer than
-        `max_tokens`: a media span or an answer is never cut.
+        Raises DataError when nothing at all is left to look at, TooLong when it does not fit.
         """
-        text = sample.subtitle if subtitle else None
-        if not media and not text:
+        request = Request(question, answer, subtitle)
+        return self.fit(sample, self.write(sample, media, request), media, encoded=encoded)
+
+    def fit(
+        self, sample: Sample, written: Written, media: Mapping[str, Item], *, encoded: bool
+    ) -> Example:
+        """The example of a text and of those media that it has spans for."""
+        spoken = {span.modality for span in written.spans}
+        return Example(
+            sample.id,
+            written.input_ids,
+            written.labels,
+            written.spans,
+            {name: item for name, item in media.items() if name in spoken},
+            encoded,
+            sample.labels,
+            written.cut,
+        )
+
+    def write(self, sample: Sample, media: Mapping[str, Item | None], request: Request) -> Written:
+        """The text alone, with room for `media`; an item that is None is planned with.
+
+        Raises DataError as `make`.
+        """
+        text = sample.subtitle if request.subtitle else None
+        if not media and not text and request.question is not None:
             raise DataError(
                 f"row {sample.id}",
                 "no picture, no sound and no text",
                 expected="at least one modality",
             )
         names = [*media, *(["multi"] if self.fused and media else [])]
-        user = self.prompt.user(names, text, question)
-        ids, places = self.chat.prompt_ids(self.prompt.system, user, self._places(names, media))
-        target = self.chat.answer_ids(answer) if answer is not None else []
-        if len(ids) + len(target) > self.max_tokens:
-            raise DataError(
-                f"row {sample.id}",
-                f"{len(ids) + len(target)} tokens",
-                expected=f"at most {self.max_tokens}",
-                fix="raise data.max_tokens",
+        if unsaid := set(names) - set(self.prompt.order):
+            raise ConfigError(
+                "data.prompt.order",
+                f"no line for {', '.join(sorted(unsaid))}",
+                expected="one for each modality of the model",
             )
-        spans = tuple(Span(name, start, length) for name, start, length in places)
-        labels = [-100] * len(ids) + target
-        return Example(sample.id, ids + target, labels, spans, dict(media), encoded, sample.labels)
+        places = self._places(names, media)
+        if request.question is None:
+            return self._converse(sample, names, places)
+        return self._answer(sample, names, request, places)
 
-    def _places(
-        self, names: Sequence[str], media: Mapping[str, np.ndarray | Patches]
-    ) -> dict[str, int | Placeholder]:
-        rules = {name: self.span_lengths[name] for name in names}
-        return {
-            name: rule if isinstance(rule, int) else rule(media[name])
-            for name, rule in rules.items()
-        }
+    def prompt_hash(self, question: str) -> str:
+        """Hash of everything that decides the prompt of `question` besides the row itself."""
+        turns = self._turns(self.prompt.user((), None, question))
+        decides = [
+            self.chat.render(turns, {}).input_ids,
+            self.prompt.order,
+            sorted(self.prompt.lines.items()),
+            self.prompt.subtitle,
+            sorted(self.span_lengths.items()),
+            self.max_tokens,
+        ]
+        text = json.dumps(decides, default=repr)  # of a rule
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def _answer(
+        self, sample: Sample, names: Sequence[str], request: Request, places: Places
+    ) -> Written:
+        """One question, its subtitle shortened until all fits."""
+        text = sample.subtitle if request.subtitle else None
+
+        def rendered(subtitle: str | None) -> Rendered:
+            content = self.prompt.user(names, subtitle, request.question or "")
+            answer = [] if request.answer is None else [Turn("assistant", [request.answer])]
+            return self.chat.render([*self._turns(content), *answer], places)
+
+        whole = rendered(text)
+        if len(whole.input_ids) <= self.max_tokens:
+            return _written(whole)
+        shortest = rendered(None)
+        if len(shortest.input_ids) > self.max_tokens:
+            raise self._too_long(sample, shortest)
+        low, high = 0, len(text or "")  # a beginning of `low` characters fits, of `high` does not
+        while high - low > 1:
+            middle = (low + high) // 2
+            if len(rendered(_beginning(text, middle)).input_ids) <= self.max_tokens:
+                low = middle
+            else:
+                high = middle
+        return _written(rendered(_beginning(text, low)), "subtitle")
+
+    def _converse(self, sample: Sample, names: Sequence[str], places: Places) -> Written:
+        """The row's own turns, without the newest exchanges where they do not fit."""
+        turns = turns_of(sample, names, system=self.prompt.system)
+        whole = rendered = self.chat.render(turns, places)
+        exchanges = sum(turn.role == "assistant" for turn in turns)
+        while len(rendered.input_ids) > self.max_tokens and exchanges > 1:
+            exchanges -= 1
+            shorter = turns[: len(turns) - 2]
+            if _media_of(shorter) != _media_of(turns):
+                break  # the media are in the part that would go
+            turns = shorter
+            rendered = self.chat.render(turns, places)
+        if len(rendered.input_ids) > self.max_tokens:
+            raise self._too_long(sample, rendered)
+        return _written(rendered, *(["turns"] if rendered is not whole else []))
+
+    def _turns(self, content: Segments) -> list[Turn]:
+        system = [Turn("system", [self.prompt.system])] if self.prompt.system else []
+        return [*system, Turn("user", content)]
+
+    def _too_long(self, sample: Sample, rendered: Rendered) -> TooLong:
+        return TooLong(
+            f"row {sample.id}",
+            f"{len(rendered.input_ids)} tokens without what may be cut",
+            expected=f"at most {self.max_tokens}",
+            fix="raise data.max_tokens",
+        )
+
+    def _places(self, names: Sequence[str], media: Mapping[str, Item | None]) -> Places:
+        places: dict[str, int | Placeholder] = {}
+        for name in names:
+            rule, item = self.span_lengths[name], media.get(name)
+            if isinstance(rule, int):
+                places[name] = rule
+            else:
+                places[name] = self.assumed_tokens if item is None else rule(item)
+        return places
 
 
 def visible(
-    available: Sequence[str], instruction: Instruction, dropout: float, rng: np.random.Generator
+    available: Sequence[str],
+    instruction: Instruction | Conversation,
+    dropout: float,
+    rng: np.random.Generator,
 ) -> set[str]:
     """What an example may see: the instruction's choice, thinned by modality dropout.
 
@@ -102,3 +234,21 @@ def visible(
         choice = int(rng.integers(1, 2 ** len(seen) - 1))
         seen = [name for bit, name in enumerate(seen) if choice >> bit & 1]
     return set(seen)
+
+
+def _written(rendered: Rendered, *cut: str) -> Written:
+    spans = tuple(Span(name, start, length) for name, start, length in rendered.spans)
+    return Written(rendered.input_ids, rendered.labels, spans, tuple(cut))
+
+
+def _beginning(text: str | None, characters: int) -> str:
+    """The first characters of a text, back to the end of a whole word where there is one."""
+    whole = text or ""
+    kept = whole[:characters]
+    if characters < len(whole) and not whole[characters].isspace() and " " in kept.strip():
+        kept = kept[: kept.rindex(" ")]
+    return kept.rstrip()
+
+
+def _media_of(turns: Sequence[Turn]) -> list[object]:
+    return [part for turn in turns for part in turn.content if not isinstance(part, str)]

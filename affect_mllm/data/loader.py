@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from affect_mllm.data.collate import collate
-from affect_mllm.data.example import Example, ExampleMaker, visible
+from affect_mllm.data.example import Example, TooLong
 from affect_mllm.data.features import Features
-from affect_mllm.data.mixture import Mixture
-from affect_mllm.data.template import Instruction
+from affect_mllm.data.mixture import Draw, Mixture
+from affect_mllm.data.outline import Outline, Outliner
+from affect_mllm.data.packing import Budget, deal
 from affect_mllm.types import Batch, DataError
 
 
@@ -21,7 +22,10 @@ from affect_mllm.types import Batch, DataError
 class StepBatch:
     """One rank's share of a step: micro-batches, supervised tokens, and rows it had to skip.
 
-    `unasked` counts questions about a modality that their row does not have: no fault of the row.
+    Every rank has equally many micro-batches; one without examples is a row of padding. `skipped`
+    rows are faults, those `too_long` among them; `unasked` counts questions about a modality that
+    their row does not have, which is no fault. `cut` counts examples by what was shortened.
+    `imbalance` is how much more work than the average the busiest rank was planned to have.
     """
 
     micro_batches: tuple[Batch, ...]
@@ -29,81 +33,143 @@ class StepBatch:
     examples: int
     skipped: tuple[tuple[str, str], ...]  # (row id, reason)
     unasked: int = 0
+    too_long: int = 0
+    cut: dict[str, int] = field(default_factory=dict)
+    imbalance: float = 0.0
+
+    @property
+    def padding(self) -> float:
+        """The share of this rank's LLM positions that hold nothing."""
+        real = sum(int((batch.segments >= 0).sum()) for batch in self.micro_batches)
+        places = sum(batch.segments.numel() for batch in self.micro_batches)
+        return 1 - real / places if places else 0.0
+
+    def numbers(self) -> dict[str, int | float]:
+        """What the step's row of the log says about its data."""
+        return {
+            "examples": self.examples,
+            "skipped": len(self.skipped),
+            "unasked": self.unasked,
+            "too_long": self.too_long,
+            **{f"cut_{what}": count for what, count in sorted(self.cut.items())},
+            "padding": self.padding,
+            "imbalance": self.imbalance,
+        }
 
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """How a step's global batch is cut: examples a step, ranks, micro-batches, tokens a row."""
+    """How a step's global batch is cut: examples a step, ranks, micro-batches, tokens a row.
+
+    `micro_batches` is the least number; a `budget` may ask for more. `hidden_size` is the LLM's,
+    for the share of attention in the cost of an example.
+    """
 
     batch_size: int
     micro_batches: int = 1
     row_tokens: int = 256
     rank: int = 0
     world: int = 1
+    budget: Budget = field(default_factory=Budget)
+    hidden_size: int = 2048
+
+    def share(self, outlines: Sequence[Outline]) -> tuple[list[list[int]], float]:
+        """This rank's micro-batches as numbers of `outlines`, and the step's imbalance.
+
+        `outlines` are the whole global batch's, so that all ranks agree without a word.
+        """
+        loads = [outline.load for outline in outlines]
+        costs = [self.budget.cost(load, self.hidden_size) for load in loads]
+        dealt = deal(
+            loads,
+            costs,
+            world=self.world,
+            micro_batches=self.micro_batches,
+            padded=not self.row_tokens,
+            budget=self.budget,
+        )
+        work = [sum(costs[i] for share in dealt for i in share[rank]) for rank in range(self.world)]
+        mean = sum(work) / self.world
+        return [share[self.rank] for share in dealt], max(work) / mean - 1 if mean else 0.0
 
 
 class StepDataset(Dataset[StepBatch]):
     """Step number → that step's batch: place `step·batch_size + i` of the mixture for example i."""
 
     def __init__(
-        self,
-        mixture: Mixture,
-        maker: ExampleMaker,
-        features: Features,
-        *,
-        instructions: dict[str, Instruction],
-        modality_dropout: float,
-        plan: BatchPlan,
+        self, mixture: Mixture, outliner: Outliner, features: Features, *, plan: BatchPlan
     ) -> None:
-        self.mixture, self.maker, self.features = mixture, maker, features
-        self.instructions, self.dropout, self.plan = instructions, modality_dropout, plan
+        self.mixture, self.outliner, self.features, self.plan = mixture, outliner, features, plan
 
     def __getitem__(self, step: int) -> StepBatch:
         """The batch of `step` for this rank."""
-        plan = self.plan
+        found = _Found()
+        outlines = self._outlines(step, found)
+        shares, imbalance = self.plan.share(outlines)
+        micro = [self._examples([outlines[i] for i in share], found) for share in shares]
+        if self.plan.world == 1:
+            micro = [examples for examples in micro if examples]
+        everything = [example for examples in micro for example in examples]
+        return StepBatch(
+            tuple(self._collated(examples) for examples in micro),
+            sum(label != -100 for example in everything for label in example.labels),
+            len(everything),
+            tuple(found.skipped),
+            found.unasked,
+            found.too_long,
+            dict(Counter(what for example in everything for what in example.cut)),
+            imbalance,
+        )
+
+    def _outlines(self, step: int, found: _Found) -> list[Outline]:
+        """Those of the whole global batch; what has none is counted by one rank."""
+        plan, outlines = self.plan, []
         first = step * plan.batch_size
-        examples: list[Example] = []
-        skipped: list[tuple[str, str]] = []
-        unasked = 0
-        for place in range(first + plan.rank, first + plan.batch_size, plan.world):
+        for place in range(first, first + plan.batch_size):
+            draw, mine = self.mixture[place], place % plan.world == plan.rank
             try:
-                example = self._example(place)
+                outline = self.outliner.outline(draw)
+            except DataError as error:
+                if mine:
+                    found.bad(draw, error)
+            else:
+                if outline is not None:
+                    outlines.append(outline)
+                elif mine:
+                    found.unasked += 1
+        return outlines
+
+    def _examples(self, outlines: Sequence[Outline], found: _Found) -> list[Example]:
+        examples = []
+        for outline in outlines:
+            try:
+                media = self.features.clip(outline.sample).arrays
+                example = self.outliner.example(outline, media)
+            except DataError as error:
+                found.bad(outline, error)
+            else:
                 if example is None:
-                    unasked += 1
+                    found.unasked += 1
                 else:
                     examples.append(example)
-            except DataError as error:
-                skipped.append((self.mixture[place].sample.id, str(error)))
-        return replace(self._cut(examples), skipped=tuple(skipped), unasked=unasked)
+        return examples
 
-    def _cut(self, examples: Sequence[Example]) -> StepBatch:
-        pad_id = self.maker.chat.tokenizer.pad_token_id or 0
-        parts = np.array_split(np.arange(len(examples)), self.plan.micro_batches)
-        micro = tuple(
-            collate([examples[i] for i in part], pad_id=pad_id, row_tokens=self.plan.row_tokens)
-            for part in parts
-            if len(part)
-        )
-        tokens = sum(sum(label != -100 for label in example.labels) for example in examples)
-        return StepBatch(micro, tokens, len(examples), ())
+    def _collated(self, examples: Sequence[Example]) -> Batch:
+        pad_id = self.outliner.maker.chat.tokenizer.pad_token_id or 0
+        return collate(examples, pad_id=pad_id, row_tokens=self.plan.row_tokens)
 
-    def _example(self, place: int) -> Example | None:
-        draw = self.mixture[place]
-        sample, instruction = draw.sample, self.instructions[draw.instruction]
-        media = self.features.clip(sample).arrays
-        rng = np.random.default_rng([draw.seed[0], 3, draw.seed[1]])
-        available = [*media, *(["text"] if sample.subtitle else [])]
-        seen = visible(available, instruction, self.dropout, rng)
-        if available and not seen:
-            return None
-        return self.maker.make(
-            sample,
-            {name: array for name, array in media.items() if name in seen},
-            question=instruction.questions[int(rng.integers(len(instruction.questions)))],
-            answer=instruction.answer_for(sample),
-            subtitle="text" in seen,
-            encoded=self.features.encoded,
-        )
+
+class _Found:
+    """What became no example in a step."""
+
+    def __init__(self) -> None:
+        self.skipped: list[tuple[str, str]] = []
+        self.unasked = self.too_long = 0
+
+    def bad(self, what: Draw | Outline, error: DataError) -> None:
+        """Count a bad sample, by its id."""
+        self.skipped.append((what.sample.id, str(error)))
+        self.too_long += isinstance(error, TooLong)
 
 
 def step_loader(

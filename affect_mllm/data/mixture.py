@@ -1,26 +1,54 @@
-"""Which row and which question comes at which place: a pure function of seed and place."""
+"""Which row and which question come at which place: a pure function of seed and place."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from affect_mllm.data import manifest
-from affect_mllm.data.template import Instruction
+from affect_mllm.data.template import Conversation, Instruction
 from affect_mllm.types import ConfigError, Sample
+
+BLOCK = 4096  # places whose sources are drawn together
 
 
 @dataclass(frozen=True)
 class Source:
-    """Rows of one split of a manifest, with the questions to ask about them and their weights."""
+    """Rows of one split of a manifest, with the questions to ask about them and their weights.
+
+    `weight` is a number, or a curriculum: `{0: 1, 500: 3}` is 1 up to step 500 and 3 from then on.
+    After `max_passes` over its rows (2.5: two and a half) a source gives its places to the others.
+    """
 
     manifest: str
     split: str
-    instructions: dict[str, float]
-    weight: float = 1.0
+    instructions: dict[str, PositiveFloat]
+    weight: NonNegativeFloat | dict[int, NonNegativeFloat] = 1.0
+    max_passes: PositiveFloat | None = None
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """How weights become shares: share ∝ (weight · rows^by_size)^(1/temperature).
+
+    With `by_size` the weight counts for each row, of which a source has at most `max_rows`; a
+    temperature above 1 lifts small sources (Raffel et al. 2020, T5, §3.5.2).
+    """
+
+    by_size: bool = False
+    max_rows: PositiveInt | None = None
+    temperature: PositiveFloat = 1.0
+
+    def shares(self, weights: np.ndarray, rows: Sequence[int]) -> np.ndarray:
+        """Shares `[S]` of sources with these weights and numbers of rows; they add up to 1."""
+        sizes = np.minimum(rows, self.max_rows or np.inf) if self.by_size else np.ones(len(rows))
+        lifted = np.power(weights * sizes, 1 / self.temperature)
+        return lifted / lifted.sum()
 
 
 @dataclass(frozen=True)
@@ -35,39 +63,75 @@ class Draw:
 class Mixture:
     """Weighted sources drawn without end; every source is gone through in shuffled passes.
 
-    Place `i` is decided by the seed and `i` alone, so the state of a run is one number.
+    Place `i` is decided by the seed, the settings and `i` alone, so the state of a run is one
+    number, whatever the number of workers and ranks. `step_places` is how many places a step of
+    a curriculum takes. Raises ConfigError when the sources cannot fill `places`.
     """
 
-    def __init__(self, sources: Sequence[Source], *, seed: int, places: int) -> None:
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        *,
+        seed: int,
+        places: int,
+        step_places: int = 1,
+        mixing: Mixing | None = None,
+    ) -> None:
         if not sources:
             raise ConfigError("data.sources", "empty", expected="at least one source")
-        self.seed = seed
+        self.seed, self.places = seed, places
         self.sources = tuple(sources)
         self.rows = [manifest.read(Path(each.manifest), split=each.split) for each in sources]
-        weights = np.array([source.weight for source in sources], float)
-        rng = np.random.default_rng([seed, 0])
-        self._source = rng.choice(len(sources), size=places, p=weights / weights.sum())
+        self._schedule = _Schedule(sources, self.rows, mixing or Mixing(), step_places)
         self._passes: dict[int, tuple[int, np.ndarray]] = {}
-        self._rank = np.zeros(places, int)
-        for number in range(len(sources)):
-            mine = self._source == number
-            self._rank[mine] = np.arange(mine.sum())
+        self._block: tuple[int, np.ndarray, np.ndarray] | None = None
+        self._before = np.zeros((-(-places // BLOCK) + 1, len(sources)), np.int64)
+        for block in range(len(self._before) - 1):
+            drawn = self._draw(block)
+            self._before[block + 1] = self._before[block] + np.bincount(
+                drawn, minlength=len(sources)
+            )
 
     def __len__(self) -> int:
-        return len(self._source)
+        return self.places
 
     def __getitem__(self, place: int) -> Draw:
         """The draw at `place` (0 ≤ place < len)."""
-        number = int(self._source[place])
+        number, rank = self._at(place)
         source, rows = self.sources[number], self.rows[number]
-        epoch, index = divmod(int(self._rank[place]), len(rows))
+        epoch, index = divmod(rank, len(rows))
         order = self._order(number, epoch)
         names = sorted(source.instructions)
         weights = np.array([source.instructions[name] for name in names], float)
         choice = np.random.default_rng([self.seed, 2, place]).choice(
             len(names), p=weights / weights.sum()
         )
-        return Draw(rows[order[index]], names[choice], (self.seed, place))
+        return Draw(rows[int(order[index])], names[choice], (self.seed, place))
+
+    def samples(self) -> Iterator[Sample]:
+        """All rows that can be drawn, each split of a manifest once."""
+        places = [(source.manifest, source.split) for source in self.sources]
+        for number, rows in enumerate(self.rows):
+            if places[number] not in places[:number]:
+                yield from rows
+
+    def _at(self, place: int) -> tuple[int, int]:
+        """The source at a place, and how many of that source come before it."""
+        block, inside = divmod(place, BLOCK)
+        if self._block is None or self._block[0] != block:
+            drawn, ranks = self._draw(block), np.zeros(BLOCK, np.int64)
+            for number in range(len(self.sources)):
+                mine = np.flatnonzero(drawn == number)
+                ranks[mine] = self._before[block, number] + np.arange(len(mine))
+            self._block = (block, drawn, ranks)
+        return int(self._block[1][inside]), int(self._block[2][inside])
+
+    def _draw(self, block: int) -> np.ndarray:
+        """The sources of a block's places; places up to the block must be counted."""
+        first = block * BLOCK
+        size = min(BLOCK, self.places - first)
+        luck = np.random.default_rng([self.seed, 0, block]).random(size)
+        return self._schedule.choose(first, luck, self._before[block])
 
     def _order(self, number: int, epoch: int) -> np.ndarray:
         """The shuffled pass `epoch` through a source; the newest pass is kept."""
@@ -77,15 +141,101 @@ class Mixture:
             kept = self._passes[number] = (epoch, rng.permutation(len(self.rows[number])))
         return kept[1]
 
-    def samples(self) -> Iterator[Sample]:
-        """All rows that can be drawn, each split of a manifest once."""
-        places = [(source.manifest, source.split) for source in self.sources]
-        for number, rows in enumerate(self.rows):
-            if places[number] not in places[:number]:
-                yield from rows
+
+class _Schedule:
+    """Shares of the sources at every place: a curriculum's pieces, and sources used up."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        rows: Sequence[Sequence[Sample]],
+        mixing: Mixing,
+        step_places: int,
+    ) -> None:
+        self._mixing, self._sizes = mixing, [len(each) for each in rows]
+        pieces = [_pieces(source.weight) for source in sources]
+        self._steps = sorted({step for piece in pieces for step in piece} | {0})
+        self._starts = [step * step_places for step in self._steps]
+        self._weights = np.array(
+            [[_weight_at(piece, step) for piece in pieces] for step in self._steps]
+        )
+        self._limits = np.array(
+            [
+                np.inf if source.max_passes is None else np.floor(source.max_passes * size)
+                for source, size in zip(sources, self._sizes, strict=True)
+            ]
+        )
+
+    def choose(self, first: int, luck: np.ndarray, used: np.ndarray) -> np.ndarray:
+        """The sources at places `first …`, where `used` places of each came before."""
+        chosen = np.empty(len(luck), np.int64)
+        used = used.copy()
+        for start, stop, piece in self._parts(first, first + len(luck)):
+            at = start - first
+            while at < stop - first:  # anew after each source that is used up on the way
+                left = self._limits - used
+                found = np.searchsorted(
+                    np.cumsum(self._shares(piece, left, first + at)),
+                    luck[at : stop - first],
+                    side="right",
+                )
+                keep = _until_used_up(found, left)
+                chosen[at : at + keep] = found[:keep]
+                used += np.bincount(found[:keep], minlength=len(used))
+                at += keep
+        return chosen
+
+    def _shares(self, piece: int, left: np.ndarray, place: int) -> np.ndarray:
+        weights = np.where(left >= 1, self._weights[piece], 0.0)
+        if not weights.any():
+            raise ConfigError(
+                "stage.sources",
+                f"nothing is left to draw from at place {place} (step {self._steps[piece]} on)",
+                expected="a source with weight that is not used up",
+                fix="raise max_passes or weight, or train fewer steps",
+            )
+        shares = self._mixing.shares(weights, self._sizes)
+        shares[np.flatnonzero(weights)[-1]] += 1 - shares.sum()  # else luck near 1 finds nobody
+        return shares
+
+    def _parts(self, first: int, end: int) -> Iterator[tuple[int, int, int]]:
+        """(start, stop, piece of the curriculum) of the parts of places `first … end − 1`."""
+        bounds = [*self._starts, np.inf]
+        for piece, (start, stop) in enumerate(pairwise(bounds)):
+            low, high = max(first, int(start)), int(min(end, stop))
+            if low < high:
+                yield low, high, piece
 
 
-def check_instructions(sources: Sequence[Source], known: dict[str, Instruction]) -> None:
+def _until_used_up(found: np.ndarray, left: np.ndarray) -> int:
+    """How many draws can be kept before one asks a source for more than it has left."""
+    keep = len(found)
+    for number in np.flatnonzero(np.isfinite(left)):
+        mine = np.flatnonzero(found == number)
+        allowed = int(left[number])
+        if len(mine) > allowed:
+            keep = min(keep, int(mine[allowed]))
+    return keep
+
+
+def _pieces(weight: float | dict[int, float]) -> dict[int, float]:
+    pieces = weight if isinstance(weight, dict) else {0: weight}
+    if not pieces or min(pieces) < 0:
+        raise ConfigError(
+            "sources.weight", f"{weight}", expected="a number, or {step: weight} from step 0 on"
+        )
+    return {int(step): float(value) for step, value in pieces.items()}
+
+
+def _weight_at(pieces: dict[int, float], step: int) -> float:
+    """The weight from the last piece that has begun; 0 before the first."""
+    begun = [start for start in pieces if start <= step]
+    return pieces[max(begun)] if begun else 0.0
+
+
+def check_instructions(
+    sources: Sequence[Source], known: dict[str, Instruction | Conversation]
+) -> None:
     """Every instruction that a source asks for exists, and the rows' labels are in its label space.
 
     Raises ConfigError for the former, DataError (all rows at once) for the latter.
@@ -98,9 +248,10 @@ def check_instructions(sources: Sequence[Source], known: dict[str, Instruction])
                 f"{sorted(unknown)}",
                 expected=f"some of {sorted(known)}",
             )
-        for name in source.instructions:
-            if known[name].allowed:
-                _check_labels(source, known[name])
+        asked = [known[name] for name in source.instructions]
+        for instruction in asked:
+            if isinstance(instruction, Instruction) and instruction.allowed:
+                _check_labels(source, instruction)
 
 
 def _check_labels(source: Source, instruction: Instruction) -> None:

@@ -1,24 +1,182 @@
-"""Packing: which examples share a row."""
+"""Packing and balance: which examples share a row, a micro-batch and a rank."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+
+Bins = list[list[int]]
 
 
-def pack(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
-    """Rows of example numbers, each at most `max_tokens` long where its examples allow it.
+@dataclass(frozen=True)
+class Load:
+    """What an example is expected to take: positions of the LLM, and units of encoder work."""
 
-    First-fit decreasing; an example longer than `max_tokens` gets a row of its own.
-    `max_tokens=0` gives every example its own row (padding).
+    tokens: int
+    units: float = 0.0
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one micro-batch of one rank may hold.
+
+    `tokens` are LLM positions, padding included, `units` those of the encoders;
+    None is no limit. `per_clip` are the units of one clip's modality where its encoder runs in
+    the step (states from the cache take none); `unit_tokens` says how many LLM positions cost as
+    much as one unit, for balance alone. An example above a limit gets a micro-batch of its own.
     """
-    rows: list[list[int]] = []
-    room: list[int] = []
-    for number in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        fit = next((row for row, left in enumerate(room) if left >= lengths[number]), None)
-        if fit is None:
-            rows.append([number])
-            room.append(max_tokens - lengths[number])
+
+    tokens: PositiveInt | None = None
+    units: PositiveFloat | None = None
+    per_clip: dict[str, NonNegativeFloat] = field(
+        default_factory=lambda: {"face": 8.0, "frame": 8.0, "image": 1.0, "audio": 8.0}
+    )
+    unit_tokens: NonNegativeFloat = 6.0
+
+    def units_of(self, modalities: Sequence[str]) -> float:
+        """Encoder units of a clip with these modalities."""
+        return sum(self.per_clip.get(name, 0.0) for name in modalities)
+
+    def cost(self, load: Load, hidden_size: int) -> float:
+        """Work of one example in LLM positions.
+
+        A position costs 1 + length/(6·hidden size), the second part being attention (Narayanan
+        et al. 2021, Megatron-LM, equation 3: 96BslH²(1 + s/6H + …)).
+        """
+        attention = 1 + load.tokens / (6 * hidden_size)
+        return load.tokens * attention + self.unit_tokens * load.units
+
+    def holds(self, tokens: float, units: float) -> bool:
+        """Whether a micro-batch of this size is within both limits."""
+        return tokens <= (self.tokens or np.inf) and units <= (self.units or np.inf)
+
+
+def pack(lengths: Sequence[int], row_tokens: int) -> Bins:
+    """Rows of example numbers, of about equal length and at most `row_tokens` where they allow it.
+
+    As few rows as longest-first filling needs, then as equal as it makes them, since a batch is
+    as wide as its longest row. `row_tokens=0` gives every example its own row (padding).
+    """
+    if not row_tokens or not lengths:
+        return [[number] for number in range(len(lengths))]
+    width = max(row_tokens, *lengths)
+    for count in range(max(1, -(-sum(lengths) // width)), len(lengths) + 1):
+        rows = _spread(lengths, count)
+        if all(sum(lengths[i] for i in row) <= width for row in rows):
+            return sorted(rows)
+    return [[number] for number in range(len(lengths))]
+
+
+def deal(
+    loads: Sequence[Load],
+    costs: Sequence[float],
+    *,
+    world: int,
+    micro_batches: int,
+    padded: bool,
+    budget: Budget,
+) -> list[list[list[int]]]:
+    """`[micro-batch][rank]` → numbers of the examples: a pure function, alike on every rank.
+
+    Every example is dealt once, and every rank gets equally many micro-batches: `micro_batches`,
+    or the first number above it at which all are within the budget. Packed micro-batches are
+    balanced by cost, longest first to the least loaded (Graham 1969). Padded ones hold examples
+    of similar length, cut where the largest padded area is smallest.
+    """
+    if not loads:
+        return [[[] for _ in range(world)]]
+    bins: Bins | None = None
+    while bins is None:
+        if padded:
+            bins = _similar(loads, world * micro_batches, budget)
         else:
-            rows[fit].append(number)
-            room[fit] -= lengths[number]
-    return rows
+            bins = _balanced(loads, costs, world * micro_batches, budget)
+        micro_batches += bins is None
+    weights = [_area(loads, one) if padded else sum(costs[i] for i in one) for one in bins]
+    return _seat(bins, weights, world)
+
+
+def _spread(costs: Sequence[float], count: int) -> Bins:
+    """`count` bins, the costliest item first into the least loaded one."""
+    bins: Bins = [[] for _ in range(count)]
+    sums = np.zeros(count)
+    for number in sorted(range(len(costs)), key=lambda i: (-costs[i], i)):
+        least = int(sums.argmin())
+        bins[least].append(number)
+        sums[least] += costs[number]
+    return [one for one in bins if one]
+
+
+def _balanced(
+    loads: Sequence[Load], costs: Sequence[float], count: int, budget: Budget
+) -> Bins | None:
+    """`count` bins within the budget, or None."""
+    bins: Bins = [[] for _ in range(count)]
+    cost, tokens, units = np.zeros(count), np.zeros(count), np.zeros(count)
+    most = (budget.tokens or np.inf, budget.units or np.inf)
+    for number in sorted(range(len(loads)), key=lambda i: (-costs[i], i)):
+        load = loads[number]
+        fits = (tokens + load.tokens <= most[0]) & (units + load.units <= most[1])
+        if not budget.holds(load.tokens, load.units):
+            fits = tokens == 0
+        if not fits.any():
+            return None
+        place = int(np.where(fits, cost, np.inf).argmin())
+        bins[place].append(number)
+        cost[place] += costs[number]
+        tokens[place] += load.tokens
+        units[place] += load.units
+    return bins
+
+
+def _similar(loads: Sequence[Load], count: int, budget: Budget) -> Bins | None:
+    """At most `count` bins of neighbours by length, the largest padded area as small as can be."""
+    order = sorted(range(len(loads)), key=lambda i: (-loads[i].tokens, i))
+    low, high = max(load.tokens for load in loads), sum(load.tokens for load in loads)
+    high = max(high, low * len(loads))
+    if len(_cut(loads, order, high, budget)) > count:
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        if len(_cut(loads, order, middle, budget)) <= count:
+            high = middle
+        else:
+            low = middle + 1
+    bins = _cut(loads, order, low, budget)
+    return [*bins, *([] for _ in range(count - len(bins)))]
+
+
+def _cut(loads: Sequence[Load], order: Sequence[int], area: int, budget: Budget) -> Bins:
+    """Bins of neighbours in `order`; one above `area` or the budget holds a single example."""
+    bins: Bins = []
+    for number in order:
+        grown = [*bins[-1], number] if bins else [number]
+        size = _area(loads, grown)
+        units = sum(loads[i].units for i in grown)
+        if bins and size <= area and budget.holds(size, units):
+            bins[-1] = grown
+        else:
+            bins.append([number])
+    return bins
+
+
+def _area(loads: Sequence[Load], members: Sequence[int]) -> int:
+    return len(members) * max((loads[i].tokens for i in members), default=0)
+
+
+def _seat(bins: Bins, weights: Sequence[float], world: int) -> list[list[list[int]]]:
+    """Bins of similar weight share a micro-step; the heaviest goes to the rank with the least."""
+    order = sorted(range(len(bins)), key=lambda i: (-weights[i], i))
+    total = np.zeros(world)
+    steps = []
+    for start in range(0, len(order), world):
+        share: Bins = [[] for _ in range(world)]
+        ranks = np.argsort(total, kind="stable")
+        for rank, number in zip(ranks, order[start : start + world], strict=True):
+            share[int(rank)] = sorted(bins[number])
+            total[int(rank)] += weights[number]
+        steps.append(share)
+    return [share for share in steps if any(share)]

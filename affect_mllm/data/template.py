@@ -1,16 +1,28 @@
-"""Instructions and prompts: a manifest row to the segments of a chat, and the answer to learn."""
+"""What is said: instructions (question and answer of a row) and prompts (how media are named)."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from string import Formatter
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
-from affect_mllm.types import ConfigError, DataError, Placeholder, Sample
+import numpy as np
 
-NAMES = {"face": "Face", "frame": "Video", "image": "Image", "audio": "Voice", "multi": "Fused"}
+from affect_mllm.data.row_checks import LABEL_RANGES, values_outside
+from affect_mllm.types import ConfigError, DataError, Sample
+
+LINES = {
+    "face": "Face: {}\n",
+    "frame": "Video: {}\n",
+    "image": "Image: {}\n",
+    "audio": "Voice: {}\n",
+    "multi": "Fused: {}\n",
+}
+# What a question may name besides plain words; the labels themselves would give the answer away.
+OF_THE_TASK = ("labels", "low", "high")
+OF_THE_ROW = ("speaker", "context")
 
 
 @dataclass(frozen=True)
@@ -23,129 +35,232 @@ class Media:
 Segments = list[str | Media]
 
 
+class Turn(NamedTuple):
+    """One turn of a chat: who speaks, and text with media placeholders."""
+
+    role: Literal["system", "user", "assistant"]
+    content: Segments
+
+
 @dataclass(frozen=True)
 class Instruction:
-    """One kind of question: phrasings, and an answer written with the row's labels.
+    """One kind of question: phrasings, and answers written with the row's labels.
 
-    `answer` is a format string over `Sample.labels` (`"{emotion}"`); a list label is joined with
-    commas. `only` names what the model may see (`face`, `audio`, `text`, …); empty: everything.
-    `droppable`: modality dropout may hide a modality from it. `allowed`: the label space of a
-    closed question, where `answer` is a single label.
+    `questions` are format strings: `{labels}` is the label space (`allowed`), `{low}` and `{high}`
+    the range of a number, `{speaker}` and `{context}` (the label of that name: earlier turns of a
+    dialogue) come from the row. `answer`, one phrasing or several, is written with
+    `Sample.labels` (`"{emotion}"`, `"{valence:.2f}"`); a list label is joined with commas.
+    `only` names what the model may see (`face`, `audio`, `text`, …); empty: everything.
+    `droppable`: modality dropout may hide a modality from it. `shuffle_labels` lists the label
+    space in another order for every example. `scale` is the range that a number is stated in,
+    where it differs from the manifest's (valence: −1 to 1). A wording taken from elsewhere says
+    so in `source` and `licence`. Raises ConfigError for a question that names something else.
     """
 
     questions: tuple[str, ...]
-    answer: str
+    answer: str | tuple[str, ...]
     only: tuple[str, ...] = ()
     droppable: bool = False
     allowed: tuple[str, ...] = ()
+    shuffle_labels: bool = False
+    scale: tuple[float, float] | None = None
+    source: str = ""
+    licence: str = ""
+
+    def __post_init__(self) -> None:
+        for question in self.questions:
+            unknown = set(_fields(question)) - {*OF_THE_TASK, *OF_THE_ROW}
+            if unknown:
+                raise ConfigError(
+                    "instruction.questions",
+                    f"{question!r} names {sorted(unknown)}",
+                    expected=f"some of {[*OF_THE_TASK, *OF_THE_ROW]}; a brace is written {{{{",
+                )
+            if "labels" in _fields(question) and not self.allowed:
+                raise ConfigError("instruction.allowed", f"empty, but {question!r} lists it")
+            if {"low", "high"} & set(_fields(question)):
+                self._range()
+        if self.scale is not None:
+            self._range()
+        check_source("instruction", self.source, self.licence)
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The phrasings of the answer."""
+        return (self.answer,) if isinstance(self.answer, str) else tuple(self.answer)
 
     @property
     def needs(self) -> list[str]:
-        """The labels that the answer is made of."""
-        return [name for _, name, _, _ in Formatter().parse(self.answer) if name]
+        """The labels that the answers are made of."""
+        return list(dict.fromkeys(name for answer in self.answers for name in _fields(answer)))
+
+    def ask(self, sample: Sample, rng: np.random.Generator) -> tuple[str, str]:
+        """A question about the row and its answer, one phrasing of each.
+
+        Raises DataError naming the row if it lacks a label or has one outside `allowed`.
+        """
+        question = self.questions[int(rng.integers(len(self.questions)))]
+        several = len(self.answers) > 1
+        answer = self.answers[int(rng.integers(len(self.answers))) if several else 0]
+        space = list(self.allowed)
+        if self.shuffle_labels:
+            space = [space[i] for i in rng.permutation(len(space))]
+        values = {name: _of_row(sample, name) for name in _fields(question) if name in OF_THE_ROW}
+        return question.format(**values, **self._task(question, space)), self._write(sample, answer)
 
     def answer_for(self, sample: Sample) -> str:
-        """The answer text. Raises DataError naming the row if it lacks a label."""
-        needed = self.needs
+        """The answer in its first phrasing. Raises DataError as `ask`."""
+        return self._write(sample, self.answers[0])
+
+    def plain_question(self) -> str:
+        """The first phrasing, for a clip without a row. Raises ConfigError if it needs a row."""
+        question = self.questions[0]
+        of_row = [name for name in _fields(question) if name in OF_THE_ROW]
+        if of_row:
+            raise ConfigError(
+                "instruction.questions", f"{question!r} needs {of_row}", fix="give --question TEXT"
+            )
+        return question.format(**self._task(question, list(self.allowed)))
+
+    def _task(self, question: str, space: Sequence[str]) -> dict[str, str]:
+        values = {"labels": ", ".join(space)}
+        if {"low", "high"} & set(_fields(question)):
+            low, high = self.scale or self._range()
+            values |= {"low": f"{low:g}", "high": f"{high:g}"}
+        return values
+
+    def _write(self, sample: Sample, answer: str) -> str:
+        needed = list(_fields(answer))
         missing = [name for name in needed if name not in sample.labels]
         if missing:
             raise DataError(
                 f"row {sample.id}",
                 f"no label {', '.join(missing)}",
-                expected=f"what the answer {self.answer!r} needs",
+                expected=f"what the answer {answer!r} needs",
             )
-        return self.answer.format(**{name: _text(sample.labels[name]) for name in needed})
+        for name in needed if self.allowed else ():
+            if outside := values_outside(sample.labels[name], self.allowed):
+                raise DataError(
+                    f"row {sample.id}",
+                    f"labels.{name} is {', '.join(map(repr, outside))}",
+                    expected=f"one of {', '.join(self.allowed)}",
+                )
+        parts = [
+            before + ("" if name is None else self._value(sample, name, spec or ""))
+            for before, name, spec, _ in Formatter().parse(answer)
+        ]
+        return "".join(parts)
+
+    def _value(self, sample: Sample, name: str, spec: str) -> str:
+        value = sample.labels[name]
+        if self.scale is not None:
+            (low, high), (new_low, new_high) = self._range(), self.scale
+            value = new_low + (float(value) - low) / (high - low) * (new_high - new_low)
+        if not spec:
+            return _text(value)
+        try:
+            text = format(value, spec)
+        except (ValueError, TypeError) as error:
+            raise DataError(f"row {sample.id}", f"labels.{name} is {value!r}: {error}") from error
+        return text.lstrip("-") if not text.strip("-0.") else text  # never minus zero
+
+    def _range(self) -> tuple[float, float]:
+        """The manifest's range of the one number that is asked for."""
+        numbers = [name for name in self.needs if name in LABEL_RANGES]
+        if len(numbers) != 1:
+            raise ConfigError(
+                "instruction.answer",
+                f"{self.answer!r} with a range",
+                expected=f"exactly one of {sorted(LABEL_RANGES)}",
+            )
+        return LABEL_RANGES[numbers[0]]
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """The row's own `messages`, every turn of the assistant supervised.
+
+    `only` and `droppable` are as in `Instruction`.
+    """
+
+    only: tuple[str, ...] = ()
+    droppable: bool = False
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """No label space: the answers are in the row."""
+        return ()
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """How a question is put: system message, one line a modality, the subtitle, the question.
+    """How a question is put: system message, a line for each medium, the subtitle, the question.
 
-    The chat format is the LLM's own template. `order` is the order of the media lines.
+    `lines` have one `{}` each where the medium goes; their order is `order`. What is absent is
+    not mentioned. A wording taken from elsewhere says so in `source` and `licence`.
     """
 
     system: str = "You recognise emotions."
     order: tuple[str, ...] = ("face", "frame", "image", "audio", "multi")
-    names: dict[str, str] = field(default_factory=lambda: dict(NAMES))
+    lines: dict[str, str] = field(default_factory=lambda: dict(LINES))
+    subtitle: str = "Subtitle: {}\n"
+    question: str = "{}"
+    source: str = ""
+    licence: str = ""
+
+    def __post_init__(self) -> None:
+        texts = {f"lines.{name}": self.lines.get(name, "") for name in self.order}
+        texts |= {"subtitle": self.subtitle, "question": self.question}
+        for name, text in texts.items():
+            if text.count("{}") != 1:
+                raise ConfigError(f"prompt.{name}", repr(text), expected="a text with one {}")
+        check_source("prompt", self.source, self.licence)
 
     def user(self, modalities: Sequence[str], subtitle: str | None, question: str) -> Segments:
-        """Text and media placeholders of the user's turn; what is absent is not mentioned."""
+        """Text and media placeholders of the user's turn; neighbouring texts are one."""
         segments: Segments = []
         for modality in self.order:
             if modality in modalities:
-                segments += [f"{self.names[modality]}: ", Media(modality), "\n"]
+                before, after = self.lines[modality].split("{}")
+                segments += [before, Media(modality), after]
         if subtitle:
-            segments.append(f"Subtitle: {subtitle}\n")
-        return [*segments, question]
+            segments.append(self.subtitle.replace("{}", subtitle))
+        return joined([*segments, self.question.replace("{}", question)])
 
 
-@dataclass(frozen=True)
-class ChatFormat:
-    """An LLM's chat template, split so that only its own parts may become special tokens."""
+def joined(segments: Sequence[str | Media]) -> Segments:
+    """The same content with neighbouring texts as one, and none of them empty."""
+    found: Segments = []
+    for segment in segments:
+        if isinstance(segment, str) and found and isinstance(found[-1], str):
+            found[-1] += segment
+        elif segment != "":
+            found.append(segment)
+    return found
 
-    tokenizer: Any
 
-    def prompt_ids(
-        self, system: str, user: Segments, places: Mapping[str, int | Placeholder]
-    ) -> tuple[list[int], list[tuple[str, int, int]]]:
-        """Ids of system and user turn up to where the answer starts, and its media spans.
-
-        A medium takes what `places[modality]` says; spans are (modality, start, length).
-        """
-        before, after = self._frame(system)
-        ids, spans = self._special(before), []
-        for segment in user:
-            if isinstance(segment, Media):
-                place = places[segment.modality]
-                place = Placeholder(place) if isinstance(place, int) else place
-                ids += place.before
-                spans.append((segment.modality, len(ids), place.length))
-                filler = self._filler if place.filler is None else place.filler
-                ids += [filler] * place.length
-                ids += place.after
-            else:
-                ids += self.text_ids(segment)
-        return ids + self._special(after), spans
-
-    def answer_ids(self, answer: str) -> list[int]:
-        """Ids of the answer and of what ends a turn."""
-        return [*self.text_ids(answer), self.end_id]
-
-    def text_ids(self, text: str) -> list[int]:
-        """Ids of plain text: what looks like a special token in it stays text."""
-        return self.tokenizer(
-            text, add_special_tokens=False, split_special_tokens=True, return_attention_mask=False
-        ).input_ids
-
-    @property
-    def end_id(self) -> int:
-        """The token that ends the assistant's turn in this template."""
-        slot = "\x00"
-        turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": slot}]
-        tail = self._render(turns, generate=False).split(slot)[-1]
-        return self._special(tail)[0]
-
-    @property
-    def _filler(self) -> int:
-        return int(self.tokenizer.pad_token_id or self.tokenizer.eos_token_id)
-
-    def _frame(self, system: str) -> tuple[str, str]:
-        slot = "\x00"
-        turns = [{"role": "system", "content": system}] if system else []
-        parts = self._render([*turns, {"role": "user", "content": slot}], generate=True).split(slot)
-        if len(parts) != 2:
-            raise ConfigError("tokenizer", "its chat template does not keep the user's text once")
-        return parts[0], parts[1]
-
-    def _render(self, turns: list[dict[str, str]], *, generate: bool) -> str:
-        if self.tokenizer.chat_template is None:
-            raise ConfigError("tokenizer", "no chat template", fix="use an instruction-tuned LLM")
-        return self.tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=generate
+def check_source(where: str, source: str, licence: str) -> None:
+    """ConfigError for a wording from elsewhere whose licence is not said."""
+    if source and not licence:
+        raise ConfigError(
+            f"{where}.licence",
+            f"none, for a wording from {source}",
+            fix="say its licence; where none is stated, say so",
         )
 
-    def _special(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False).input_ids
+
+def _fields(text: str) -> Iterator[str]:
+    try:
+        return iter([name for _, name, _, _ in Formatter().parse(text) if name is not None])
+    except ValueError as error:
+        raise ConfigError("instruction", f"{text!r}: {error}") from error
+
+
+def _of_row(sample: Sample, name: str) -> str:
+    value: Any = sample.speaker if name == "speaker" else sample.labels.get(name)
+    if not value:
+        raise DataError(f"row {sample.id}", f"no {name}", expected="what the question names")
+    return "\n".join(map(str, value)) if isinstance(value, list | tuple) else _text(value)
 
 
 def _text(value: object) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -69,18 +68,7 @@ class Asker:
 
     def prompt_hash(self, question: str) -> str:
         """Hash of everything that decides the prompt besides the row itself."""
-        chat, prompt = self.maker.chat, self.maker.prompt
-        frame, _ = chat.prompt_ids(prompt.system, prompt.user((), None, question), {})
-        text = json.dumps(
-            [
-                frame,
-                prompt.order,
-                sorted(prompt.names.items()),
-                sorted(self.maker.span_lengths.items()),
-            ],
-            default=repr,  # of a rule
-        )
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return self.maker.prompt_hash(question)
 
     def _example(self, sample: Sample, question: str, subset: Sequence[str]) -> Example:
         media = {
@@ -105,7 +93,7 @@ class Asker:
         for number, (example, response) in enumerate(zip(examples, answers, strict=True)):
             yield {
                 "id": example.sample_id,
-                "response": response,
+                "response": self.maker.chat.answer_text(response),
                 "modalities": [*example.media, *(["text"] if example.sample_id in texts else [])],
                 "gate": {name: rows[number] for name, rows in gates.items() if number in rows},
             }

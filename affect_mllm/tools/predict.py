@@ -12,6 +12,7 @@ import typer
 
 from affect_mllm.data.reader import Clip, Transform
 from affect_mllm.data.settings import DataSettings
+from affect_mllm.data.template import Instruction
 from affect_mllm.types import ConfigError, DataError, Sample
 
 DEFAULT = Path("outputs/demo/train/instruct/final")
@@ -126,13 +127,14 @@ def _questions(data: DataSettings, question: str | None) -> Iterator[tuple[str, 
     if question is not None:
         yield "answer", question, max(ASKED.values())
         return
-    known = [name for name in ASKED if name in data.instructions]
+    usual = {name: data.instructions.get(name) for name in ASKED}
+    known = {name: each for name, each in usual.items() if isinstance(each, Instruction)}
     if not known:
         raise ConfigError(
             "--question", "none, and the checkpoint knows no usual one", fix="give --question TEXT"
         )
-    for name in known:
-        yield name, data.instructions[name].questions[0], ASKED[name]
+    for name, instruction in known.items():
+        yield name, instruction.plain_question(), ASKED[name]
 
 
 def _show(result: dict[str, Any]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import NonNegativeInt, PositiveInt
 
+from affect_mllm.data.packing import Budget
 from affect_mllm.types import ConfigError
 
 
@@ -17,6 +18,7 @@ class Launch:
 
     `strategy=single` is one process, `ddp` one a device, started by torchrun or accelerate.
     `row_tokens` packs short examples into rows of about that many tokens; 0 pads instead.
+    `micro_batches` is the least number a step; a `budget` may ask for more.
     """
 
     strategy: Literal["single", "ddp"] = "single"
@@ -24,6 +26,7 @@ class Launch:
     micro_batches: PositiveInt = 1
     row_tokens: NonNegativeInt = 256
     workers: NonNegativeInt = 1
+    budget: Budget = field(default_factory=Budget)
 
     def accelerator(self) -> Any:
         """The accelerate engine. Raises ConfigError when the launcher disagrees."""

@@ -18,7 +18,8 @@ from affect_mllm import config
 from affect_mllm.data import manifest
 from affect_mllm.data.features import ensure
 from affect_mllm.data.loader import BatchPlan, StepDataset, step_loader
-from affect_mllm.data.mixture import Mixture, check_instructions
+from affect_mllm.data.mixture import check_instructions
+from affect_mllm.data.outline import Outliner
 from affect_mllm.data.settings import DataSettings
 from affect_mllm.log import LOGGER
 from affect_mllm.models import checkpoint
@@ -158,7 +159,7 @@ class TrainRun:
 
     def _dataset(self, engine: Any, model: AffectMLLM, stage: Stage) -> StepDataset:
         data, launch = self._data, self._launch
-        mixture = Mixture(stage.sources, seed=self.seed, places=stage.steps * stage.batch_size)
+        mixture = stage.mixture(self.seed)
         features = data.features(model.transforms(), model.fingerprint())
         mine = [*mixture.samples()][engine.process_index :: engine.num_processes]
         ensure(features, mine, model.encode_clip, max_bad_fraction=data.max_bad_fraction)
@@ -169,15 +170,18 @@ class TrainRun:
             launch.row_tokens,
             engine.process_index,
             engine.num_processes,
+            budget=launch.budget,
+            hidden_size=model.llm.hidden_size,
         )
-        return StepDataset(
-            mixture,
+        outliner = Outliner(
             data.maker(model.llm.tokenizer, model.span_lengths()),
-            features,
-            instructions=data.instructions,
+            data.instructions,
+            visual=data.reader.visual,
             modality_dropout=stage.modality_dropout,
-            plan=plan,
+            encoded=features.encoded,
+            budget=launch.budget,
         )
+        return StepDataset(mixture, outliner, features, plan=plan)
 
     def _callbacks(self, engine: Any, stage: Stage, first: int) -> list[Callback]:
         if not engine.is_main_process:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from pydantic import PositiveInt
 
-from affect_mllm.data.mixture import Source
+from affect_mllm.data.mixture import Mixing, Mixture, Source
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.train.optim import Schedule
 from affect_mllm.types import ConfigError
@@ -35,6 +35,17 @@ class Stage:
     max_grad_norm: float = 1.0
     save_every: PositiveInt = 100
     init_from: str = "previous"
+    mixing: Mixing = field(default_factory=Mixing)
+
+    def mixture(self, seed: int) -> Mixture:
+        """The draws of all its steps."""
+        return Mixture(
+            self.sources,
+            seed=seed,
+            places=self.steps * self.batch_size,
+            step_places=self.batch_size,
+            mixing=self.mixing,
+        )
 
     def prepare(self, model: AffectMLLM, *, fresh: bool) -> None:
         """Set the experts in use and, if the stage only begins (`fresh`), copy weights."""

@@ -101,9 +101,7 @@ class Trainer:
             "loss": self._sum(loss_sum) / tokens,
             "grad_norm": float(norm),
             "supervised_tokens": int(tokens),
-            "examples": batch.examples,
-            "skipped": len(batch.skipped),
-            "unasked": batch.unasked,
+            **batch.numbers(),
             "lr": rates,
             "gate": self._gates(gates),
         }

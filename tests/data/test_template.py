@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from affect_mllm.data.chat import ChatFormat
 from affect_mllm.data.example import ExampleMaker
-from affect_mllm.data.template import ChatFormat, Instruction, Media, Prompt
+from affect_mllm.data.template import Instruction, Media, Prompt, Turn
 from affect_mllm.types import ConfigError, DataError, Sample
 
 LENGTHS = {"face": 4, "audio": 3, "multi": 1, "image": 4, "frame": 4}
@@ -94,7 +95,7 @@ def test_nothing_to_look_at_and_too_much_are_errors_of_the_row(maker) -> None:
     with pytest.raises(DataError, match=r"row row7: no picture"):
         maker.make(sample(), {}, question="?", subtitle=False)
     with pytest.raises(DataError, match=r"row row7: \d+ tokens(.|\n)*1024"):
-        maker.make(sample("word " * 3000), {}, question="?")
+        maker.make(sample(), {}, question="word " * 3000)
 
 
 def test_answers_are_written_with_the_labels() -> None:
@@ -106,10 +107,10 @@ def test_answers_are_written_with_the_labels() -> None:
 
 
 def test_the_order_of_media_is_the_prompts_and_names_can_be_changed() -> None:
-    prompt = Prompt(order=("audio", "face"), names={"audio": "Hear", "face": "See"})
+    prompt = Prompt(order=("audio", "face"), lines={"audio": "Hear {}, ", "face": "see {}. "})
     said = prompt.user(["face", "audio"], "words", "?")
     assert said == [
-        "Hear: ", Media("audio"), "\n", "See: ", Media("face"), "\n", "Subtitle: words\n", "?",
+        "Hear ", Media("audio"), ", see ", Media("face"), ". Subtitle: words\n?",
     ]  # fmt: skip
 
 
@@ -119,7 +120,7 @@ def test_a_tokenizer_without_a_chat_template_is_refused(tiny) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny.root / "llm")
     tokenizer.chat_template = None
     with pytest.raises(ConfigError, match="chat template"):
-        ChatFormat(tokenizer).prompt_ids("system", ["?"], {})
+        ChatFormat(tokenizer).render([Turn("user", ["?"])], {})
     tokenizer.chat_template = "constant"
     with pytest.raises(ConfigError, match="does not keep"):
-        ChatFormat(tokenizer).prompt_ids("system", ["?"], {})
+        ChatFormat(tokenizer).render([Turn("user", ["?"])], {})

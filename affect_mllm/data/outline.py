@@ -1,0 +1,127 @@
+"""What a place of the mixture will be, from its row alone: no file is opened, so every rank can."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from affect_mllm.data.example import Example, ExampleMaker, Item, Request, Written, visible
+from affect_mllm.data.messages import media_of
+from affect_mllm.data.mixture import Draw
+from affect_mllm.data.packing import Budget, Load
+from affect_mllm.data.template import Conversation, Instruction
+from affect_mllm.types import Sample
+
+VISUAL = ("face", "frame", "image")
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A question about a row, what of the row it may see, and what it is expected to take.
+
+    `expected` are the modalities that the row names, `hidden` those that must not be seen.
+    `written` is the text if exactly what is expected is there; None where nothing is.
+    """
+
+    sample: Sample
+    request: Request
+    expected: tuple[str, ...]
+    hidden: frozenset[str]
+    only: tuple[str, ...]
+    written: Written | None
+    load: Load
+
+    def shown(self, there: Collection[str]) -> list[str]:
+        """Those of the modalities found in the file that may be seen.
+
+        Whole frames stand in for a face that was not found: they are hidden if the face is.
+        """
+        no_picture = any(name in self.hidden for name in VISUAL)
+        return [
+            name
+            for name in there
+            if name not in self.hidden
+            and (not self.only or name in self.only)
+            and not (no_picture and name in VISUAL and name not in self.expected)
+        ]
+
+
+@dataclass(frozen=True)
+class Outliner:
+    """Draws to outlines. `visual` is the reader's choice; `encoded`: no encoder runs in a step."""
+
+    maker: ExampleMaker
+    instructions: dict[str, Instruction | Conversation]
+    visual: str = "face"
+    modality_dropout: float = 0.0
+    encoded: bool = True
+    budget: Budget = field(default_factory=Budget)
+
+    def outline(self, draw: Draw) -> Outline | None:
+        """The outline of a draw; None where the row has nothing of what is asked about.
+
+        Raises DataError for a row that lacks a label or cannot be shortened enough.
+        """
+        sample, instruction = draw.sample, self.instructions[draw.instruction]
+        expected = [n for n in expected_of(sample, self.visual) if n in self.maker.span_lengths]
+        rng = np.random.default_rng([draw.seed[0], 3, draw.seed[1]])
+        available = [*expected, *(["text"] if sample.subtitle else [])]
+        seen = visible(available, instruction, self.modality_dropout, rng)
+        if available and not seen and instruction.only:
+            return None
+        if isinstance(instruction, Conversation):
+            request = Request(None)
+            names = media_of(sample, [name for name in expected if name in seen])
+        else:
+            question, answer = instruction.ask(sample, rng)
+            request = Request(question, answer, "text" in seen)
+            names = [name for name in expected if name in seen]
+        written = None
+        if names or request.question is None or request.subtitle or not sample.media:
+            written = self.maker.write(sample, dict.fromkeys(names), request)
+        tokens = self.maker.assumed_tokens if written is None else len(written.input_ids)
+        units = 0.0 if self.encoded else self.budget.units_of(names)
+        return Outline(
+            sample,
+            request,
+            tuple(expected),
+            frozenset({*expected, "text"} - seen),
+            instruction.only,
+            written,
+            Load(tokens, units),
+        )
+
+    def example(self, outline: Outline, media: dict[str, Item]) -> Example | None:
+        """The example of what was found in the row's files; None if all of it must be hidden."""
+        shown = {name: media[name] for name in outline.shown(media)}
+        request, sample = outline.request, outline.sample
+        if request.question is None:
+            shown = {name: shown[name] for name in media_of(sample, list(shown))}
+        elif not shown and not (request.subtitle and sample.subtitle):
+            return None
+        written = outline.written
+        if written is None or not self._as_planned(written, shown):
+            written = self.maker.write(sample, shown, request)
+        return self.maker.fit(sample, written, shown, encoded=self.encoded)
+
+    def _as_planned(self, written: Written, shown: Collection[str]) -> bool:
+        planned = {span.modality for span in written.spans} - {"multi"}
+        fixed = all(isinstance(self.maker.span_lengths[name], int) for name in planned)
+        return fixed and planned == set(shown)
+
+
+def expected_of(sample: Sample, visual: str) -> Sequence[str]:
+    """The modalities that a row's media should give, in the order of their names."""
+    named = set(sample.media)
+    found = []
+    if named & {"video", "audio"}:
+        found.append("audio")
+    if visual == "face" and named & {"video", "image", "faces", "frames"}:
+        found.append("face")
+    elif named & {"video", "frames"}:
+        found.append("frame")
+    elif "image" in named:
+        found.append("image")
+    return found

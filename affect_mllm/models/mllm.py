@@ -10,10 +10,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from affect_mllm.models.compressor.hybrid import Compressed, HybridCompressor
+from affect_mllm.models.compressor.base import Compressed, Compressor
+from affect_mllm.models.compressor.hybrid import HybridCompressor
 from affect_mllm.models.encoders.base import Encoder, States
+from affect_mllm.models.fusion.base import Fusion, gather
 from affect_mllm.models.hidden import Hidden, Tokens
+from affect_mllm.models.instruction import instruction_means
 from affect_mllm.models.llm import LanguageModel
+from affect_mllm.models.spans import TokenRule
 from affect_mllm.models.splice import splice
 from affect_mllm.types import Batch, ConfigError, MediaBatch, SpanRule
 
@@ -24,9 +28,10 @@ Gates = dict[str, dict[int, dict[str, float]]]  # modality → example → exper
 class AffectMLLM(nn.Module):
     """Named encoders, an optional pre-fusion, compressors and an LLM.
 
-    `branches` maps a modality to the name of its encoder and compressor, so that faces, frames
-    and images can share one pair (as in AffectGPT). `fusion` reads the time means of every
-    encoder's states and adds the modality `multi`, which has a compressor of that name.
+    `branches` maps a modality to the name of its encoder, so that faces, frames and images can
+    share one (as in AffectGPT). Its compressor has the modality's own name, or else the
+    encoder's. `fusion` reads the states of every encoder and adds the modality `multi`, which has
+    a compressor of that name.
     `fast_encoders` lets frozen encoders compute their cached states in bfloat16.
     """
 
@@ -35,9 +40,9 @@ class AffectMLLM(nn.Module):
         *,
         encoders: Mapping[str, Encoder],
         branches: Mapping[str, str],
-        compressors: Mapping[str, Callable[..., nn.Module]],
+        compressors: Mapping[str, Callable[..., Compressor]],
         llm: LanguageModel,
-        fusion: Callable[..., nn.Module] | None = None,
+        fusion: Callable[..., Fusion] | None = None,
         fast_encoders: bool = True,
     ) -> None:
         super().__init__()
@@ -48,8 +53,9 @@ class AffectMLLM(nn.Module):
         self.llm = llm
         sizes = {name: encoder.hidden_size for name, encoder in encoders.items()}
         self.fusion = fusion(sizes) if fusion is not None else None
+        sizes = {**sizes, **{name: sizes[branch] for name, branch in branches.items()}}
         if self.fusion is not None:
-            sizes["multi"] = int(self.fusion.hidden_size)  # type: ignore[arg-type]
+            sizes["multi"] = self.fusion.hidden_size
         self.heads = nn.ModuleDict()  # of losses; a stage puts its own here
         self.compressors = nn.ModuleDict(
             {
@@ -84,14 +90,33 @@ class AffectMLLM(nn.Module):
         owners = {name: items.examples for name, items in batch.media.items()}
         if self.fusion is not None and states:
             states["multi"], owners["multi"] = self._fuse(states, owners)
+        text = self._instructions(batch)
         tokens: Tokens = {}
         gates: dict[str, torch.Tensor] = {}
         for name, item_states in states.items():
-            compressed: Compressed = self._compressor(name)(*item_states)
-            tokens[name] = dict(zip(owners[name], compressed.tokens, strict=True))
+            asked = None if text is None else text[list(owners[name])]
+            compressed = self._compress(name, item_states, asked)
+            tokens[name] = dict(zip(owners[name], _real(compressed), strict=True))
             if compressed.gate is not None:
                 gates[name] = compressed.gate
         return tokens, gates
+
+    def _instructions(self, batch: Batch) -> torch.Tensor | None:
+        """What each example is asked `[B, H]`, where a gate wants to know."""
+        if not any(self._compressor(name).reads_text for name in self.modalities):
+            return None
+        return instruction_means(self.llm.embed(batch.input_ids), batch)
+
+    def _compress(self, name: str, states: States, text: torch.Tensor | None) -> Compressed:
+        compressor = self._compressor(name)
+        if compressor.reads_text and text is None:  # an idle item has no instruction
+            text = states.values.new_zeros(len(states.values), self.llm.hidden_size)
+        return compressor(states.values, states.mask, text)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """What has tokens in a sequence."""
+        return (*self.branches, *(() if self.fusion is None else ("multi",)))
 
     def positions(self, batch: Batch) -> torch.Tensor:
         """What the LLM counts positions by: `[R, L]`, or `[3, R, L]` of a VLM."""
@@ -131,11 +156,18 @@ class AffectMLLM(nn.Module):
         return {name: f"{kind} {made[branch]}" for name, branch in self.branches.items()}
 
     def span_lengths(self) -> dict[str, SpanRule]:
-        """Tokens that each modality takes in the sequence."""
-        lengths: dict[str, SpanRule] = {
-            name: self._tokens_of(branch) for name, branch in self.branches.items()
-        }
-        return lengths if self.fusion is None else {**lengths, "multi": self._tokens_of("multi")}
+        """Tokens that each modality takes in the sequence: a number, or a rule from the item."""
+        return {name: self._span_rule(name) for name in self.modalities}
+
+    def _span_rule(self, modality: str) -> SpanRule:
+        compressor = self._compressor(modality)
+        if compressor.num_tokens:
+            return compressor.num_tokens
+        if modality == "multi":
+            assert self.fusion is not None
+            return -(-self.fusion.num_states // compressor.states_per_token)
+        encoder = self._encoder(self.branches[modality])
+        return TokenRule(encoder.state_count(), encoder.hidden_size, compressor.states_per_token)
 
     def use_experts(self, names: Sequence[str]) -> None:
         """Restrict every hybrid compressor's gate to these experts."""
@@ -172,36 +204,19 @@ class AffectMLLM(nn.Module):
     def _fuse(
         self, states: Mapping[str, States], owners: Mapping[str, tuple[int, ...]]
     ) -> tuple[States, tuple[int, ...]]:
-        """Fuse what each example has: states `[B, 1, C]` of the examples with any medium."""
+        """Fuse what each example has: states `[B, K, C]` of the examples with any medium."""
         assert self.fusion is not None
         examples = tuple(sorted({who for items in owners.values() for who in items}))
         row_of = {who: row for row, who in enumerate(examples)}
-        means, present = [], []
-        for stream in self.fusion.streams:  # type: ignore[union-attr]
+        streams = []
+        for stream in self.fusion.streams:
             names = [name for name in states if self.branches[name] == stream]
-            mean, count = self._stream_mean(stream, [(states[n], owners[n]) for n in names], row_of)
-            means.append(mean)
-            present.append(count > 0)
-        fused = self.fusion(means, torch.stack(present, 1))
+            parts = [(states[name], [row_of[who] for who in owners[name]]) for name in names]
+            like = torch.zeros(1, self._encoder(stream).hidden_size, device=self.llm.device)
+            streams.append(gather(parts, len(examples), like=like))
+        fused = self.fusion(streams)
         mask = torch.ones(fused.shape[:2], dtype=torch.bool, device=fused.device)
         return States(fused, mask), examples
-
-    def _stream_mean(
-        self,
-        stream: str,
-        parts: Sequence[tuple[States, tuple[int, ...]]],
-        row_of: Mapping[int, int],
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        device = self.llm.device
-        width = self._encoder(stream).hidden_size
-        total = torch.zeros(len(row_of), width, device=device)
-        count = torch.zeros(len(row_of), device=device)
-        for (values, mask), owners in parts:
-            rows = torch.tensor([row_of[who] for who in owners], device=device)
-            real = mask.unsqueeze(-1).to(values.dtype)
-            total = total.index_add(0, rows, (values * real).sum(1).to(total.dtype))
-            count = count.index_add(0, rows, mask.sum(1).to(count.dtype))
-        return total / count.clamp_min(1).unsqueeze(-1), count
 
     def _encoder(self, name: str) -> Encoder:
         encoder = self.encoders[name]
@@ -219,7 +234,7 @@ class AffectMLLM(nn.Module):
         }
         if self.fusion is not None and not batch.media:
             states["multi"], _ = self._fuse(states, dict.fromkeys(states, (0,)))
-        parts = [self._compressor(name)(*item).tokens.sum() for name, item in states.items()]
+        parts = [self._compress(name, item, None).tokens.sum() for name, item in states.items()]
         return 0 * torch.stack(parts).sum() if parts else torch.zeros((), device=self.llm.device)
 
     def _idle(self, modality: str, items: MediaBatch | None) -> States:
@@ -229,11 +244,19 @@ class AffectMLLM(nn.Module):
         real = torch.ones(1, 1, dtype=torch.bool, device=device)
         return States(torch.zeros(1, 1, width, device=device), real)
 
-    def _compressor(self, modality: str) -> nn.Module:
-        return self.compressors[self.branches.get(modality, modality)]
+    def _compressor(self, modality: str) -> Compressor:
+        own = modality in self.compressors
+        found = self.compressors[modality if own else self.branches[modality]]
+        assert isinstance(found, Compressor)
+        return found
 
-    def _tokens_of(self, compressor: str) -> int:
-        return int(self.compressors[compressor].num_tokens)  # type: ignore[arg-type]
+
+def _real(compressed: Compressed) -> list[torch.Tensor]:
+    """Each item's real tokens `[K, H]`."""
+    if compressed.mask is None:
+        return list(compressed.tokens)
+    pairs = zip(compressed.tokens, compressed.mask, strict=True)
+    return [tokens[mask] for tokens, mask in pairs]
 
 
 def _check_names(
@@ -243,18 +266,19 @@ def _check_names(
     *,
     fused: bool,
 ) -> None:
-    expected = set(encoders) | ({"multi"} if fused else set())
-    if set(compressors) != expected:
-        raise ConfigError(
-            "model.compressors",
-            f"{sorted(compressors)}",
-            expected=f"{sorted(expected)}",
-            fix="one compressor for each encoder, and `multi` where there is a fusion",
-        )
     unknown = set(branches.values()) - set(encoders)
     if unknown:
         raise ConfigError(
             "model.branches",
             f"unknown encoders {sorted(unknown)}",
             expected=f"one of {sorted(encoders)}",
+        )
+    wanted = {name if name in compressors else branch for name, branch in branches.items()}
+    wanted |= (set(encoders) - set(branches.values())) | ({"multi"} if fused else set())
+    if set(compressors) != wanted:
+        raise ConfigError(
+            "model.compressors",
+            f"{sorted(compressors)}",
+            expected=f"{sorted(wanted)}",
+            fix="one for each encoder or modality, and `multi` where there is a fusion",
         )

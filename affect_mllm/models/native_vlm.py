@@ -14,8 +14,9 @@ from torch import nn
 from affect_mllm.config import weights_path
 from affect_mllm.media.patches import PatchTransform
 from affect_mllm.models.attention import Attention
+from affect_mllm.models.compressor.base import Compressor
 from affect_mllm.models.encoders.base import States
-from affect_mllm.models.mllm import AffectMLLM, Tokens
+from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.models.pretrained import loading
 from affect_mllm.models.vision_tower import MergerExpert, VisionTower
 from affect_mllm.models.vlm_text import VLMText
@@ -53,7 +54,7 @@ class NativeVLM(AffectMLLM):
         self,
         model: str,
         *,
-        compressor: Callable[..., nn.Module],
+        compressor: Callable[..., Compressor],
         lora: Any = None,
         dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16",
         attention: Attention = "auto",
@@ -94,15 +95,6 @@ class NativeVLM(AffectMLLM):
                 fix="take the model's own transforms",
             )
         return tower(items.values, items.mask, items.grids)
-
-    def media_tokens(self, batch: Batch) -> tuple[Tokens, dict[str, torch.Tensor]]:
-        """As many tokens an item as its patches need, and the gates."""
-        tokens, gates = super().media_tokens(batch)
-        merge = self._tower.merge
-        for name, items in batch.media.items():
-            for who, (t, h, w) in zip(items.examples, items.grids, strict=True):
-                tokens[name][who] = tokens[name][who][: t * h * w // merge**2]
-        return tokens, gates
 
     def positions(self, batch: Batch) -> torch.Tensor:
         """Positions in time, height and width `[3, R, L]`, as the VLM itself counts them."""

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from affect_mllm.models.compressor.base import Expert
 from affect_mllm.models.encoders.base import Encoder, States
 
 
@@ -56,24 +57,19 @@ class SideBySide(nn.Module):
         return states.reshape(-1, self.count * states.shape[-1])
 
 
-class MergerExpert(nn.Module):
+class MergerExpert(Expert):
     """An expert of the hybrid compressor that begins as a copy of a VLM's own merger.
 
     `[N, S, D]` → `[N, S / merge², H]`: `merge²` neighbouring states to one token of the LLM,
-    whatever a real item's length; tokens behind it are to be cut off by the caller.
+    as many as the picture needs.
     """
-
-    num_tokens = 0  # as many as the picture needs
 
     def __init__(self, merger: nn.Module, merge: int) -> None:
         super().__init__()
         self.merger = copy.deepcopy(merger).float().requires_grad_(True)  # as every connector
-        self.merge = merge
+        self.states_per_token = merge**2
 
     def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Tokens `[N, ceil(S / merge²), H]`."""
-        states = states.masked_fill(~mask.unsqueeze(-1), 0)
-        short = -states.shape[1] % self.merge**2
-        states = nn.functional.pad(states, (0, 0, 0, short))
-        tokens = self.merger(states.flatten(0, 1))
+        tokens = self.merger(self.groups(states, mask).flatten(0, 2))
         return tokens.unflatten(0, (len(states), -1))

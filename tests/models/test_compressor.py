@@ -7,18 +7,29 @@ from functools import partial
 import pytest
 import torch
 
-from affect_mllm.models.compressor.hybrid import Gate, HybridCompressor
+from affect_mllm.models.compressor.gate import Gate
+from affect_mllm.models.compressor.hybrid import HybridCompressor
 from affect_mllm.models.compressor.merger import Merger
-from affect_mllm.models.compressor.poolers import AttentionPooler, MeanPooler, SegmentPooler
-from affect_mllm.types import ConfigError
+from affect_mllm.models.compressor.poolers import (
+    AttentionPooler,
+    MeanPooler,
+    QFormerPooler,
+    SegmentPooler,
+)
+from affect_mllm.models.compressor.projector import Projector
+from affect_mllm.models.qformer import QFormerShape
+from affect_mllm.types import ConfigError, DataError
+from tests.models.bert import qformer
 
 STATES = torch.tensor([[[1.0, 0.0], [3.0, 2.0], [50.0, 70.0]]], dtype=torch.float64)
 MASK = torch.tensor([[True, True, False]])
+SHAPE = QFormerShape(hidden_size=5, heads=1, intermediate_size=7)
 POOLERS = [
     MeanPooler,
     partial(AttentionPooler, num_tokens=3),
     partial(AttentionPooler, num_tokens=2, normalize="none"),
     partial(SegmentPooler, num_tokens=4),
+    partial(QFormerPooler, num_tokens=3, positions=11, shape=SHAPE),
 ]
 
 
@@ -30,7 +41,7 @@ def random_states(items: int = 3, length: int = 11, width: int = 6) -> torch.Ten
 def hybrid(pooler=MeanPooler, **options) -> HybridCompressor:
     torch.manual_seed(2)
     expert = partial(Merger, pooler=pooler, merge=2, hidden_size=8)
-    return HybridCompressor(6, 5, expert=expert, **options)
+    return HybridCompressor(6, 5, expert=expert, **options).eval()
 
 
 def differ(module: HybridCompressor) -> HybridCompressor:
@@ -84,7 +95,7 @@ def test_segment_pooler_is_adaptive_pooling_of_the_real_states(length: int) -> N
 
 @pytest.mark.parametrize("make", POOLERS)
 def test_what_is_masked_changes_nothing(make) -> None:
-    pooler = make(6)
+    pooler = make(6).eval()
     states = random_states()
     mask = torch.arange(11) < torch.tensor([[4], [11], [0]])
     before = pooler(states, mask)
@@ -120,7 +131,7 @@ def test_tokens_have_the_size_of_word_embeddings() -> None:
 def test_experts_start_equal_so_that_the_mixture_is_each_of_them() -> None:
     module, states = hybrid(), random_states()
     mask = torch.ones(3, 11, dtype=torch.bool)
-    tokens, gate = module(states, mask)
+    tokens, gate, _ = module(states, mask)
     assert gate is not None
     torch.testing.assert_close(gate, torch.full((3, 2), 0.5))
     for expert in module.experts.values():
@@ -138,7 +149,7 @@ def test_the_gate_learns_although_it_starts_at_zero() -> None:
 def test_the_mixture_by_hand() -> None:
     module, states = differ(hybrid()), random_states()
     mask = torch.ones(3, 11, dtype=torch.bool)
-    tokens, gate = module(states, mask)
+    tokens, gate, _ = module(states, mask)
     assert gate is not None
     assert gate.std(0).min() > 0, "the gate does not look at the states"
     one, two = (module.experts[name](states, mask) for name in ("general", "emotion"))
@@ -151,7 +162,7 @@ def test_one_expert_alone_has_weight_exactly_one(name: str) -> None:
     module, states = differ(hybrid()), random_states()
     mask = torch.ones(3, 11, dtype=torch.bool)
     module.use([name])
-    tokens, gate = module(states, mask)
+    tokens, gate, _ = module(states, mask)
     assert gate is not None
     assert gate[:, module.names.index(name)].tolist() == [1.0] * 3
     assert gate.sum() == 3
@@ -174,10 +185,148 @@ def test_neighbours_and_padding_do_not_reach_an_item(make) -> None:
     torch.testing.assert_close(together.gate[:1], alone.gate)
 
 
-def test_the_gate_ignores_an_expert_that_is_not_allowed() -> None:
+def gate(**options) -> Gate:
     torch.manual_seed(0)
-    gate = Gate(6, 3)
-    torch.nn.init.normal_(gate.output.weight)
-    weights = gate(random_states(), torch.ones(3, 11, dtype=torch.bool), [True, False, True])
-    assert weights[:, 1].tolist() == [0.0] * 3
-    torch.testing.assert_close(weights.sum(1), torch.ones(3))
+    made = Gate(6, 3, **options)
+    torch.nn.init.normal_(made.output.weight)
+    return made
+
+
+WHOLE = torch.ones(3, 11, dtype=torch.bool)
+
+
+@pytest.mark.parametrize("options", [{}, {"top_k": 2}, {"by": "token"}, {"normalize": "none"}])
+def test_the_gate_ignores_an_expert_that_is_not_allowed(options: dict) -> None:
+    weights = gate(**options)(random_states(), WHOLE, [True, False, True])
+    assert weights.shape == (3, 11 if options.get("by") == "token" else 1, 3)
+    assert not weights[..., 1].any()
+    if "normalize" not in options:
+        torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:2]))
+
+
+def test_top_k_keeps_the_largest_weights_in_their_proportion() -> None:
+    dense, sparse = (gate(top_k=k)(random_states(), WHOLE, [True] * 3) for k in (None, 2))
+    smallest = dense.argmin(-1, keepdim=True)
+    kept = dense.scatter(-1, smallest, 0)
+    torch.testing.assert_close(sparse, kept / kept.sum(-1, keepdim=True))
+    # while all weights are equal, it is still two
+    fresh = Gate(6, 3, top_k=2)(random_states(), WHOLE, [True] * 3)
+    assert (fresh > 0).sum(-1).tolist() == [[2]] * 3
+    with pytest.raises(ConfigError, match="4 of 3"):
+        Gate(6, 3, top_k=4)
+
+
+def test_without_a_softmax_the_mixture_still_begins_as_one_expert() -> None:
+    module, states = hybrid(gate=partial(Gate, normalize="none")), random_states()
+    tokens, weights, _ = module(states, WHOLE)
+    torch.testing.assert_close(weights, torch.full((3, 2), 0.5))
+    torch.testing.assert_close(tokens, module.experts["general"](states, WHOLE))
+    moved = gate(normalize="none")(states, WHOLE, [True] * 3)
+    assert (moved < 0).any()
+    assert (moved > 1).any()
+
+
+@pytest.mark.parametrize("pooler", [None, partial(SegmentPooler, num_tokens=3)])
+def test_a_gate_by_token_weights_each_token(pooler) -> None:
+    module = differ(hybrid(pooler, gate=partial(Gate, by="token")))
+    states, mask = random_states(), torch.arange(11) < torch.tensor([[11], [4], [7]])
+    got = module(states, mask)
+    one, two = (module.experts[name](states, mask) for name in ("general", "emotion"))
+    share = (got.tokens - two) / (one - two)  # of the general expert, in every number
+    torch.testing.assert_close(
+        share, share.mean(-1, keepdim=True).expand_as(share), rtol=1e-3, atol=1e-3
+    )
+    each = share.mean(-1)
+    assert each[0].std() > 1e-4, "the tokens of an item have one weight"
+    real = mask[:, ::2] if pooler is None else torch.ones(3, 3, dtype=torch.bool)
+    expected = (each * real).sum(1) / real.sum(1)
+    torch.testing.assert_close(got.gate[:, 0], expected, rtol=1e-3, atol=1e-3)
+    alone = module(states[1:2, :4], mask[1:2, :4])
+    torch.testing.assert_close(got.gate[1:2], alone.gate)
+    torch.testing.assert_close(got.tokens[1:2, : alone.tokens.shape[1]], alone.tokens)
+
+
+def test_a_gate_by_text_looks_at_the_instruction_alone() -> None:
+    module = differ(hybrid(gate=partial(Gate, by="text")))
+    assert module.reads_text
+    text = torch.randn(3, 5)
+    _, weights, _ = module(random_states(), WHOLE, text)
+    _, again, _ = module(random_states().flip(1) * 3, WHOLE, text)
+    torch.testing.assert_close(weights, again)
+    _, other, _ = module(random_states(), WHOLE, text.flip(0))
+    torch.testing.assert_close(weights, other.flip(0))
+    assert weights.std(0).min() > 1e-4
+    with pytest.raises(ConfigError, match="without an instruction"):
+        module(random_states(), WHOLE)
+
+
+def test_balance_and_sharpness_can_be_trained_through_the_gates() -> None:
+    """The weights carry gradients, so that losses over them reach the gate."""
+    module, target = hybrid(), torch.tensor([0.8, 0.2])
+    optimizer = torch.optim.Adam(module.gate.parameters(), lr=0.02)
+    for _ in range(60):
+        weights = module(random_states(), WHOLE).gate
+        loss = (weights.mean(0) - target).pow(2).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    torch.testing.assert_close(weights.mean(0), target, rtol=0, atol=0.02)
+
+
+def test_token_preserving_keeps_one_token_for_a_few_states() -> None:
+    module, states = differ(hybrid(None)), random_states()
+    mask = torch.arange(11) < torch.tensor([[4], [11], [7]])
+    tokens, _, real = module(states.masked_fill(~mask.unsqueeze(-1), 99), mask)
+    assert module.num_tokens == 0
+    assert module.states_per_token == 2
+    assert tokens.shape == (3, 6, 5)
+    assert real.sum(1).tolist() == [2, 6, 4]
+    for i, length in enumerate((4, 11, 7)):
+        alone = module(states[i : i + 1, :length], mask[i : i + 1, :length])
+        torch.testing.assert_close(tokens[i, real[i]], alone.tokens[0])
+
+
+def test_squares_of_two_by_two_cells_are_joined() -> None:
+    merger = Merger(1, 5, pooler=None, merge=4, grid=4, hidden_size=8)
+    states = torch.arange(32.0).reshape(1, 32, 1)  # two frames of 4 × 4 cells
+    got = merger.groups(states, torch.ones(1, 32, dtype=torch.bool))[0, :, :, 0]
+    assert got[:3].tolist() == [[0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 12, 13]]
+    assert got[4].tolist() == [16, 17, 20, 21]
+    for merge, grid in ((3, 4), (4, 3)):
+        with pytest.raises(ConfigError, match="a square"):
+            Merger(1, 5, pooler=None, merge=merge, grid=grid)
+    with pytest.raises(DataError, match="4 × 4"):
+        merger(states[:, :20], torch.ones(1, 20, dtype=torch.bool))
+
+
+def test_the_qformer_pooler_by_its_formula() -> None:
+    torch.manual_seed(0)
+    shape = QFormerShape(hidden_size=8, heads=2, intermediate_size=12)
+    pooler = QFormerPooler(6, num_tokens=3, positions=12, shape=shape).double().eval()
+    states = random_states().double()
+    expected = qformer(pooler.qformer, states + pooler.qformer.positions.weight[:11], heads=2)
+    torch.testing.assert_close(pooler(states, WHOLE), expected, rtol=0, atol=1e-6)
+    assert pooler.output_size == 8
+
+
+def test_a_projector_is_a_pooler_and_one_linear_map() -> None:
+    torch.manual_seed(0)
+    pooled = Projector(6, 4, pooler=partial(AttentionPooler, normalize="none"), output_rms=9.0)
+    states = random_states()
+    scores = (
+        torch.einsum("nsd,kd->nsk", states, pooled.pooler.score.weight) + pooled.pooler.score.bias
+    )
+    z = torch.einsum("nsk,nsd->nkd", scores, states)
+    torch.testing.assert_close(pooled(states, WHOLE).tokens, pooled.project(z))
+    assert pooled.num_tokens == 1
+    each = Projector(6, 4)
+    mask = torch.arange(11) < torch.tensor([[4], [11], [7]])
+    tokens, gates, real = each(states, mask)
+    torch.testing.assert_close(tokens, each.project(states))
+    assert torch.equal(real, mask)
+    assert gates is None
+
+
+def test_an_experts_pooler_of_another_width_is_refused() -> None:
+    with pytest.raises(ConfigError, match="8 wide"):
+        Merger(6, 5, pooler=partial(QFormerPooler, shape=QFormerShape(hidden_size=8, heads=2)))

@@ -1,4 +1,4 @@
-"""The MoE hybrid compressor: experts of one shape, mixed by a gate that looks at the states.
+"""The MoE hybrid compressor: experts of one shape, mixed by a gate.
 
 After Emotion-Qwen (arXiv 2505.06685, figure; 24DavidHuang/Emotion-Qwen@8c52bf3 names the parts
 `generalcompressor`, `emotioncompressor`, `gatenet`), whose model code was never published: the
@@ -8,27 +8,21 @@ gate here pools by attention and ends in a softmax, where the figure draws neith
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import torch
 from torch import nn
 
-from affect_mllm.models.compressor.poolers import AttentionPooler
+from affect_mllm.models.compressor.base import Compressed, Compressor, Expert, token_mask
+from affect_mllm.models.compressor.gate import Gate
 from affect_mllm.types import ConfigError
 
 
-class Compressed(NamedTuple):
-    """LLM tokens `[N, K, H]` and, from a gated compressor, the expert weights `[N, E]`."""
-
-    tokens: torch.Tensor
-    gate: torch.Tensor | None
-
-
-class HybridCompressor(nn.Module):
-    """`[N, S, D]` → `[N, K, H]`, a mixture of `experts` weighted for each sample.
+class HybridCompressor(Compressor):
+    """`[N, S, D]` → `[N, K, H]`, a mixture of `experts` weighted for each sample or token.
 
     All experts start from the same weights, so that at the start the mixture equals each of
     them. `use(names)` restricts the gate to some experts: with one, its weight is exactly 1.
+    Every expert runs on every item, however the gate decides, so that all ranks do the same.
     """
 
     def __init__(
@@ -36,19 +30,24 @@ class HybridCompressor(nn.Module):
         input_size: int,
         output_size: int,
         *,
-        expert: Callable[..., nn.Module],
+        expert: Callable[..., Expert],
         experts: Sequence[str] = ("general", "emotion"),
+        gate: Callable[..., Gate] = Gate,
         output_rms: float = 1.0,
     ) -> None:
         super().__init__()
         made = {name: expert(input_size, output_size, output_rms=output_rms) for name in experts}
-        first = made[experts[0]]
+        self.first = experts[0]
         for module in made.values():
-            module.load_state_dict(first.state_dict())
+            module.load_state_dict(made[self.first].state_dict())
         self.experts = nn.ModuleDict(made)
         self.names = tuple(experts)
-        self.num_tokens = int(first.num_tokens)  # type: ignore[arg-type]
-        self.gate = Gate(input_size, len(experts))
+        self.num_tokens = made[self.first].num_tokens
+        self.states_per_token = made[self.first].states_per_token
+        self.gate = gate(input_size, len(experts), num_tokens=self.num_tokens)
+        self.reads_text = self.gate.by == "text"
+        if self.reads_text:
+            self.gate = gate(output_size, len(experts))
         self.active = self.names
 
     def use(self, names: Sequence[str]) -> None:
@@ -58,38 +57,44 @@ class HybridCompressor(nn.Module):
             raise ConfigError("experts", f"{list(names)}", expected=f"some of {list(self.names)}")
         self.active = tuple(name for name in self.names if name in names)
 
-    def forward(self, states: torch.Tensor, mask: torch.Tensor) -> Compressed:
-        """The mixture's tokens and the gate's weights (0 for experts that are not in use)."""
-        gate = self.gate(states, mask, [name in self.active for name in self.names])
+    def forward(
+        self, states: torch.Tensor, mask: torch.Tensor, text: torch.Tensor | None = None
+    ) -> Compressed:
+        """The mixture's tokens and the gate's weights (0 for experts that are not in use).
+
+        Of a gate by token the weights are the mean over an item's real tokens.
+        """
+        real = token_mask(self, mask)
+        weights = self._weights(states, mask, text)
         tokens = sum(
-            gate[:, index, None, None] * self.experts[name](states, mask)
+            weights[..., index, None] * self.experts[name](states, mask)
             for index, name in enumerate(self.names)
             if name in self.active
         )
         assert isinstance(tokens, torch.Tensor)
-        return Compressed(tokens, gate)
+        return Compressed(tokens, _mean(weights, real), real)
 
-
-class Gate(nn.Module):
-    """Attention pooling → two-layer map → softmax over the allowed experts: `[N, E]`.
-
-    The last layer starts at zero: equal weights, and a gradient that is not.
-    """
-
-    def __init__(self, input_size: int, experts: int, *, hidden_size: int = 128) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(input_size)
-        self.pool = AttentionPooler(input_size)
-        self.hidden = nn.Linear(input_size, hidden_size)
-        self.output = nn.Linear(hidden_size, experts)
-        nn.init.zeros_(self.output.weight)
-        nn.init.zeros_(self.output.bias)
-
-    def forward(
-        self, states: torch.Tensor, mask: torch.Tensor, allowed: Sequence[bool]
+    def _weights(
+        self, states: torch.Tensor, mask: torch.Tensor, text: torch.Tensor | None
     ) -> torch.Tensor:
-        """Weights that add up to 1 over the allowed experts."""
-        pooled = self.pool(self.norm(states), mask).squeeze(1)
-        logits = self.output(torch.nn.functional.gelu(self.hidden(pooled)))
-        blocked = ~torch.tensor(allowed, device=logits.device)
-        return logits.masked_fill(blocked, torch.finfo(logits.dtype).min).softmax(-1)
+        """`[N, 1 or K, E]`."""
+        allowed = [name in self.active for name in self.names]
+        if self.reads_text:
+            if text is None:
+                raise ConfigError(
+                    "compressor.gate.by", "text, without an instruction", expected="its embedding"
+                )
+            return self.gate(text.unsqueeze(1), mask, allowed)
+        if self.gate.pool is None:
+            expert = self.experts[self.first]
+            assert isinstance(expert, Expert)
+            states = expert.groups(states, mask).mean(2)
+        return self.gate(states, mask, allowed)
+
+
+def _mean(weights: torch.Tensor, real: torch.Tensor | None) -> torch.Tensor:
+    """Gate weights of each item `[N, E]`: the mean over its real tokens."""
+    if real is None or weights.shape[1] == 1:
+        return weights.mean(1)
+    share = real.unsqueeze(-1).to(weights.dtype)
+    return (weights * share).sum(1) / share.sum(1).clamp_min(1)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isqrt
 
 import torch
 from pydantic import PositiveInt
 from torch import nn
 
+from affect_mllm.models.compressor.base import Expert
+from affect_mllm.types import ConfigError, DataError
 
-class Merger(nn.Module):
+
+class Merger(Expert):
     """`[N, S, D]` → `[N, K, H]`: norm, `merge` neighbours side by side, MLP, pool, norm.
 
     Qwen2.5-VL's merger joins 2 × 2 patches by an MLP; the vision encoders here give their cells
-    row by row, so `merge = grid²` joins one frame. The pooler then makes `num_tokens` of them.
-    The output is scaled to `output_rms`, the size of the LLM's own token embeddings, without
-    which a frozen LLM barely reacts to the new tokens.
+    row by row, so `merge = grid²` joins one frame, and with `grid` (the cells of a frame are
+    `grid × grid`) a square of `merge` cells is joined, `merge=4` being 2 × 2. The pooler makes
+    `num_tokens` of the merged states; without one (`pooler: null`) each stays a token. The output
+    is scaled to `output_rms`, the size of the LLM's own token embeddings, without which a frozen
+    LLM barely reacts to the new tokens.
     """
 
     def __init__(
@@ -23,31 +29,50 @@ class Merger(nn.Module):
         input_size: int,
         output_size: int,
         *,
-        pooler: Callable[[int], nn.Module],
+        pooler: Callable[[int], nn.Module] | None,
         merge: PositiveInt = 1,
+        grid: PositiveInt | None = None,
         hidden_size: PositiveInt = 1024,
         output_rms: float = 1.0,
     ) -> None:
         super().__init__()
-        self.merge = merge
+        self.states_per_token, self.grid = merge, grid
+        if grid is not None and (isqrt(merge) ** 2 != merge or grid % isqrt(merge)):
+            raise ConfigError(
+                "expert.merge", f"{merge} of {grid} × {grid}", expected="a square that divides it"
+            )
         self.norm = nn.LayerNorm(input_size)
         self.mlp = nn.Sequential(
             nn.Linear(input_size * merge, hidden_size),
             nn.GELU(),
             nn.Linear(hidden_size, output_size),
         )
-        self.pooler = pooler(output_size)
-        self.num_tokens = int(self.pooler.num_tokens)  # type: ignore[arg-type]
+        self.pooler = pooler(output_size) if pooler is not None else None
+        if self.pooler is not None:
+            self.num_tokens = int(self.pooler.num_tokens)  # type: ignore[arg-type]
+            if self.pooler.output_size != output_size:
+                raise ConfigError(
+                    "expert.pooler", f"{self.pooler.output_size} wide", expected=f"{output_size}"
+                )
         self.output_norm = nn.RMSNorm(output_size)
         nn.init.constant_(self.output_norm.weight, output_rms)
 
     def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """LLM tokens `[N, K, H]`. A group of neighbours is real if its first state is."""
-        states = self.norm(states).masked_fill(~mask.unsqueeze(-1), 0)
-        short = -states.shape[1] % self.merge
-        if short:
-            states = nn.functional.pad(states, (0, 0, 0, short))
-            mask = nn.functional.pad(mask, (0, short))
-        groups = states.unflatten(1, (-1, self.merge)).flatten(2)
-        pooled = self.pooler(self.mlp(groups), mask[:, :: self.merge])
-        return self.output_norm(pooled.float())
+        merged = self.mlp(self.groups(self.norm(states), mask).flatten(2))
+        if self.pooler is not None:
+            merged = self.pooler(merged, mask[:, :: self.states_per_token])
+        return self.output_norm(merged.float())
+
+    def groups(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Neighbours side by side: `[N, G, merge, D]`; with `grid`, squares of a frame."""
+        if self.grid is None:
+            return super().groups(states, mask)
+        side, cells = isqrt(self.states_per_token), self.grid
+        if states.shape[1] % cells**2:
+            raise DataError(
+                "merger", f"{states.shape[1]} states", expected=f"frames of {cells} × {cells} cells"
+            )
+        states = states.masked_fill(~mask.unsqueeze(-1), 0)
+        squares = states.unflatten(1, (-1, cells // side, side, cells // side, side))
+        return squares.transpose(3, 4).flatten(1, 3).flatten(2, 3)

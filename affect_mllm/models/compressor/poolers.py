@@ -1,11 +1,14 @@
-"""Poolers: a masked sequence of states to a fixed number of tokens of the same width."""
+"""Poolers: a masked sequence of states to a fixed number of tokens, `output_size` wide."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 import torch
+from pydantic import PositiveInt
 from torch import nn
+
+from affect_mllm.models.qformer import QFormer, QFormerShape
 
 Normalize = Literal["softmax", "none"]
 
@@ -17,7 +20,7 @@ class MeanPooler(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.width = width
+        self.output_size = width
 
     def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """`[N, 1, D]`; an item without any real state gives zeros."""
@@ -34,10 +37,11 @@ class AttentionPooler(nn.Module):
     """
 
     def __init__(
-        self, width: int, *, num_tokens: int = 1, normalize: Normalize = "softmax"
+        self, width: int, *, num_tokens: PositiveInt = 1, normalize: Normalize = "softmax"
     ) -> None:
         super().__init__()
         self.num_tokens, self.normalize = num_tokens, normalize
+        self.output_size = width
         self.score = nn.Linear(width, num_tokens)
 
     def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -57,9 +61,9 @@ class SegmentPooler(nn.Module):
     changes nothing. A clip shorter than K states repeats its nearest ones.
     """
 
-    def __init__(self, width: int, *, num_tokens: int = 4) -> None:
+    def __init__(self, width: int, *, num_tokens: PositiveInt = 4) -> None:
         super().__init__()
-        self.width, self.num_tokens = width, num_tokens
+        self.output_size, self.num_tokens = width, num_tokens
 
     def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """`[N, K, D]`."""
@@ -71,3 +75,28 @@ class SegmentPooler(nn.Module):
         inside = (place >= first.unsqueeze(-1)) & (place <= last.unsqueeze(-1))
         weights = (inside & mask.unsqueeze(1)).to(states.dtype)
         return weights @ states / weights.sum(-1, keepdim=True).clamp_min(1)
+
+
+class QFormerPooler(nn.Module):
+    """A Q-Former's queries read the states: `[N, S, D]` → `[N, K, hidden size of the Q-Former]`.
+
+    AffectGPT's alternative to attention (zeroQiaoba/AffectGPT@fffca79): 32 positions of frames or 8
+    of sounds, two layers. `positions` is the most states that an item may have.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        num_tokens: PositiveInt = 32,
+        positions: PositiveInt = 32,
+        shape: QFormerShape | None = None,
+    ) -> None:
+        super().__init__()
+        shape = shape or QFormerShape()
+        self.output_size, self.num_tokens = shape.hidden_size, num_tokens
+        self.qformer = QFormer(width, queries=num_tokens, positions=positions, shape=shape)
+
+    def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """`[N, K, output_size]`; an item without any real state gives zeros."""
+        return self.qformer(states, mask)

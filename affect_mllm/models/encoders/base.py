@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from affect_mllm.models.spans import StateCount, StatesPerStep
 from affect_mllm.types import ConfigError
 
 
@@ -58,6 +59,10 @@ class Encoder(nn.Module):
     @abstractmethod
     def forward(self, values: torch.Tensor, mask: torch.Tensor) -> States:
         """States of padded inputs `[N, T, …]` with mask `[N, T]`; each item on its own."""
+
+    def state_count(self) -> StateCount:
+        """How many states an input array gives; here one for each step of its first axis."""
+        return StatesPerStep()
 
     def train(self, mode: bool = True) -> Encoder:
         """Train mode only if the encoder is not frozen."""

@@ -12,6 +12,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from affect_mllm.config import weights_path
 from affect_mllm.models.encoders.base import Encoder, States, by_frame, mean_of_layers
 from affect_mllm.models.pretrained import loading
+from affect_mllm.models.spans import StatesPerStep
 from affect_mllm.types import ConfigError
 
 FrameOutput = Literal["patches", "cls", "pooled", "projected"]
@@ -97,6 +98,10 @@ class HFVisionEncoder(Encoder):
     def _cells(self, patches: torch.Tensor, high: int, wide: int) -> torch.Tensor:
         maps = patches.transpose(1, 2).unflatten(2, (high, wide))
         return adaptive_avg_pool2d(maps, self.grid).flatten(2).transpose(1, 2)
+
+    def state_count(self) -> StatesPerStep:
+        """`grid²` cells a frame, or one state."""
+        return StatesPerStep(self.grid**2 if self.output == "patches" else 1)
 
     def extra_repr(self) -> str:
         """The settings that change the states."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
 
+import numpy as np
 import torch
 
 from affect_mllm.config import weights_path
@@ -12,9 +14,29 @@ from affect_mllm.models.encoders.base import Encoder, States, mean_of_layers
 from affect_mllm.models.pretrained import loading
 from affect_mllm.types import ConfigError, DataError
 
+Count = TypeVar("Count", int, torch.Tensor)
 FAMILIES = ("hubert", "wavlm", "wav2vec2", "data2vec-audio")
 # Whose padding can be masked exactly and without a deprecated call of torch (WavLM's attention).
 MASKABLE = ("hubert", "wav2vec2")
+
+
+@dataclass(frozen=True)
+class StridedStates:
+    """States that convolutions of `(kernel, stride)` make of samples `[n]` or windows `[W, n]`."""
+
+    strides: tuple[tuple[int, int], ...]
+    pooled: bool
+
+    def __call__(self, array: np.ndarray) -> int:
+        """The count for one item's array."""
+        windows = 1 if array.ndim == 1 else len(array)
+        return windows * (1 if self.pooled else self.of(array.shape[-1]))
+
+    def of(self, samples: Count) -> Count:
+        """States of so many samples."""
+        for kernel, stride in self.strides:
+            samples = (samples - kernel) // stride + 1
+        return samples
 
 
 class SpeechEncoder(Encoder):
@@ -80,7 +102,7 @@ class SpeechEncoder(Encoder):
 
     def _sounds(self, values: torch.Tensor, lengths: torch.Tensor) -> States:
         """States of sounds `[M, n]` whose first `lengths` samples are real."""
-        counts = self.states_of(lengths)
+        counts = self.state_count().of(lengths)
         if int(counts.min()) < 1:
             raise DataError("sound", f"{int(lengths.min())} samples", expected="25 ms or more")
         longest = int(counts.max())
@@ -108,13 +130,11 @@ class SpeechEncoder(Encoder):
         for length in lengths.unique().tolist():
             yield (lengths == length).nonzero().squeeze(1), length
 
-    def states_of(self, samples: torch.Tensor) -> torch.Tensor:
-        """How many states sounds of `samples` samples have, through the strides."""
-        for kernel, stride in zip(
-            self.net.config.conv_kernel, self.net.config.conv_stride, strict=True
-        ):
-            samples = torch.div(samples - kernel, stride, rounding_mode="floor") + 1
-        return samples
+    def state_count(self) -> StridedStates:
+        """Through the strides of the convolutions."""
+        config = self.net.config
+        strides = tuple(zip(config.conv_kernel, config.conv_stride, strict=True))
+        return StridedStates(strides, pooled=self.pool == "mean")
 
     def _pooled(self, states: States) -> States:
         weights = states.mask.unsqueeze(-1).to(states.values.dtype)

@@ -14,6 +14,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from affect_mllm.config import weights_path
 from affect_mllm.models.encoders.base import Encoder, States, by_frame
 from affect_mllm.models.pretrained import loading
+from affect_mllm.models.spans import StatesPerStep
 from affect_mllm.types import CheckpointError, ConfigError
 
 
@@ -93,6 +94,10 @@ class TimmEncoder(Encoder):
 
     def _cells(self, maps: torch.Tensor) -> torch.Tensor:
         return adaptive_avg_pool2d(maps, self.grid).flatten(2).transpose(1, 2)
+
+    def state_count(self) -> StatesPerStep:
+        """`grid²` cells a frame, or one state."""
+        return StatesPerStep(self.grid**2 if self.output == "map" else 1)
 
     def extra_repr(self) -> str:
         """The settings that change the states."""

@@ -11,6 +11,7 @@ from torch.nn.functional import gelu
 from affect_mllm.config import weights_path
 from affect_mllm.models.encoders.base import Encoder, States, mean_of_layers
 from affect_mllm.models.pretrained import loading
+from affect_mllm.models.spans import StatesPerStep
 
 
 class WhisperEncoder(Encoder):
@@ -69,6 +70,10 @@ class WhisperEncoder(Encoder):
         every[-1] = self.net.layer_norm(every[-1])
         chosen = mean_of_layers(every, self.layers)
         return States(chosen.masked_fill(~real[..., None], 0), real)
+
+    def state_count(self) -> StatesPerStep:
+        """One state for two frames; windows have an even number of frames."""
+        return StatesPerStep(of=2)
 
     def extra_repr(self) -> str:
         """The settings that change the states."""

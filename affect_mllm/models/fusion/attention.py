@@ -6,10 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
+from pydantic import PositiveInt
 from torch import nn
 
+from affect_mllm.models.encoders.base import States
+from affect_mllm.models.fusion.base import Fusion, means, present
 
-class AttentionFusion(nn.Module):
+
+class AttentionFusion(Fusion):
     """Encoder states of several streams → one fused vector `[B, 1, common]`.
 
     Each stream's mean over time is mapped to a common width; two linear layers on the
@@ -23,13 +27,12 @@ class AttentionFusion(nn.Module):
         self,
         input_sizes: Mapping[str, int],
         *,
-        hidden_size: int = 512,
+        hidden_size: PositiveInt = 512,
         normalize: Literal["softmax", "none"] = "none",
         input_norm: bool = False,
     ) -> None:
-        super().__init__()
-        self.streams = tuple(input_sizes)
-        self.hidden_size, self.normalize = hidden_size, normalize
+        super().__init__(input_sizes, hidden_size=hidden_size)
+        self.normalize = normalize
         self.norms = nn.ModuleDict(
             {
                 name: nn.LayerNorm(size) if input_norm else nn.Identity()
@@ -42,17 +45,18 @@ class AttentionFusion(nn.Module):
         self.attention = nn.Linear(hidden_size * len(self.streams), hidden_size)
         self.weights = nn.Linear(hidden_size, len(self.streams))
 
-    def forward(self, means: Sequence[torch.Tensor], present: torch.Tensor) -> torch.Tensor:
-        """`means`: one `[B, D_i]` a stream, any value where absent; `present` `[B, streams]`."""
+    def forward(self, streams: Sequence[States]) -> torch.Tensor:
+        """`[B, 1, hidden_size]`."""
+        there = present(streams)
         embedded = torch.stack(
             [
-                self.embed[name](self.norms[name](mean)).masked_fill(~present[:, i, None], 0)
-                for i, (name, mean) in enumerate(zip(self.streams, means, strict=True))
+                self.embed[name](self.norms[name](means(stream))).masked_fill(~there[:, i, None], 0)
+                for i, (name, stream) in enumerate(zip(self.streams, streams, strict=True))
             ],
             dim=1,
         )
         weights = self.weights(self.attention(embedded.flatten(1)))
         if self.normalize == "softmax":
-            weights = weights.masked_fill(~present, torch.finfo(weights.dtype).min).softmax(-1)
-        weights = weights.masked_fill(~present, 0)
+            weights = weights.masked_fill(~there, torch.finfo(weights.dtype).min).softmax(-1)
+        weights = weights.masked_fill(~there, 0)
         return (weights.unsqueeze(-1) * embedded).sum(1, keepdim=True)

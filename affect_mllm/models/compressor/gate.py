@@ -1,0 +1,76 @@
+"""Gates of the hybrid compressor: who weights the experts, by what, and how sharply."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from pydantic import PositiveInt
+from torch import nn
+from torch.nn.functional import gelu
+
+from affect_mllm.models.compressor.poolers import AttentionPooler
+from affect_mllm.types import ConfigError
+
+By = Literal["sample", "token", "text"]
+
+
+class Gate(nn.Module):
+    """Features → two-layer map → weights over the allowed experts.
+
+    `by` says what is looked at: `sample` attention-pools an item's states to one set of weights
+    `[N, 1, E]`; `token` has one for each token, `[N, K, E]`, by attention pooling for `num_tokens`
+    of them, or of the states of each token (`num_tokens=0`); `text` looks at the mean embedding of
+    the instruction alone, `[N, 1, E]`, after HumanOmni (arXiv 2501.15111;
+    HumanMLLM/HumanOmni@26fa491 weights its branches by BERT's reading of the instruction; here the
+    LLM's own embeddings do without a second text encoder). `top_k` keeps the largest weights of
+    each row, which then add up to 1. `normalize="none"` leaves out the softmax, as Emotion-Qwen's
+    figure draws it. The last layer starts at zero: equal weights, and a gradient that is not.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        experts: int,
+        *,
+        by: By = "sample",
+        num_tokens: int = 0,
+        top_k: PositiveInt | None = None,
+        normalize: Literal["softmax", "none"] = "softmax",
+        hidden_size: PositiveInt = 128,
+    ) -> None:
+        super().__init__()
+        if top_k is not None and (top_k > experts or normalize == "none"):
+            raise ConfigError(
+                "compressor.gate.top_k",
+                f"{top_k} of {experts} experts, normalize: {normalize}",
+                expected="at most the number of experts, and normalize: softmax",
+            )
+        self.by, self.top_k, self.normalize = by, top_k, normalize
+        self.norm = nn.LayerNorm(input_size)
+        pooled = {"sample": 1, "token": num_tokens, "text": 0}[by]
+        self.pool = AttentionPooler(input_size, num_tokens=pooled) if pooled else None
+        self.hidden = nn.Linear(input_size, hidden_size)
+        self.output = nn.Linear(hidden_size, experts)
+        nn.init.zeros_(self.output.weight)
+        nn.init.constant_(self.output.bias, 1 / experts if normalize == "none" else 0)
+
+    def forward(
+        self, features: torch.Tensor, mask: torch.Tensor, allowed: Sequence[bool]
+    ) -> torch.Tensor:
+        """`[N, 1 or K, E]` of features `[N, K, D]`; exactly 0 for what is not allowed."""
+        features = self.norm(features.float())
+        if self.pool is not None:
+            features = self.pool(features, mask)
+        logits = self.output(gelu(self.hidden(features))).float()
+        blocked = ~torch.tensor(allowed, device=logits.device)
+        if self.normalize == "none":
+            return logits.masked_fill(blocked, 0)
+        lowest = torch.finfo(logits.dtype).min
+        logits = logits.masked_fill(blocked, lowest)
+        count = min(self.top_k or sum(allowed), sum(allowed))
+        # By rank, not by value: equal weights (as at the start) still keep `top_k` of them.
+        kept = torch.zeros_like(logits, dtype=torch.bool)
+        kept.scatter_(-1, logits.topk(count, dim=-1).indices, True)
+        return logits.masked_fill(~kept, lowest).softmax(-1).masked_fill(~kept, 0)

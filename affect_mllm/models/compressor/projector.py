@@ -1,0 +1,42 @@
+"""The plainest compressor: a pooler and one linear map to the LLM's width. AffectGPT's way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from affect_mllm.models.compressor.base import Compressed, Compressor, token_mask
+
+
+class Projector(Compressor):
+    """`[N, S, D]` → pooler → `Linear` → `[N, K, H]`; without a pooler a token for every state.
+
+    As in AffectGPT (zeroQiaoba/AffectGPT@fffca79: `affectgpt_proj`, `audio_llama_proj`,
+    `multi_llama_proj`), nothing scales the tokens to the size of the LLM's embeddings:
+    `output_rms` is not used.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        output_size: int,
+        *,
+        pooler: Callable[[int], nn.Module] | None = None,
+        output_rms: float = 1.0,
+    ) -> None:
+        super().__init__()
+        del output_rms
+        self.pooler = pooler(input_size) if pooler is not None else None
+        if self.pooler is not None:
+            self.num_tokens = int(self.pooler.num_tokens)  # type: ignore[arg-type]
+            input_size = int(self.pooler.output_size)  # type: ignore[arg-type]
+        self.project = nn.Linear(input_size, output_size)
+
+    def forward(
+        self, states: torch.Tensor, mask: torch.Tensor, text: torch.Tensor | None = None
+    ) -> Compressed:
+        """The tokens; `text` is not looked at."""
+        pooled = states if self.pooler is None else self.pooler(states, mask)
+        return Compressed(self.project(pooled), mask=token_mask(self, mask))

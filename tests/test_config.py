@@ -79,8 +79,8 @@ def test_every_part_passes(part: str, tmp_path: Path) -> None:
     from omegaconf import OmegaConf
 
     assert "_target_" in cfg.extra
-    for key in OmegaConf.missing_keys(cfg.extra):
-        OmegaConf.update(cfg.extra, key, str(tmp_path / "x"))
+    for key in OmegaConf.missing_keys(cfg):
+        OmegaConf.update(cfg, key, str(tmp_path / "x"))
     config.check(cfg.extra)
 
 

@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import torch
 
 from affect_mllm.data.collate import collate
 from affect_mllm.data.example import Example, ExampleMaker
 from affect_mllm.data.features import Features
+from affect_mllm.eval.modality import VISUAL, View
 from affect_mllm.log import LOGGER
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.types import DataError, Sample
 
-VISUAL = ("face", "frame", "image")
-ALL = ("face", "audio", "text")
+WHOLE = View()
+
+
+class Answers(Protocol):
+    """What can be asked: a checkpoint of ours, or another model on the same way."""
+
+    def answer(
+        self, samples: Sequence[Sample], question: str, view: View = WHOLE
+    ) -> Iterator[dict[str, Any]]:
+        """One prediction row a sample, in any order."""
+        ...
+
+    def stamp(self, question: str) -> dict[str, str]:
+        """What every row of one run has in common; answers of another stamp are not re-used."""
+        ...
 
 
 @dataclass(frozen=True)
 class Asker:
-    """A model with what it needs to be asked: examples, features, and the checkpoint's hash."""
+    """A model with what it needs to be asked: examples, features, and the checkpoint's hash.
+
+    `donors[modality]` gives the rows that a view's `swap` takes that modality from.
+    """
 
     model: AffectMLLM
     maker: ExampleMaker
@@ -33,33 +47,39 @@ class Asker:
     batch_size: int = 32
     max_new_tokens: int = 12
     data: str = ""  # hash of the manifest that the rows come from
+    donors: Mapping[str, Mapping[str, Sample]] = field(default_factory=dict)
 
     def answer(
-        self, samples: Sequence[Sample], question: str, subset: Sequence[str] = ALL
+        self, samples: Sequence[Sample], question: str, view: View = WHOLE
     ) -> Iterator[dict[str, Any]]:
-        """One prediction row a sample, in batches of similar length; the order is not kept.
+        """One prediction row a sample, in batches of similar length, the longest first.
 
-        `subset` is what the model may see (`face` stands for any picture). A row of which
-        nothing is left gets an empty answer and says so; it is never dropped.
+        A row of which nothing is left gets an empty answer and says so; it is never dropped.
         """
         examples: list[Example] = []
-        stamp = self.stamp(question)
+        seen_text: set[str] = set()
+        notes: dict[str, dict[str, Any]] = {}
+        stamp = self.stamp(question) | ({"swap": view.swap} if view.swap else {})
         for sample in samples:
             try:
-                examples.append(self._example(sample, question, subset))
+                example, note = self._example(sample, question, view)
             except DataError as error:
                 LOGGER.warning("no answer: %s", error)
                 row = {"id": sample.id, "response": "", "error": str(error), "modalities": []}
                 yield {**row, **stamp}
-        examples.sort(key=lambda example: (len(example), example.sample_id))
-        texts = {sample.id for sample in samples if sample.subtitle and "text" in subset}
+                continue
+            examples.append(example)
+            notes[sample.id] = note
+            seen_text |= {sample.id} if sample.subtitle and "text" in view.modalities else set()
+        # The longest first: what does not fit into memory shows at once.
+        examples.sort(key=lambda example: (-len(example), example.sample_id))
         for start in range(0, len(examples), self.batch_size):
             batch = examples[start : start + self.batch_size]
-            for row in self._generate(batch, texts):
-                yield {**row, **stamp}
+            for row in self._generate(batch, seen_text):
+                yield {**row, **notes[row["id"]], **stamp}
 
     def stamp(self, question: str) -> dict[str, str]:
-        """What every row of one run has in common; answers of another stamp are not re-used."""
+        """Checkpoint, prompt and data."""
         return {
             "prompt_hash": self.prompt_hash(question),
             "checkpoint": self.checkpoint,
@@ -70,19 +90,35 @@ class Asker:
         """Hash of everything that decides the prompt besides the row itself."""
         return self.maker.prompt_hash(question)
 
-    def _example(self, sample: Sample, question: str, subset: Sequence[str]) -> Example:
-        media = {
-            name: array
-            for name, array in self.features.clip(sample).arrays.items()
-            if ("face" if name in VISUAL else name) in subset
-        }
-        return self.maker.make(
+    def _example(self, sample: Sample, question: str, view: View) -> tuple[Example, dict[str, Any]]:
+        arrays = self.features.clip(sample).arrays
+        note: dict[str, Any] = {}
+        donor = self.donors.get(view.swap or "", {}).get(sample.id)
+        if donor is not None and view.swap is not None:
+            note = {"donor": donor.id}
+            arrays, sample = self._swapped(sample, arrays, donor, view.swap)
+        media = {name: array for name, array in arrays.items() if _kind(name) in view.modalities}
+        example = self.maker.make(
             sample,
             media,
             question=question,
-            subtitle="text" in subset,
+            subtitle="text" in view.modalities,
             encoded=self.features.encoded,
         )
+        return example, note
+
+    def _swapped(
+        self, sample: Sample, arrays: Mapping[str, Any], donor: Sample, modality: str
+    ) -> tuple[dict[str, Any], Sample]:
+        """The row with one modality of the donor's."""
+        from dataclasses import replace
+
+        if modality == "text":
+            return dict(arrays), replace(sample, subtitle=donor.subtitle)
+        theirs = self.features.clip(donor).arrays
+        kept = {name: array for name, array in arrays.items() if _kind(name) != modality}
+        taken = {name: array for name, array in theirs.items() if _kind(name) == modality}
+        return {**kept, **taken}, sample
 
     def _generate(self, examples: Sequence[Example], texts: set[str]) -> Iterator[dict[str, Any]]:
         pad_id = self.maker.chat.tokenizer.pad_token_id or 0
@@ -99,47 +135,6 @@ class Asker:
             }
 
 
-def predict_file(
-    path: Path,
-    samples: Sequence[Sample],
-    ask: Callable[[Sequence[Sample]], Iterator[Mapping[str, Any]]],
-    *,
-    stamp: Mapping[str, str],
-) -> bool:
-    """Write `path` with a row for every sample, in the samples' order; False if it was re-used.
-
-    Answers go to `path.partial` as they come, so that a killed run asks only for the rest.
-    Rows of another checkpoint or prompt (`stamp`) are never mixed in.
-    """
-    ids = [sample.id for sample in samples]
-    done = _rows(path, stamp)
-    if set(ids) <= set(done):
-        return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    done = _rows(partial, stamp)
-    with partial.open("w") as stream:
-        stream.writelines(json.dumps(row) + "\n" for row in done.values())
-        for row in ask([sample for sample in samples if sample.id not in done]):
-            done[row["id"]] = dict(row)
-            stream.write(json.dumps(row) + "\n")
-            stream.flush()
-    finished = path.with_name(path.name + ".writing")
-    finished.write_text("".join(json.dumps(done[name]) + "\n" for name in ids))
-    os.replace(finished, path)
-    partial.unlink()
-    return True
-
-
-def _rows(path: Path, stamp: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """The whole rows of a file that carry this stamp, by id; a torn last line is left out."""
-    if not path.is_file():
-        return {}
-    lines = path.read_text().splitlines(keepends=True)
-    rows = (json.loads(line) for line in lines if line.endswith("\n"))
-    return {row["id"]: row for row in rows if all(row.get(k) == v for k, v in stamp.items())}
-
-
-def subset_name(subset: Sequence[str]) -> str:
-    """`face+audio+text` and its like."""
-    return "+".join(name for name in ALL if name in subset)
+def _kind(name: str) -> str:
+    """The modality of a view that an array's name belongs to."""
+    return "face" if name in VISUAL else name

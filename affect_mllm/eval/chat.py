@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar
 
 from affect_mllm.types import ConfigError, DataError
 
-Messages = Sequence[dict[str, str]]
+Messages = Sequence[dict[str, Any]]
 T = TypeVar("T")
 R = TypeVar("R")
 _WAIT_ON = {408, 409, 425, 429, 500, 502, 503, 504}  # a later try may succeed

@@ -69,8 +69,9 @@ class Rubric:
     @property
     def bounds(self) -> dict[str, tuple[float, float]]:
         """Each score that a verdict has, with its lowest and highest value."""
-        steps = dict.fromkeys(("recognition", "reasoning", "cot"), (0.0, 1.0))
-        return steps if self.per_step else {k: (v[0], v[1]) for k, v in self.scores.items()}
+        if self.per_step:
+            return dict.fromkeys(("recognition", "reasoning", "cot"), (0.0, 1.0))
+        return {name: (low, high) for name, (low, high) in self.scores.items()}
 
     @property
     def prompt_hash(self) -> str:

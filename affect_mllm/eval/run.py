@@ -1,9 +1,9 @@
-"""An evaluation run: one checkpoint, one benchmark, as many modality subsets as asked for."""
+"""An evaluation run: one checkpoint, one benchmark, as many views of its clips as asked for."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -13,8 +13,13 @@ from affect_mllm import config
 from affect_mllm.data import manifest
 from affect_mllm.data.features import ensure
 from affect_mllm.data.settings import DataSettings
-from affect_mllm.eval.answers import ALL, Asker, predict_file, subset_name
+from affect_mllm.eval.answer_file import predict_file
+from affect_mllm.eval.answers import WHOLE, Answers, Asker
+from affect_mllm.eval.baseline import VLM, BaselineAsker
+from affect_mllm.eval.modality import ALL, View, donors, followed, has
 from affect_mllm.eval.predictions import read_predictions
+from affect_mllm.eval.ranks import ranks
+from affect_mllm.eval.score import read_answers
 from affect_mllm.eval.summary import read_runs, summarise, write_results
 from affect_mllm.eval.task import Task
 from affect_mllm.log import LOGGER
@@ -29,8 +34,11 @@ class EvalRun:
     """The root of `conf/eval.yaml`.
 
     `subsets`: what the model may see, such as `[face+audio+text, text]`, or `[all]` for every
-    single modality, pair and triple. `untrained` asks the model before any training too.
+    single modality, pair and triple. `swaps`: modalities that are taken from another clip of
+    another class, one at a time, to see which one the model follows. `untrained` asks the model
+    before any training too, `baseline` another VLM about the same pictures and words.
     Predictions land in RUN_DIR/eval/BENCHMARK, scores of all benchmarks in RUN_DIR/results.json.
+    Started by torchrun or accelerate, the processes share the rows.
     """
 
     checkpoint: str
@@ -39,27 +47,37 @@ class EvalRun:
     manifest: str | None = None
     cache_dir: str | None = None
     subsets: list[str] = field(default_factory=lambda: ["face+audio+text"])
+    swaps: list[str] = field(default_factory=list)
     untrained: bool = False
+    baseline: VLM | None = None
     batch_size: int = 32
     max_new_tokens: int = 12
     plugins: list[str] = field(default_factory=list)
 
     def run(self) -> ExitCode:
         """Generate, score, write; prints where."""
+        self._ranks = ranks()
         self._others()  # before anything slow
         rows, path = self._rows()
         chosen = self.benchmark.select(rows)
         check_required(self.benchmark, chosen)
-        subsets = parse_subsets(self.subsets)
-        folder = Path(self.run_dir) / "eval" / self.benchmark.name
-        files = {subset_name(s): folder / f"{subset_name(s)}.predictions.jsonl" for s in subsets}
+        views = [*parse_subsets(self.subsets), *parse_swaps(self.swaps)]
+        self._donors = {
+            v.swap: donors(chosen, v.swap, truth=self.benchmark.truth) for v in views if v.swap
+        }
         asker = self._asker(chosen, path, trained=True)
-        for subset in subsets:
-            self._predict(asker, chosen, files[subset_name(subset)], subset)
+        files = {view.name: self._predict(asker, chosen, view, view.name) for view in views}
+        del asker  # one model at a time
         if self.untrained:
-            files[UNTRAINED] = folder / f"{UNTRAINED}.predictions.jsonl"
-            self._predict(self._asker(chosen, path, trained=False), chosen, files[UNTRAINED], ALL)
-        self._summarise(rows, path, files)
+            before = self._asker(chosen, path, trained=False)
+            files[UNTRAINED] = self._predict(before, chosen, WHOLE, UNTRAINED)
+            del before
+        if self.baseline is not None:
+            name = f"baseline-{self.baseline.name}"
+            files[name] = self._predict(self._baseline(path), chosen, views[0], name)
+        if self._ranks.is_main:
+            self._summarise(rows, path, files)
+        self._ranks.meet()
         return ExitCode.DONE
 
     def _rows(self) -> tuple[Sequence[Sample], Path]:
@@ -69,18 +87,24 @@ class EvalRun:
             raise ConfigError("manifest", "none", fix="give manifest=FILE")
         return manifest.read(Path(path)), Path(path)
 
-    def _asker(self, samples: Sequence[Sample], path: Path, *, trained: bool) -> Asker:
-        folder = Path(self.checkpoint)
-        cfg = checkpoint.load_config(folder)
+    def _data(self) -> DataSettings:
+        """The checkpoint's way of reading: questions, prompt, frames, faces."""
+        cfg = checkpoint.load_config(Path(self.checkpoint))
         if self.cache_dir is not None:
             cfg.data.cache_dir = self.cache_dir
         config.check(cfg.data, plugins=self.plugins)
-        data: DataSettings = config.build(cfg.data)
+        return config.build(cfg.data)
+
+    def _asker(self, samples: Sequence[Sample], path: Path, *, trained: bool) -> Asker:
+        folder, data = Path(self.checkpoint), self._data()
         model = checkpoint.load_model(folder, plugins=self.plugins, trained=trained)
+        model.to(self._ranks.device)
         features = data.features(model.transforms(), model.fingerprint())
-        ensure(features, samples, model.encode_clip, max_bad_fraction=data.max_bad_fraction)
+        mine = self._ranks.share(samples)
+        ensure(features, mine, model.encode_clip, max_bad_fraction=data.max_bad_fraction)
+        self._ranks.meet()
         maker = data.maker(model.llm.tokenizer, model.span_lengths())
-        name = checkpoint.checkpoint_hash(folder) + ("" if trained else "-untrained")
+        name = checkpoint.checkpoint_hash(folder) + ("" if trained else f"-{UNTRAINED}")
         return Asker(
             model,
             maker,
@@ -89,18 +113,35 @@ class EvalRun:
             batch_size=self.batch_size,
             max_new_tokens=self.max_new_tokens,
             data=manifest.digest(path),
+            donors=self._donors,
         )
 
-    def _predict(
-        self, asker: Asker, samples: Sequence[Sample], path: Path, subset: Sequence[str]
-    ) -> None:
+    def _baseline(self, path: Path) -> BaselineAsker:
+        """The other VLM with the reader and the system message of the checkpoint."""
+        assert self.baseline is not None
+        data = self._data()
+        return BaselineAsker(
+            self.baseline,
+            data.reader,
+            data.prompt.system,
+            self.max_new_tokens,
+            data=manifest.digest(path),
+        )
+
+    def _predict(self, asker: Answers, samples: Sequence[Sample], view: View, variant: str) -> Path:
+        """The variant's predictions file, complete."""
+        path = Path(self.run_dir) / "eval" / self.benchmark.name / f"{variant}.predictions.jsonl"
         question = self.benchmark.question
-        stamp = asker.stamp(question)
         fresh = predict_file(
-            path, samples, lambda rest: asker.answer(rest, question, subset), stamp=stamp
+            path,
+            samples,
+            lambda rest: asker.answer(rest, question, view),
+            stamp=asker.stamp(question) | ({"swap": view.swap} if view.swap else {}),
+            ranks=self._ranks,
         )
         said = f"{len(samples)} answers" if fresh else "re-used"
-        LOGGER.info("%s, %s: %s (%s)", self.benchmark.name, path.name.split(".")[0], said, path)
+        LOGGER.info("%s, %s: %s (%s)", self.benchmark.name, variant, said, path)
+        return path
 
     def _summarise(self, rows: Sequence[Sample], path: Path, files: dict[str, Path]) -> None:
         runs = {name: read_predictions(file) for name, file in files.items()}
@@ -109,6 +150,7 @@ class EvalRun:
             self.benchmark, rows, runs, ceilings=self._ceilings(path), reference=reference
         )
         summary |= {"manifest": str(path), "predictions": {n: str(f) for n, f in files.items()}}
+        summary["followed"] = self._followed(rows, files)
         others = self._others()
         meta = checkpoint.read_meta(Path(self.checkpoint))
         info: dict[str, Any] = {
@@ -121,6 +163,24 @@ class EvalRun:
         _say(summary)
         ordered = sorted({**others, self.benchmark.name: summary}.items())
         LOGGER.info("scores: %s", write_results(Path(self.run_dir), dict(ordered), info=info))
+
+    def _followed(
+        self, rows: Sequence[Sample], files: Mapping[str, Path]
+    ) -> dict[str, dict[str, Any]]:
+        """For each swapped modality: how often the answer names its class, its own, or neither."""
+        labels, truth = self.benchmark.labels, self.benchmark.truth
+        found = {}
+        for modality, given in self._donors.items():
+            predictions = read_predictions(files[View(swap=modality).name])
+            read = read_answers(self.benchmark, rows, predictions)
+            answers = {
+                sample.id: labels[number] if number < len(labels) else None
+                for sample, number in zip(read.samples, read.predicted, strict=True)
+            }
+            own = {sample.id: sample.labels[truth] for sample in read.samples}
+            theirs = {row: sample.labels[truth] for row, sample in given.items()}
+            found[modality] = followed(answers, own, theirs)
+        return found
 
     def _others(self) -> dict[str, dict[str, Any]]:
         """Scores of other benchmarks in the run directory. One checkpoint makes a table."""
@@ -149,12 +209,7 @@ class EvalRun:
 def check_required(task: Task, samples: Sequence[Sample]) -> None:
     """DataError naming the rows that lack a modality which the task requires."""
     for needed in task.require:
-        kinds = {"face": {"video", "image", "faces"}, "audio": {"video", "audio"}}
-        lacking = [
-            sample.id
-            for sample in samples
-            if not (sample.subtitle if needed == "text" else kinds[needed] & set(sample.media))
-        ]
+        lacking = [sample.id for sample in samples if not has(sample, needed)]
         if lacking:
             raise DataError(
                 f"benchmark {task.name}",
@@ -181,13 +236,23 @@ def _say(summary: dict[str, Any]) -> None:
         )
 
 
-def parse_subsets(names: Sequence[str]) -> list[tuple[str, ...]]:
-    """Modality subsets from their names, the largest first. Raises ConfigError."""
+def parse_subsets(names: Sequence[str]) -> list[View]:
+    """Views of modality subsets from their names, the largest first. Raises ConfigError."""
     if list(names) == ["all"]:
-        return [c for size in (3, 2, 1) for c in combinations(ALL, size)]
+        return [View(c) for size in (3, 2, 1) for c in combinations(ALL, size)]
     parsed = [tuple(name.split("+")) for name in names]
     for subset in parsed:
-        unknown = set(subset) - set(ALL)
-        if unknown:
-            raise ConfigError("subsets", f"{sorted(unknown)}", expected=f"some of {ALL}, or [all]")
-    return parsed
+        _check_modalities("subsets", subset, more=", or [all]")
+    return [View(subset) for subset in parsed]
+
+
+def parse_swaps(names: Sequence[str]) -> list[View]:
+    """Views with one modality of another clip. Raises ConfigError."""
+    _check_modalities("swaps", names)
+    return [View(swap=name) for name in names]
+
+
+def _check_modalities(where: str, names: Sequence[str], *, more: str = "") -> None:
+    unknown = set(names) - set(ALL)
+    if unknown:
+        raise ConfigError(where, f"{sorted(unknown)}", expected=f"some of {ALL}{more}")

@@ -1,95 +1,22 @@
-"""Asking a model: every row is answered once, whatever is missing and whenever it is killed."""
+"""What is asked and what is seen: subsets, batches, prompts, a whole evaluation."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from affect_mllm.eval.answers import Asker, predict_file, subset_name
+from affect_mllm.eval.answers import Asker
 from affect_mllm.eval.main import main
+from affect_mllm.eval.modality import View
 from affect_mllm.eval.predictions import read_predictions
-from affect_mllm.eval.run import parse_subsets
+from affect_mllm.eval.run import parse_subsets, parse_swaps
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.types import CheckpointError, ConfigError, Sample
 from tests import tiny as parts
-
-STAMP = {"checkpoint": "c1", "prompt_hash": "p1"}
-ROWS = [Sample(name, Path(), subtitle="x") for name in ("b", "a", "d", "c")]
-
-
-class Model:
-    """Answers rows in another order than asked, notes what it was asked, and may be killed."""
-
-    def __init__(self, *, dies_after: int | None = None, **stamp: str) -> None:
-        self.asked: list[str] = []
-        self.dies_after, self.stamp = dies_after, {**STAMP, **stamp}
-
-    def __call__(self, samples: Sequence[Sample]) -> Iterator[dict]:
-        for count, sample in enumerate(sorted(samples, key=lambda s: s.id)):
-            if count == self.dies_after:
-                raise KeyboardInterrupt
-            self.asked.append(sample.id)
-            gate = {"face": {"general": 0.5}}
-            yield {"id": sample.id, **self.stamp, "response": f"about {sample.id}", "gate": gate}
-
-
-def read(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def test_a_killed_generation_goes_on_without_repeating_or_losing(tmp_path: Path) -> None:
-    path = tmp_path / "deep/x.predictions.jsonl"
-    first = Model(dies_after=2)
-    with pytest.raises(KeyboardInterrupt):
-        predict_file(path, ROWS, first, stamp=STAMP)
-    assert not path.exists(), "half a file must not look finished"
-    partial = path.with_name(path.name + ".partial")
-    whole = partial.read_text()
-    # torn in the middle of a line, where what stands there happens to end with a brace
-    partial.write_text(whole + whole.splitlines()[1].replace("about b", "torn")[:-1])
-    second = Model()
-    assert predict_file(path, ROWS, second, stamp=STAMP)
-    assert first.asked == ["a", "b"]
-    assert second.asked == ["c", "d"]
-    assert [(row["id"], row["response"]) for row in read(path)] == [
-        (name, f"about {name}") for name in ("b", "a", "d", "c")
-    ]
-    assert sorted(p.name for p in path.parent.iterdir()) == [path.name]
-
-
-def test_a_finished_file_is_used_again_and_asks_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "x.jsonl"
-    predict_file(path, ROWS, Model(), stamp=STAMP)
-    again = Model()
-    assert not predict_file(path, ROWS, again, stamp=STAMP)
-    assert not again.asked
-
-
-@pytest.mark.parametrize("change", [{"checkpoint": "c2"}, {"prompt_hash": "p2"}])
-@pytest.mark.parametrize("killed", [True, False])
-def test_answers_of_another_model_or_prompt_are_never_mixed_in(tmp_path, change, killed) -> None:
-    path = tmp_path / "x.jsonl"
-    old = Model(dies_after=2 if killed else None, **change)
-    if killed:
-        with pytest.raises(KeyboardInterrupt):
-            predict_file(path, ROWS, old, stamp={**STAMP, **change})
-    else:
-        predict_file(path, ROWS, old, stamp={**STAMP, **change})
-    new = Model()
-    assert predict_file(path, ROWS, new, stamp=STAMP)
-    assert new.asked == ["a", "b", "c", "d"]
-    assert {(row["checkpoint"], row["prompt_hash"]) for row in read(path)} == {("c1", "p1")}
-
-
-def test_more_rows_than_before_are_asked_for(tmp_path: Path) -> None:
-    path = tmp_path / "x.jsonl"
-    predict_file(path, ROWS[:2], Model(), stamp=STAMP)
-    assert predict_file(path, ROWS, Model(), stamp=STAMP)
-    assert [row["id"] for row in read(path)] == ["b", "a", "d", "c"]
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +27,7 @@ def asker(tiny, tiny_run) -> Asker:
 
 
 def answers(asker: Asker, samples: Sequence[Sample], subset: Sequence[str]) -> dict[str, dict]:
-    found = list(asker.answer(samples, parts.QUESTION, subset))
+    found = list(asker.answer(samples, parts.QUESTION, View(tuple(subset))))
     assert sorted(row["id"] for row in found) == sorted(s.id for s in samples)
     return {row["id"]: row for row in found}
 
@@ -153,8 +80,11 @@ def test_the_prompt_hash_tells_the_wording(asker) -> None:
 
 def test_subsets_by_name() -> None:
     assert len(parse_subsets(["all"])) == 7
-    assert parse_subsets(["face+text", "audio"]) == [("face", "text"), ("audio",)]
-    assert subset_name(("text", "face")) == "face+text"
+    assert parse_subsets(["face+text", "audio"]) == [View(("face", "text")), View(("audio",))]
+    assert View(("text", "face")).name == "face+text"
+    assert parse_swaps(["audio"]) == [View(swap="audio")]
+    with pytest.raises(ConfigError, match="taste"):
+        parse_swaps(["taste"])
     with pytest.raises(ConfigError, match="smell"):
         parse_subsets(["face+smell"])
 

@@ -1,0 +1,94 @@
+"""Which modality does a model follow? One modality of every clip is taken from another clip.
+
+If the answer then names what the other clip shows, the model follows that modality; if it keeps
+naming what the clip itself shows, it follows the rest. (Clips whose modalities contradict each
+other by themselves, as in CA-MER, are the other half of this question: a task's `breakdown`.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from affect_mllm.eval import metrics
+from affect_mllm.types import DataError, Sample
+
+VISUAL = ("face", "frame", "image")
+ALL = ("face", "audio", "text")
+_PICTURES = {"video", "image", "frames", "faces", "features"}
+_SOUND = {"video", "audio", "features"}
+
+
+@dataclass(frozen=True)
+class View:
+    """What a model may see: `modalities` of the row, one of them taken from a donor if `swap`."""
+
+    modalities: tuple[str, ...] = ALL
+    swap: str | None = None
+
+    @property
+    def name(self) -> str:
+        """`face+audio+text`, or `swap-audio`."""
+        seen = "+".join(name for name in ALL if name in self.modalities)
+        return seen if self.swap is None else f"swap-{self.swap}"
+
+
+def has(sample: Sample, modality: str) -> bool:
+    """Whether a row names something of that modality (`face` stands for any picture)."""
+    if modality == "text":
+        return bool(sample.subtitle)
+    return bool((_SOUND if modality == "audio" else _PICTURES) & set(sample.media))
+
+
+def donors(
+    samples: Sequence[Sample], modality: str, *, truth: str, seed: int = 0
+) -> dict[str, Sample]:
+    """For each row with that modality another one of a different truth and group, by row id.
+
+    The rows are shuffled, and each takes the next one that fits: the same for the same seed.
+    Raises DataError where nothing fits for any row.
+    """
+    having = sorted((s for s in samples if has(s, modality)), key=lambda sample: sample.id)
+    order = [having[i] for i in np.random.default_rng(seed).permutation(len(having))]
+    chosen: dict[str, Sample] = {}
+    for place, sample in enumerate(order):
+        ring = (order[(place + step) % len(order)] for step in range(1, len(order)))
+        fitting = (other for other in ring if _differs(other, sample, truth))
+        found = next(fitting, None)
+        if found is not None:
+            chosen[sample.id] = found
+    if not chosen:
+        raise DataError(
+            f"swap of {modality}",
+            f"no two rows with {modality} and different {truth}",
+            expected="rows of several classes",
+        )
+    return chosen
+
+
+def _differs(one: Sample, other: Sample, truth: str) -> bool:
+    same_group = one.group is not None and one.group == other.group
+    return not same_group and one.labels.get(truth) != other.labels.get(truth)
+
+
+def followed(
+    answers: Mapping[str, str | None], own: Mapping[str, str], donor: Mapping[str, str]
+) -> dict[str, Any]:
+    """Shares of answers that name the donor's class, the clip's own, or neither.
+
+    Over the rows that have a donor; `answers` maps a row to what was read (None: nothing).
+    """
+    rows = sorted(donor)
+    counts = {
+        "donor": sum(answers.get(row) == donor[row] for row in rows),
+        "own": sum(answers.get(row) == own[row] for row in rows),
+    }
+    counts["neither"] = len(rows) - counts["donor"] - counts["own"]
+    shares = {}
+    for name, count in counts.items():
+        low, high = metrics.wilson(count, len(rows))
+        shares[name] = {"value": count / len(rows), "ci_low": low, "ci_high": high, "n": len(rows)}
+    return shares

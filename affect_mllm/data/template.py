@@ -197,7 +197,8 @@ class Prompt:
     """How a question is put: system message, a line for each medium, the subtitle, the question.
 
     `lines` have one `{}` each where the medium goes; their order is `order`. What is absent is
-    not mentioned. A wording taken from elsewhere says so in `source` and `licence`.
+    not mentioned, but with `keep_subtitle` the subtitle's line stays, empty. A wording taken from
+    elsewhere says so in `source` and `licence`.
     """
 
     system: str = "You recognise emotions."
@@ -205,6 +206,7 @@ class Prompt:
     lines: dict[str, str] = field(default_factory=lambda: dict(LINES))
     subtitle: str = "Subtitle: {}\n"
     question: str = "{}"
+    keep_subtitle: bool = False
     source: str = ""
     licence: str = ""
 
@@ -223,8 +225,8 @@ class Prompt:
             if modality in modalities:
                 before, after = self.lines[modality].split("{}")
                 segments += [before, Media(modality), after]
-        if subtitle:
-            segments.append(self.subtitle.replace("{}", subtitle))
+        if subtitle or self.keep_subtitle:
+            segments.append(self.subtitle.replace("{}", subtitle or ""))
         return joined([*segments, self.question.replace("{}", question)])
 
 

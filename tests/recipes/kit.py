@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 from typer.testing import CliRunner
 
@@ -26,12 +27,15 @@ class Kit:
     def __init__(self, folder: Path) -> None:
         self._video = clips.make_video(folder / "clip.mp4", frames=6, sound_s=0.3)
         self._avi = clips.make_video(folder / "clip.avi", frames=60, sound_s=2.4)
+        with av.open(str(self._video)) as source:  # Flash knows no negative time stamps
+            self._flv = clips.remux(source, folder / "clip.flv", shift_s=0.2)
         self._sound = clips.make_sound(folder / "sound.wav", duration_s=0.2)
         self._image = clips.make_image(folder / "image.jpg")
 
     def put(self, *paths: Path) -> None:
         """A media file at each path, of the kind that its ending says."""
-        of = {".mp4": self._video, ".avi": self._avi, ".wav": self._sound, ".jpg": self._image}
+        of = {".mp4": self._video, ".avi": self._avi, ".flv": self._flv}
+        of |= {".wav": self._sound, ".jpg": self._image}
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(of[path.suffix], path)

@@ -61,7 +61,7 @@ class Tiny:
             "data.reader.detector=null",
             "data.reader.frames=2",
             "data.max_tokens=512",
-            "launch.precision=no",
+            "launch.precision=fp32",
             "launch.workers=0",
             *stages,
             *more,

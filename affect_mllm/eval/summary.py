@@ -10,7 +10,8 @@ benchmark (`benchmark version compat checkpoint prompt_hash metrics …`), its `
         "variants": {VARIANT: {everything of score(), "ceiling": float | null,
                                "at_or_under_ceiling": bool | null,
                                "above_ceiling": bool | null   (its whole interval lies above)}},
-        "comparisons": [{"reference", "other", "n", "n10", "n01", "difference", "p"}]}}
+        "comparisons": [{"reference", "other", "n", "n10", "n01", "difference", "p",
+                         "metric": {"name", "value", "ci_low", "ci_high", "p"}}]}}
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median_low
 from typing import Any
 
-from affect_mllm.eval import metrics
+from affect_mllm.eval.metrics.base import difference, mcnemar
+from affect_mllm.eval.metrics.registry import METRICS
 from affect_mllm.eval.predictions import Prediction, rounded, write_json_atomic
-from affect_mllm.eval.score import Read, read_answers, score
+from affect_mllm.eval.read import Read
+from affect_mllm.eval.score import groups_of, read_answers, score
 from affect_mllm.eval.task import Task
 from affect_mllm.types import ConfigError, DataError, Sample
 
@@ -42,8 +46,9 @@ def summarise(
     """The scores of every variant, of the majority class, and `reference` against each of them.
 
     `runs` maps a variant ("face", "face+audio", "untrained" …) to its predictions; `ceilings`
-    gives the best accuracy that any model can reach from it. The comparison is McNemar's exact
-    test on the same samples. Raises ConfigError if `reference` is not in `runs`, and what `score`
+    gives the best accuracy that any model can reach from it. A comparison counts the samples that
+    only one of two runs has right (McNemar's exact test), and gives the difference of the first
+    metric with its clustered bootstrap interval. Raises ConfigError if `reference` is not in `runs`, and what `score`
     raises, with the variant's name.
     """
     if reference not in runs:
@@ -58,7 +63,7 @@ def summarise(
         variants[name] = scored | _against_ceiling(scored, (ceilings or {}).get(name))
         reads[name] = read_answers(task, samples, predictions)
     comparisons = [
-        _compare(reads, reference, other) for other in sorted(reads) if other != reference
+        _compare(task, reads, reference, other) for other in sorted(reads) if other != reference
     ]
     return rounded(
         {
@@ -72,11 +77,25 @@ def summarise(
 
 
 def majority_predictions(task: Task, samples: Sequence[Sample]) -> list[Prediction]:
-    """The most frequent true class of the task's own samples, given as every answer."""
+    """The most frequent truth of the task's own samples, given as every answer.
+
+    Of a scale that is the median; of level names the one nearest to it. A task that is judged has
+    no such answer, and gets none.
+    """
     chosen = task.select(samples)
-    truths = [sample.labels[task.truth] for sample in chosen]
-    label = max(task.labels, key=truths.count)  # the first one of a tie
-    return [Prediction(sample.id, labels=(label,)) for sample in chosen]
+    if task.kind == "description":
+        return []
+    truths = [task.truth_of(sample) for sample in chosen]
+    if task.kind == "regression":
+        middle = median_low(truths)
+        labels = (f"{middle:g}",)
+        if task.levels:
+            labels = (min(task.levels, key=lambda name: abs(task.levels[name] - middle)),)
+    else:
+        sets = [truth if isinstance(truth, tuple) else (truth,) for truth in truths]
+        order = {(label,): place for place, label in enumerate(task.labels)}
+        labels = min(sets, key=lambda each: (-sets.count(each), order.get(each, 0), each))
+    return [Prediction(sample.id, labels=labels) for sample in chosen]
 
 
 def write_results(
@@ -135,18 +154,20 @@ def _against_ceiling(scored: dict[str, Any], ceiling: float | None) -> dict[str,
     }
 
 
-def _compare(reads: Mapping[str, Read], reference: str, other: str) -> dict[str, Any]:
+def _compare(task: Task, reads: Mapping[str, Read], reference: str, other: str) -> dict[str, Any]:
     first, second = reads[reference], reads[other]
-    right, other_right = first.predicted == first.truth, second.predicted == second.truth
-    paired = metrics.mcnemar(right, other_right)
+    paired = mcnemar(first.right, second.right)
+    name = task.metrics[0]
+    found = difference(first, second, METRICS[name], groups_of(task, first))
     return {
         "reference": reference,
         "other": other,
-        "n": len(right),
+        "n": len(first),
         "n10": paired.n10,
         "n01": paired.n01,
-        "difference": float(right.mean() - other_right.mean()),
+        "difference": float(first.right.mean() - second.right.mean()),
         "p": paired.p,
+        "metric": {"name": name, **asdict(found)},
     }
 
 

@@ -49,9 +49,7 @@ def _from_scores(task: Task, scores: Mapping[str, float]) -> Extraction:
     return Extraction((best[0],) if task.kind == "multi_label" else best[0], "ok")
 
 
-def _from_labels(
-    task: Task, labels: tuple[str, ...], space: Space, policy: str
-) -> Extraction:
+def _from_labels(task: Task, labels: tuple[str, ...], space: Space, policy: str) -> Extraction:
     """A file of another project's labels: checked, but not read."""
     if task.kind == "open_vocabulary":
         return Extraction(labels, "ok") if labels else Extraction(None, "empty")

@@ -27,7 +27,7 @@ class Distances:
 
 
 def distances(truth: Rows, predicted: Rows) -> Distances:
-    """How far predicted distributions `[n, K]` are from the true ones; a 0 against a 0 adds none."""
+    """How far predicted distributions `[n, K]` are from the true ones; 0 against 0 adds none."""
     true, given = np.asarray(truth, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
     gap, total = np.abs(true - given), true + given
     share = np.divide(gap, total, out=np.zeros_like(gap), where=total > 0)

@@ -68,9 +68,9 @@ class Read:
     @cached_property
     def indicators(self) -> NDArray[np.bool_]:
         """`[2, n, K]`: which labels the truth and the answers have."""
+        sides: tuple[list[Any], list[Any]] = (self.truth, self.answers)
         rows = [
-            [[label in (each or ()) for label in self.labels] for each in side]
-            for side in (self.truth, self.answers)
+            [[label in (each or ()) for label in self.labels] for each in side] for side in sides
         ]
         return np.array(rows, dtype=bool).reshape(2, len(self), len(self.labels))
 
@@ -95,7 +95,9 @@ class Read:
         if self.verdicts:
             means = [np.mean([v or 0.0 for v in each.values()] or [0.0]) for each in self.verdicts]
             return np.asarray(means) >= 0.5
-        return np.array([self._is_right(*pair) for pair in zip(self.truth, self.answers, strict=True)])
+        return np.array(
+            [self._is_right(*pair) for pair in zip(self.truth, self.answers, strict=True)]
+        )
 
     def _is_right(self, truth: Any, answer: Answer) -> bool:
         if answer is None:

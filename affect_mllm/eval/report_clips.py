@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from affect_mllm.data import manifest
 from affect_mllm.eval import report_charts
 from affect_mllm.eval.predictions import Prediction, read_predictions
-from affect_mllm.eval.report_data import Run
 from affect_mllm.eval.read import Read
+from affect_mllm.eval.report_data import Run
 from affect_mllm.eval.score import read_answers
 from affect_mllm.eval.task import Task
 from affect_mllm.types import AffectError, DataError, Sample

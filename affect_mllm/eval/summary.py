@@ -25,9 +25,10 @@ from typing import Any
 
 from affect_mllm.eval.metrics.base import difference, mcnemar
 from affect_mllm.eval.metrics.registry import METRICS
+from affect_mllm.eval.parts import groups_of
 from affect_mllm.eval.predictions import Prediction, rounded, write_json_atomic
 from affect_mllm.eval.read import Read
-from affect_mllm.eval.score import groups_of, read_answers, score
+from affect_mllm.eval.score import read_answers, score
 from affect_mllm.eval.task import Task
 from affect_mllm.types import ConfigError, DataError, Sample
 
@@ -48,8 +49,8 @@ def summarise(
     `runs` maps a variant ("face", "face+audio", "untrained" …) to its predictions; `ceilings`
     gives the best accuracy that any model can reach from it. A comparison counts the samples that
     only one of two runs has right (McNemar's exact test), and gives the difference of the first
-    metric with its clustered bootstrap interval. Raises ConfigError if `reference` is not in `runs`, and what `score`
-    raises, with the variant's name.
+    metric with its clustered bootstrap interval. Raises ConfigError if `reference` is not in
+    `runs`, and what `score` raises, with the variant's name.
     """
     if reference not in runs:
         raise ConfigError("reference", repr(reference), expected=f"one of {sorted(runs)}")
@@ -85,16 +86,8 @@ def majority_predictions(task: Task, samples: Sequence[Sample]) -> list[Predicti
     chosen = task.select(samples)
     if task.kind == "description":
         return []
-    truths = [task.truth_of(sample) for sample in chosen]
-    if task.kind == "regression":
-        middle = median_low(truths)
-        labels = (f"{middle:g}",)
-        if task.levels:
-            labels = (min(task.levels, key=lambda name: abs(task.levels[name] - middle)),)
-    else:
-        sets = [truth if isinstance(truth, tuple) else (truth,) for truth in truths]
-        order = {(label,): place for place, label in enumerate(task.labels)}
-        labels = min(sets, key=lambda each: (-sets.count(each), order.get(each, 0), each))
+    truths: list[Any] = [task.truth_of(sample) for sample in chosen]
+    labels = _middle(task, truths) if task.kind == "regression" else _mode(task, truths)
     return [Prediction(sample.id, labels=labels) for sample in chosen]
 
 
@@ -141,6 +134,20 @@ def read_runs(run_dir: Path) -> dict[str, dict[str, Any]]:
         files = (summary.get("predictions") or {}).items()
         summary["predictions"] = {name: str(Path(run_dir, file)) for name, file in files}
     return runs
+
+
+def _middle(task: Task, truths: list[float]) -> tuple[str, ...]:
+    middle = median_low(truths)
+    if not task.levels:
+        return (f"{middle:g}",)
+    return (min(task.levels, key=lambda name: abs(task.levels[name] - middle)),)
+
+
+def _mode(task: Task, truths: list[Any]) -> tuple[str, ...]:
+    """The most frequent truth; of a tie the first in the task's order, then in the alphabet."""
+    sets: list[tuple[str, ...]] = [each if isinstance(each, tuple) else (each,) for each in truths]
+    order = {label: place for place, label in enumerate(task.labels)}
+    return min(sets, key=lambda each: (-sets.count(each), order.get(each[0], 0), each))
 
 
 def _against_ceiling(scored: dict[str, Any], ceiling: float | None) -> dict[str, Any]:

@@ -47,7 +47,8 @@ class Task:
     `breakdowns` are label keys whose values are reported one by one (source, language and modality
     set always are), `clusters` the row's key by which errors are grouped. `require` names the
     modalities without which an answer is an error. `status` is provisional where the protocol is
-    not certain; `source` says where it is described. Raises ConfigError for what does not fit.
+    not certain; `source` says where it is described. Left empty, `truth`, `extraction` and (where
+    the kind has its own) `labels` are those of the kind. Raises ConfigError for what does not fit.
     """
 
     name: str
@@ -56,7 +57,7 @@ class Task:
     labels: tuple[str, ...] = ()
     kind: Kind = "closed_label"
     split: str | None = "test"
-    truth: str | None = None
+    truth: str = ""
     where: dict[str, Any] = field(default_factory=dict)
     rename: dict[str, str] = field(default_factory=dict)
     low: float | None = None
@@ -85,7 +86,7 @@ class Task:
             object.__setattr__(self, "labels", LETTERS)
         if self.kind == "regression" and not self.labels:
             object.__setattr__(self, "labels", tuple(self.levels))
-        if self.truth is None:
+        if not self.truth:
             object.__setattr__(self, "truth", TRUTH_KEYS[self.kind])
         if self.extraction is None:
             policy = "closed_label_v2" if self.levels else DEFAULT_POLICIES[self.kind]
@@ -143,9 +144,7 @@ class Task:
         and when no row is left.
         """
         chosen = sorted((s for s in samples if self._counts(s)), key=lambda sample: sample.id)
-        bad = [
-            f"{s.id}: {s.labels.get(self.truth)!r}" for s in chosen if self.truth_of(s) is None
-        ]
+        bad = [f"{s.id}: {s.labels.get(self.truth)!r}" for s in chosen if self.truth_of(s) is None]
         if bad:
             more = [f"… and {len(bad) - _SHOWN} more"] if len(bad) > _SHOWN else []
             raise DataError(

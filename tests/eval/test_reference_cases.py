@@ -13,15 +13,15 @@ from tests.eval.reference_functions import FUNCTIONS
 pytestmark = needs_reference
 
 # General vision-language benchmarks that this project does not score.
-NOT_OURS = {
-    name: "a general vision-language benchmark, which has no scorer here yet"
-    for name in (
-        "AI2D", "ChartQA", "DocVQA", "GQA/OCRVQA", "Human-MME", "MCQ", "MM-Vet", "MMBench", "MME",
-        "MME/POPE/Hallusion", "MMMU", "MMStar", "MVBench", "OCRBench", "POPE", "SEED-Bench",
-        "ScienceQA", "TextVQA", "VQA", "VQAv2", "Video-MME", "Video-MME-v2", "WorldSense",
-        "text generation",
-    )
-}  # fmt: skip
+NOT_OURS = dict.fromkeys(
+    (
+        *("AI2D", "ChartQA", "DocVQA", "GQA/OCRVQA", "Human-MME", "MCQ", "MM-Vet", "MMBench"),
+        *("MME", "MME/POPE/Hallusion", "MMMU", "MMStar", "MVBench", "OCRBench", "POPE"),
+        *("SEED-Bench", "ScienceQA", "TextVQA", "VQA", "VQAv2", "Video-MME", "Video-MME-v2"),
+        *("WorldSense", "text generation"),
+    ),
+    "a general vision-language benchmark, which has no scorer here yet",
+)
 NOT_OURS_FUNCTIONS = {
     ("statistics", "median_bug"): "a fault of one toolkit that no benchmark here reports",
 }

@@ -59,6 +59,12 @@ def forms() -> dict[str, tuple[str, Sense]]:
 
 
 @lru_cache(maxsize=1)
+def everyday() -> frozenset[str]:
+    """Words of the list that running text often has without naming an emotion."""
+    return frozenset(word for line in _lines("everyday.txt") for word in line[0].split())
+
+
+@lru_cache(maxsize=1)
 def own_tables() -> WheelTables:
     """The tables as the set metrics read them."""
     roots = _roots()

@@ -75,7 +75,9 @@ class Resampled:
     """Sums of statistics over all samples and over `RESAMPLES` draws of groups (seeded)."""
 
     def __init__(self, groups: Sequence[str], seed: int = 0) -> None:
-        self._numbers = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)[1]
+        self._numbers = np.unique(
+            np.asarray(groups, dtype=object).astype(str), return_inverse=True
+        )[1]
         self.groups = int(self._numbers.max()) + 1 if len(groups) else 0
         self.single = self.groups == len(groups)
         self._seed = seed

@@ -63,7 +63,7 @@ def weighted_f1(sums: Array) -> Array:
 
 
 def average_precision(truth: Sequence[Sequence[int]], scores: Sequence[Sequence[float]]) -> float:
-    """Mean over labels of the average precision (mAP) of scores `[n, K]`; labels never true are out."""
+    """Mean average precision (mAP) of scores `[n, K]` over the labels that are ever true."""
     from sklearn.metrics import average_precision_score
 
     wanted, given = np.asarray(truth), np.asarray(scores)

@@ -14,6 +14,7 @@ clip to ±3 and ±2 and round half to even. CH-SIMS takes zero as negative in it
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,7 +128,8 @@ def kendall(truth: Sequence[float], answers: Sequence[float]) -> float:
     """Kendall's tau-b of numbers that were all read."""
     from scipy.stats import kendalltau
 
-    return float(kendalltau(truth, answers).statistic)
+    found: Any = kendalltau(truth, answers)
+    return float(found.statistic)
 
 
 def r_squared(sums: Array) -> Array:

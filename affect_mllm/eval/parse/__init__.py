@@ -1,1 +1,1 @@
-"""Extraction: from a free answer to a label, labels or a number, by named and versioned policies."""
+"""Extraction: from a free answer to labels or a number, by named and versioned policies."""

@@ -26,7 +26,7 @@ class Extraction:
 
 @dataclass(frozen=True)
 class Space:
-    """What an answer may be: the task's labels, the ends of its scale, a row's options by letter."""
+    """What an answer may be: the task's labels, its scale's ends, a row's options by letter."""
 
     labels: tuple[str, ...] = ()
     low: float | None = None

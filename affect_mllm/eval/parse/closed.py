@@ -25,8 +25,8 @@ from affect_mllm.eval.parse.base import Extraction, Space
 from affect_mllm.eval.parse.text import declines, is_blank, normal, spaces
 
 _POLES = (
-    "positive positively 积极 正面 正向".split(),
-    "negative negatively 消极 负面 负向".split(),
+    ["positive", "positively", "积极", "正面", "正向"],
+    ["negative", "negatively", "消极", "负面", "负向"],
 )
 Vocabulary = tuple[re.Pattern[str], dict[str, str]]
 
@@ -36,9 +36,7 @@ def from_labels(given: Sequence[str], labels: Sequence[str]) -> Extraction:
     found = several_from_labels(given, labels)
     if not isinstance(found.value, tuple):
         return found
-    if len(found.value) > 1:
-        return Extraction(None, "ambiguous")
-    return Extraction(found.value[0], "ok")
+    return _one(set(found.value))
 
 
 def several_from_labels(given: Sequence[str], labels: Sequence[str]) -> Extraction:
@@ -86,11 +84,13 @@ def vocabulary(labels: tuple[str, ...]) -> Vocabulary:
 
     Words of one sense go before the forms of one word, and a label's own spelling wins over all.
     """
-    synonyms = [[form for word in sense.words for form in word] for sense in own.senses()]
+    synonyms: dict[str, list[str]] = {}
+    for sense in own.senses():
+        synonyms.setdefault(sense.name, []).extend(form for word in sense.words for form in word)
     words = [list(word) for sense in own.senses() for word in sense.words]
     exact = {spaces(normal(label)): label for label in labels}
     forms: dict[str, str] = {}
-    for family in [*_POLES, *synonyms, *words]:
+    for family in [*_POLES, *synonyms.values(), *words]:
         members = [label for key, label in exact.items() if key in family]
         if len(members) == 1:
             forms |= dict.fromkeys(family, members[0])

@@ -40,21 +40,11 @@ _SEPARATOR = re.compile(r"[,;/\n、]|\band\b|&|以及|和|与")
 _BULLET = re.compile(r"^\s*(?:[-*•·]|\(?\d+[.)])\s*")
 _LEAD = re.compile(
     r"^(?:[^.]*\b(?:is|are|feels?|feeling|seems?|appears?|looks?|sounds?|include|expresses|shows?"
-    r"|states?|emotions?|labels?)\b(?: to be| like)?\s*:?|[^。]*(?:情绪|感到|情感)[^:]*?(?:是|为|:))\s*"
+    r"|states?|emotions?|labels?)\b(?: to be| like)?\s*:?"
+    r"|[^。]*(?:情绪|感到|情感)[^:]*?(?:是|为|:))\s*"
 )
 _FILLER = re.compile(r"^(?:and|or|also|a bit|a little|a|an|the|very|quite|slightly|somewhat)\s+")
 _NOT = re.compile(r"^(?:not|no|never|neither|nor|without|不|没有?)\b")
-# Words of the list that a longer text often has without naming an emotion.
-_EVERYDAY = frozenset(
-    "alone alert attention blank blue care certain cold collected comfort content critical criticism"
-    " desire distant down earnest empty esteem firm flat focus formal funny gentle grave heated help"
-    " honest hope impression intense interest interesting intensity joke kind laugh like lively lost"
-    " love moved natural normal objective opposed ordinary patient pain please pressure question"
-    " quiet quietly respect rational safe safety secure security smile steady stability stable"
-    " stress strong support suffer tension think thinking touched trust trouble understand"
-    " understanding unexpected violent violence warm weak weakness emotion emotional emotionally"
-    " dramatic expecting expectation serious seriously agree agreement accept acceptance".split()
-)
 
 
 def label_list_v1(response: str, space: Space) -> Extraction:
@@ -94,14 +84,16 @@ def _pole(label: str) -> str | None:
     if key in POLES:
         return key
     known = own.look_up(key)
-    return None if known is None else {"+": "positive", "-": "negative", "0": "neutral"}[
-        known[1].polarity
-    ]
+    return (
+        None
+        if known is None
+        else {"+": "positive", "-": "negative", "0": "neutral"}[known[1].polarity]
+    )
 
 
 def _says_pole(response: str) -> bool:
     """Whether the answer has a word for a pole itself, not one for a neutral emotion."""
-    pattern, forms = closed.vocabulary(POLES[::2])
+    pattern, _ = closed.vocabulary(POLES[::2])
     text = normal(final_answer(response))
     return bool(pattern.search(text)) or "neutral" in text or "中性" in text
 
@@ -150,4 +142,4 @@ def _mentioned(text: str) -> list[str]:
 
 @lru_cache(maxsize=1)
 def _words() -> re.Pattern[str]:
-    return words_pattern([form for form in own.forms() if form not in _EVERYDAY])
+    return words_pattern([form for form in own.forms() if form not in own.everyday()])

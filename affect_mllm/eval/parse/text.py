@@ -22,13 +22,16 @@ _NEGATION = re.compile(
     r"|rather than|instead of|lacks?|absence of"
     r"|(?:is|are|was|were|do|does|did|ca|could|would|wo|should)n'?t)\b"
 )
-_NEGATION_ZH = re.compile(r"(?:不(?![仅但只])|没有?|并?非(?!常)|(?<!毫)无(?!疑)|而不是)[^,。;]{0,3}$")
+_NEGATION_ZH = re.compile(
+    r"(?:不(?![仅但只])|没有?|并?非(?!常)|(?<!毫)无(?!疑)|而不是)[^,。;]{0,3}$"
+)
 _REFUSAL = re.compile(
     r"\b(?:i'?m sorry|i am sorry|i apologi[sz]e|as an ai|unable to|not able to|not sure"
     r"|(?:can ?not|can'?t|could not|couldn'?t|do not|don'?t|impossible to|hard to) "
     r"(?:reliably |really |possibly )?(?:determine|tell|say|identify|know|answer|assist|help|see"
     r"|hear|access|view|judge|provide))\b"
-    r"|\bno idea\b|抱歉|对不起|作为一?个?(?:人工智能|ai)|不确定|(?:无法|不能|难以)(?:判断|确定|识别|回答|提供|看到|听到)"
+    r"|\bno idea\b|抱歉|对不起|作为一?个?(?:人工智能|ai)|不确定"
+    r"|(?:无法|不能|难以)(?:判断|确定|识别|回答|提供|看到|听到)"
 )
 # "or" and "nor" go on with a negation ("not angry or sad"); these end it.
 _CLAUSE = re.compile(

@@ -42,8 +42,12 @@ _EXPLICIT = re.compile(
     r"(?:\b(?:answer|choice|option|choose|select)\b(?: is| would be)?|答案(?:是|为)?|选项?)\s*:?\s*"
     r"[(\[*\"']*([A-Z])(?![A-Za-z'])"
 )
-_MARKED = re.compile(r"[(\[]([A-Z])[)\]]|(?<![A-Za-z])([A-Z])(?=[).:,])|^\W*([A-Z])\W*$", re.MULTILINE)
-_ALONE = re.compile(r"(?<![A-Za-z'])(A(?!\s+(?!(?:or|and|is)\b)[a-z])|[B-HJ-Z]|I(?!\s+[a-z]|'))(?![A-Za-z'])")
+_MARKED = re.compile(
+    r"[(\[]([A-Z])[)\]]|(?<![A-Za-z])([A-Z])(?=[).:,])|^\W*([A-Z])\W*$", re.MULTILINE
+)
+_ALONE = re.compile(
+    r"(?<![A-Za-z'])(A(?!\s+(?!(?:or|and|is)\b)[a-z])|[B-HJ-Z]|I(?!\s+[a-z]|'))(?![A-Za-z'])"
+)
 _NEGATED_LETTER = re.compile(r"(?:\bnot|n't|不是)\s+(?:option\s+)?[(\[]?([A-Z])\b", re.IGNORECASE)
 _YES = re.compile(r"\b(?:yes|correct|true|right|accurate)\b|正确|(?<!不)是的?(?!否)|(?<!不)对")
 _NO = re.compile(r"\b(?:no|incorrect|false|wrong|inaccurate)\b(?! doubt)|不正确|错误?|不是|不对|否")

@@ -74,6 +74,9 @@ class Read:
         ]
         return np.array(rows, dtype=bool).reshape(2, len(self), len(self.labels))
 
+    def _has(self, labels: Sequence[str] | None) -> list[bool]:
+        return [label in (labels or ()) for label in self.labels]
+
     @cached_property
     def numbers(self) -> NDArray[np.float64]:
         """`[2, n]`: the truth and the answers, NaN for one that was not read."""

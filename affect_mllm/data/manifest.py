@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from affect_mllm.data import row_checks
-from affect_mllm.data.problems import Problem, raise_problems
+from affect_mllm.data.problems import PROBLEMS_SHOWN, Problem, raise_problems
 from affect_mllm.data.records import id_of
 from affect_mllm.data.records import row_of as to_row
 from affect_mllm.data.rows import Rows, need_known_ending, scan
 from affect_mllm.types import Sample
 
-__all__ = ["Problem", "Rows", "check_labels", "digest", "problems", "raise_problems", "read",
-           "scan", "to_row", "write"]  # fmt: skip
+__all__ = ["PROBLEMS_SHOWN", "Problem", "Rows", "check_labels", "digest", "problems",
+           "raise_problems", "read", "scan", "to_row", "write"]  # fmt: skip
 
 
 def read(path: Path, *, split: str | None = None) -> Rows:

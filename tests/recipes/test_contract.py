@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from affect_mllm.data import manifest
-from affect_mllm.tools.validate import decode_one, validate
+from affect_mllm.tools.decoding import Job, decode_one
+from affect_mllm.tools.validation import validate
 from affect_mllm.types import MEDIA_FIELDS
 from tests.recipes import makers, makers_more
 from tests.recipes.kit import SUBSET, Kit, run
@@ -35,11 +36,12 @@ def test_a_fixture_becomes_a_manifest_that_validates(name: str, tmp_path: Path, 
     ran = run(name, [*made.args, SUBSET], tmp_path)
     assert ran.code == 0, ran.err
     (path,) = ran.manifests
-    result = validate(path)
+    (result,) = validate(path)
     assert [problem.reason for problem in result.problems] == []
     assert result.good_rows == made.rows == len(ran.rows)
     samples = manifest.read(path)
-    assert [reason for sample in samples for reason in decode_one(sample)] == []
+    jobs = {Job.of(sample, kind) for sample in samples for kind in sample.media}
+    assert [each for each in map(decode_one, jobs) if each.problem] == []
     for sample in samples:
         assert sample.licence, sample.id
         assert f"licence  {sample.licence}\n" in ran.out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,21 +14,33 @@ from affect_mllm.data.features import Features
 from affect_mllm.eval.modality import VISUAL, View
 from affect_mllm.log import LOGGER
 from affect_mllm.models.mllm import AffectMLLM
-from affect_mllm.types import DataError, Sample
+from affect_mllm.types import Batch, DataError, Sample
 
 WHOLE = View()
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked: the same `text` of every row, or what `of_row` makes of it for each."""
+
+    text: str
+    of_row: Callable[[Sample], str] | None = None
+
+    def about(self, sample: Sample) -> str:
+        """The words for one row. Raises DataError where the row lacks what they name."""
+        return self.text if self.of_row is None else self.of_row(sample)
 
 
 class Answers(Protocol):
     """What can be asked: a checkpoint of ours, or another model on the same way."""
 
     def answer(
-        self, samples: Sequence[Sample], question: str, view: View = WHOLE
+        self, samples: Sequence[Sample], question: Question, view: View = WHOLE
     ) -> Iterator[dict[str, Any]]:
         """One prediction row a sample, in any order."""
         ...
 
-    def stamp(self, question: str) -> dict[str, str]:
+    def stamp(self, question: Question) -> dict[str, str]:
         """What every row of one run has in common; answers of another stamp are not re-used."""
         ...
 
@@ -37,7 +49,9 @@ class Answers(Protocol):
 class Asker:
     """A model with what it needs to be asked: examples, features, and the checkpoint's hash.
 
-    `donors[modality]` gives the rows that a view's `swap` takes that modality from.
+    `donors[modality]` gives the rows that a view's `swap` takes that modality from. With `labels`
+    nothing is generated: a row's `scores` are the log-likelihoods of these labels, its response
+    the likeliest one.
     """
 
     model: AffectMLLM
@@ -48,9 +62,10 @@ class Asker:
     max_new_tokens: int = 12
     data: str = ""  # hash of the manifest that the rows come from
     donors: Mapping[str, Mapping[str, Sample]] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
 
     def answer(
-        self, samples: Sequence[Sample], question: str, view: View = WHOLE
+        self, samples: Sequence[Sample], question: Question, view: View = WHOLE
     ) -> Iterator[dict[str, Any]]:
         """One prediction row a sample, in batches of similar length, the longest first.
 
@@ -78,19 +93,23 @@ class Asker:
             for row in self._generate(batch, seen_text):
                 yield {**row, **notes[row["id"]], **stamp}
 
-    def stamp(self, question: str) -> dict[str, str]:
+    def stamp(self, question: Question) -> dict[str, str]:
         """Checkpoint, prompt and data."""
         return {
-            "prompt_hash": self.prompt_hash(question),
+            "prompt_hash": self.maker.prompt_hash(question.text),
             "checkpoint": self.checkpoint,
-            "data": f"{self.data[:16]}, at most {self.max_new_tokens} tokens",
+            "data": f"{self.data[:16]}, {self._how}",
         }
 
-    def prompt_hash(self, question: str) -> str:
-        """Hash of everything that decides the prompt besides the row itself."""
-        return self.maker.prompt_hash(question)
+    @property
+    def _how(self) -> str:
+        if self.labels:
+            return f"likelihoods of {', '.join(self.labels)}"
+        return f"at most {self.max_new_tokens} tokens"
 
-    def _example(self, sample: Sample, question: str, view: View) -> tuple[Example, dict[str, Any]]:
+    def _example(
+        self, sample: Sample, question: Question, view: View
+    ) -> tuple[Example, dict[str, Any]]:
         arrays = self.features.clip(sample).arrays
         note: dict[str, Any] = {}
         donor = self.donors.get(view.swap or "", {}).get(sample.id)
@@ -101,7 +120,7 @@ class Asker:
         example = self.maker.make(
             sample,
             media,
-            question=question,
+            question=question.about(sample),
             subtitle="text" in view.modalities,
             encoded=self.features.encoded,
         )
@@ -125,14 +144,30 @@ class Asker:
         batch = collate(examples, pad_id=pad_id).to(self.model.llm.device)
         device = self.model.llm.device.type
         with torch.autocast(device, torch.bfloat16, enabled=self.model.llm.is_bf16):
-            answers, gates = self.model.generate(batch, max_new_tokens=self.max_new_tokens)
-        for number, (example, response) in enumerate(zip(examples, answers, strict=True)):
-            yield {
-                "id": example.sample_id,
-                "response": self.maker.chat.answer_text(response),
-                "modalities": [*example.media, *(["text"] if example.sample_id in texts else [])],
+            rows = self._compared(batch) if self.labels else self._written(batch)
+        for example, row in zip(examples, rows, strict=True):
+            words = ["text"] if example.sample_id in texts else []
+            yield {"id": example.sample_id, "modalities": [*example.media, *words], **row}
+
+    def _written(self, batch: Batch) -> list[dict[str, Any]]:
+        """Greedy answers, and the gates of each example."""
+        answers, gates = self.model.generate(batch, max_new_tokens=self.max_new_tokens)
+        return [
+            {
+                "response": response,
                 "gate": {name: rows[number] for name, rows in gates.items() if number in rows},
             }
+            for number, response in enumerate(answers)
+        ]
+
+    def _compared(self, batch: Batch) -> list[dict[str, Any]]:
+        """Log-likelihoods of the labels, and the likeliest one."""
+        from affect_mllm.models.likelihood import label_log_likelihoods
+
+        ids = [self.maker.chat.answer_ids(label) for label in self.labels]
+        found = label_log_likelihoods(self.model, batch, ids).tolist()
+        scores = [dict(zip(self.labels, row, strict=True)) for row in found]
+        return [{"response": max(row, key=row.__getitem__), "scores": row} for row in scores]
 
 
 def _kind(name: str) -> str:

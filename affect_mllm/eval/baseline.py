@@ -18,12 +18,12 @@ import numpy as np
 import torch
 
 from affect_mllm.data.reader import Reader
+from affect_mllm.eval.answers import WHOLE, Question
 from affect_mllm.eval.chat import Endpoint, ReplyError, each
 from affect_mllm.eval.modality import VISUAL, View
 from affect_mllm.log import LOGGER
 from affect_mllm.types import DataError, Sample
 
-WHOLE = View()
 Turn = tuple[list[np.ndarray], str]  # pictures `[H, W, 3]` uint8, and the text after them
 
 
@@ -145,7 +145,7 @@ class BaselineAsker:
     chunk: int = 32
 
     def answer(
-        self, samples: Sequence[Sample], question: str, view: View = WHOLE
+        self, samples: Sequence[Sample], question: Question, view: View = WHOLE
     ) -> Iterator[dict[str, Any]]:
         """One prediction row a sample; a row of which nothing is left gets an empty answer."""
         stamp = self.stamp(question)
@@ -165,16 +165,16 @@ class BaselineAsker:
             for (sample, _, seen), response in zip(asked, answers, strict=True):
                 yield {"id": sample.id, "response": response, "modalities": seen, **stamp}
 
-    def stamp(self, question: str) -> dict[str, str]:
+    def stamp(self, question: Question) -> dict[str, str]:
         """Model, prompt, reader and data."""
-        told = json.dumps([self.system, question, self.reader.settings()], sort_keys=True)
+        told = json.dumps([self.system, question.text, self.reader.settings()], sort_keys=True)
         return {
             "prompt_hash": hashlib.sha256(told.encode()).hexdigest()[:16],
             "checkpoint": self.vlm.name,
             "data": f"{self.data[:16]}, at most {self.max_new_tokens} tokens",
         }
 
-    def _turn(self, sample: Sample, question: str, view: View) -> tuple[Turn, list[str]]:
+    def _turn(self, sample: Sample, question: Question, view: View) -> tuple[Turn, list[str]]:
         pictures: list[np.ndarray] = []
         seen: list[str] = []
         if "face" in view.modalities:
@@ -187,7 +187,8 @@ class BaselineAsker:
             raise DataError(
                 f"row {sample.id}", "no picture and no text", expected="something that a VLM sees"
             )
-        text = f"Subtitle: {words}\n{question}" if words else question
+        asked = question.about(sample)
+        text = f"Subtitle: {words}\n{asked}" if words else asked
         return (pictures, text), [*seen, *(["text"] if words else [])]
 
 

@@ -7,6 +7,7 @@ A verdict row of `NAME.verdicts.jsonl`:
 
 A reply that cannot be read is asked for once more with a reminder, then counted as `unparsed`;
 no score is guessed for it. An answer that is not there gets the lowest scores without asking.
+`affect-mllm score --verdicts` makes means of the file.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from affect_mllm.types import ConfigError, DataError, Sample
 
 Status = Literal["ok", "unparsed", "no_reply", "no_answer"]
 STATUSES: tuple[Status, ...] = ("ok", "unparsed", "no_reply", "no_answer")
-MAX_FAILED = 0.05  # share of verdicts that a judge may fail to give before a mean says too little
 
 
 @dataclass(frozen=True)
@@ -181,58 +181,6 @@ def write_verdicts(
         for each in verdicts
     )
     write_text_atomic(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-
-
-def summary(
-    rubric: Rubric, samples: Sequence[Sample], verdicts: Sequence[Verdict]
-) -> dict[str, Any]:
-    """The mean of each score with its interval, as fractions of the score's range.
-
-    Verdicts that the judge failed to give are no fault of the answer: they are left out of the
-    mean and counted in `n_unparsed`. Raises DataError where they are more than 5 %, since a mean
-    over the rest would be of chosen samples. Groups are resampled whole (2,000 times, seeded).
-    """
-    from collections import Counter
-
-    status = Counter(each.status for each in verdicts)
-    failed = status["unparsed"] + status["no_reply"]
-    if failed > MAX_FAILED * len(verdicts):
-        raise DataError(
-            f"judge {rubric.name}",
-            f"{failed} of {len(verdicts)} verdicts missing ({dict(status)})",
-            expected=f"at most {MAX_FAILED:.0%}",
-            fix="look at the replies in the verdicts file; take another judge",
-        )
-    groups = {s.id: s.group if s.group is not None else f"\0{s.id}" for s in samples}
-    judged = [each for each in verdicts if each.scores is not None]
-    metrics = {}
-    for name, (low, high) in rubric.bounds.items():
-        values = [
-            (each.scores[name] - low) / (high - low) for each in judged if each.scores is not None
-        ]
-        metrics[name] = _mean_interval(values, [groups[each.id] for each in judged]) | {
-            "n": len(judged),
-            "n_unparsed": failed,
-        }
-    return {
-        "rubric": f"{rubric.name} {rubric.version}",
-        "prompt_hash": rubric.prompt_hash,
-        "status": {name: status[name] for name in STATUSES},
-        "metrics": metrics,
-    }
-
-
-def _mean_interval(values: Sequence[float], groups: Sequence[str]) -> dict[str, float]:
-    import numpy as np
-
-    numbers = np.unique(np.asarray(groups), return_inverse=True)[1]
-    sums = np.bincount(numbers, weights=np.asarray(values))
-    sizes = np.bincount(numbers)
-    count = len(sizes)
-    draws = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=2000)
-    means = (draws @ sums) / np.maximum(draws @ sizes, 1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return {"value": float(np.mean(values)), "ci_low": float(low), "ci_high": float(high)}
 
 
 def _objects(text: str) -> list[dict[str, Any]]:

@@ -7,14 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import PositiveInt
 
 from affect_mllm import config
 from affect_mllm.data import manifest
 from affect_mllm.data.features import ensure
 from affect_mllm.data.settings import DataSettings
 from affect_mllm.eval.answer_file import predict_file
-from affect_mllm.eval.answers import WHOLE, Answers, Asker
+from affect_mllm.eval.answers import WHOLE, Answers, Asker, Question
 from affect_mllm.eval.baseline import VLM, BaselineAsker
 from affect_mllm.eval.modality import ALL, View, donors, followed, has
 from affect_mllm.eval.predictions import read_predictions
@@ -27,6 +29,8 @@ from affect_mllm.models import checkpoint
 from affect_mllm.types import ConfigError, DataError, ExitCode, Sample
 
 UNTRAINED = "untrained"
+# New tokens at most, by what is answered: a label, a list, a description.
+LENGTHS = {"open_vocabulary": 48, "multi_label": 48, "description": 256}
 
 
 @dataclass
@@ -37,6 +41,8 @@ class EvalRun:
     single modality, pair and triple. `swaps`: modalities that are taken from another clip of
     another class, one at a time, to see which one the model follows. `untrained` asks the model
     before any training too, `baseline` another VLM about the same pictures and words.
+    `answer_by=likelihood` compares the labels of a closed task instead of generating. Without
+    `max_new_tokens` an answer is as long as its kind needs (12 tokens for a label).
     Predictions land in RUN_DIR/eval/BENCHMARK, scores of all benchmarks in RUN_DIR/results.json.
     Started by torchrun or accelerate, the processes share the rows.
     """
@@ -50,8 +56,9 @@ class EvalRun:
     swaps: list[str] = field(default_factory=list)
     untrained: bool = False
     baseline: VLM | None = None
-    batch_size: int = 32
-    max_new_tokens: int = 12
+    answer_by: Literal["generation", "likelihood"] = "generation"
+    batch_size: PositiveInt = 32
+    max_new_tokens: PositiveInt | None = None
     plugins: list[str] = field(default_factory=list)
 
     def run(self) -> ExitCode:
@@ -61,6 +68,7 @@ class EvalRun:
         rows, path = self._rows()
         chosen = self.benchmark.select(rows)
         check_required(self.benchmark, chosen)
+        check_closed(self.benchmark, self.answer_by)
         views = [*parse_subsets(self.subsets), *parse_swaps(self.swaps)]
         self._donors = {
             v.swap: donors(chosen, v.swap, truth=self.benchmark.truth) for v in views if v.swap
@@ -111,9 +119,10 @@ class EvalRun:
             features,
             name,
             batch_size=self.batch_size,
-            max_new_tokens=self.max_new_tokens,
+            max_new_tokens=self._length,
             data=manifest.digest(path),
             donors=self._donors,
+            labels=self.benchmark.labels if self.answer_by == "likelihood" else (),
         )
 
     def _baseline(self, path: Path) -> BaselineAsker:
@@ -124,14 +133,18 @@ class EvalRun:
             self.baseline,
             data.reader,
             data.prompt.system,
-            self.max_new_tokens,
+            self._length,
             data=manifest.digest(path),
         )
+
+    @property
+    def _length(self) -> int:
+        return self.max_new_tokens or LENGTHS.get(self.benchmark.kind, 12)
 
     def _predict(self, asker: Answers, samples: Sequence[Sample], view: View, variant: str) -> Path:
         """The variant's predictions file, complete."""
         path = Path(self.run_dir) / "eval" / self.benchmark.name / f"{variant}.predictions.jsonl"
-        question = self.benchmark.question
+        question = Question(self.benchmark.question, self.benchmark.ask)
         fresh = predict_file(
             path,
             samples,
@@ -213,6 +226,15 @@ def check_required(task: Task, samples: Sequence[Sample]) -> None:
                 f"{len(lacking)} rows without {needed}: {', '.join(lacking[:10])}",
                 expected=f"{needed} in every row (the task's `require`)",
             )
+
+
+def check_closed(task: Task, answer_by: str) -> None:
+    """ConfigError where likelihoods are asked for and the task has no list of single labels."""
+    closed = task.kind in ("closed_label", "sentiment", "statement_judgment", "multiple_choice")
+    if answer_by == "likelihood" and not (closed or task.levels):
+        raise ConfigError(
+            "answer_by", "likelihood", expected=f"generation, for a task of kind {task.kind}"
+        )
 
 
 def _say(summary: dict[str, Any]) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -30,10 +31,10 @@ def judge_command(
     url: Url = None,
     out: Annotated[Path | None, typer.Option(help="Folder; default: beside the answers.")] = None,
 ) -> None:
-    """Score descriptions by a judge model; verdicts and replies are kept, failures counted."""
+    """Ask a judge model about every answer; `score --verdicts` makes means of what it says."""
     from affect_mllm.data import manifest as manifests
     from affect_mllm.eval import judge
-    from affect_mllm.eval.predictions import read_predictions, write_json_atomic
+    from affect_mllm.eval.predictions import read_predictions
 
     rule = load_rubric(rubric)
     rows = read_predictions(predictions)
@@ -46,9 +47,9 @@ def judge_command(
     chat = _chat(url, model, folder / f"{stem}.replies.jsonl")
     verdicts = judge.judge(rule, chat, samples, rows)
     judge.write_verdicts(folder / f"{stem}.verdicts.jsonl", rule, chat.identity(), verdicts)
-    result = judge.summary(rule, samples, verdicts) | {"judge": chat.identity()}
-    write_json_atomic(folder / f"{stem}.json", result)
-    _print(result)
+    status = Counter(verdict.status for verdict in verdicts)
+    said = ", ".join(f"{name} {status[name]}" for name in judge.STATUSES if status[name])
+    typer.echo(f"{folder / stem}.verdicts.jsonl: {said}")
 
 
 def extract_command(
@@ -103,9 +104,3 @@ def _refuse_unknown(path: Path, unknown: set[str]) -> None:
         raise DataError(
             str(path), f"ids {sorted(unknown)[:10]}", expected="ids that the manifest has"
         )
-
-
-def _print(result: dict[str, Any]) -> None:
-    for name, m in result["metrics"].items():
-        span = f"[{m['ci_low']:.3f}, {m['ci_high']:.3f}]"
-        typer.echo(f"{name:16} {m['value']:.3f} {span}  n {m['n']}  unparsed {m['n_unparsed']}")

@@ -58,7 +58,7 @@ def predict(
         raise ConfigError("predict", "neither a clip nor a subtitle", expected="at least one")
     sample = sample_of(clip)
     sample = replace(sample, subtitle=_subtitle(clip, subtitle))
-    from affect_mllm.eval.answers import Asker
+    from affect_mllm.eval.answers import Asker, Question
     from affect_mllm.models import checkpoint as store
 
     name = store.checkpoint_hash(checkpoint)  # before anything slow: is it there and whole?
@@ -76,7 +76,7 @@ def predict(
     row: dict[str, Any] = {}
     for kind, asked, tokens in _questions(data, question):
         asker = Asker(model, maker, replace(features, reader=Held(read)), name, 1, tokens)
-        row = next(asker.answer([sample], asked))
+        row = next(asker.answer([sample], Question(asked)))
         if "error" in row:
             raise DataError(str(clip), row["error"])
         answers[kind] = row["response"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from affect_mllm.eval.answers import Asker
+from affect_mllm.eval.answers import Asker, Question
 from affect_mllm.eval.main import main
 from affect_mllm.eval.modality import View
 from affect_mllm.eval.predictions import read_predictions
@@ -27,7 +27,7 @@ def asker(tiny, tiny_run) -> Asker:
 
 
 def answers(asker: Asker, samples: Sequence[Sample], subset: Sequence[str]) -> dict[str, dict]:
-    found = list(asker.answer(samples, parts.QUESTION, View(tuple(subset))))
+    found = list(asker.answer(samples, Question(parts.QUESTION), View(tuple(subset))))
     assert sorted(row["id"] for row in found) == sorted(s.id for s in samples)
     return {row["id"]: row for row in found}
 
@@ -54,7 +54,7 @@ def test_a_row_of_which_nothing_is_left_gets_an_empty_answer(tiny, asker) -> Non
     assert found["response"] == ""
     assert "no picture, no sound" in found["error"]
     assert found["checkpoint"] == "abc"
-    assert found["prompt_hash"] == asker.prompt_hash(parts.QUESTION)
+    assert found["prompt_hash"] == asker.stamp(Question(parts.QUESTION))["prompt_hash"]
 
 
 def test_answers_do_not_depend_on_batches(tiny, asker) -> None:
@@ -70,12 +70,38 @@ def test_answers_do_not_depend_on_batches(tiny, asker) -> None:
 
 
 def test_the_prompt_hash_tells_the_wording(asker) -> None:
-    same, other = asker.prompt_hash(parts.QUESTION), asker.prompt_hash("Why?")
+    def told(one: Asker, text: str = parts.QUESTION) -> str:
+        return one.stamp(Question(text))["prompt_hash"]
+
     system = replace(asker.maker, prompt=replace(asker.maker.prompt, system="Look."))
     spans = replace(asker.maker, span_lengths={**asker.maker.span_lengths, "audio": 9})
-    made = {replace(asker, maker=m).prompt_hash(parts.QUESTION) for m in (system, spans)}
-    assert len({same, other, *made}) == 4
-    assert asker.prompt_hash(parts.QUESTION) == same
+    others = {told(replace(asker, maker=maker)) for maker in (system, spans)}
+    assert len({told(asker), told(asker, "Why?"), *others}) == 4
+    assert told(asker) == told(asker)
+
+
+def test_a_question_may_name_what_the_row_says(tiny, asker) -> None:
+    about = Question("Is it {x}?", lambda sample: f"Is it {sample.id}?")
+    same = Question("Is it {x}?", lambda sample: "Is it c00?")
+    rows = tiny.samples[:3]
+    first, second = (
+        {r["id"]: r["response"] for r in asker.answer(rows, question)} for question in (about, same)
+    )
+    assert first["c00"] == second["c00"]
+    assert first != second
+
+
+def test_labels_are_compared_instead_of_generated(tiny, asker) -> None:
+    labels = ("happy", "sad", "angry")
+    compared = replace(asker, labels=labels)
+    found = answers(compared, tiny.samples[:5], ("face", "audio", "text"))
+    single = answers(replace(compared, batch_size=1), tiny.samples[:5], ("face", "audio", "text"))
+    for id, row in found.items():
+        assert set(row["scores"]) == set(labels)
+        assert row["response"] == max(labels, key=row["scores"].__getitem__)
+        assert row["scores"] == pytest.approx(single[id]["scores"], abs=1e-4)
+        assert all(value < 0 for value in row["scores"].values())
+    assert found["c00"]["data"] != answers(asker, tiny.samples[:1], ("text",))["c00"]["data"]
 
 
 def test_subsets_by_name() -> None:
@@ -110,6 +136,13 @@ def test_a_whole_evaluation_scores_what_it_generated(tiny, tiny_run, tmp_path) -
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "eval/synthetic").iterdir()}
     assert evaluate(tiny, tiny_run, tmp_path, *more) == 0
     assert {p: p.stat().st_mtime_ns for p in before} == before
+
+
+def test_an_evaluation_by_likelihoods_has_a_label_for_every_row(tiny, tiny_run, tmp_path) -> None:
+    assert evaluate(tiny, tiny_run, tmp_path, "answer_by=likelihood") == 0
+    summary = json.loads((tmp_path / "results.json").read_text())["runs"]["synthetic"]
+    status = summary["variants"]["face+audio+text"]["status"]
+    assert status["ok"] == summary["n"] == 4
 
 
 def test_an_evaluation_without_a_checkpoint_is_refused(tiny, tmp_path) -> None:

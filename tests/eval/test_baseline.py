@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from affect_mllm.data.reader import Reader
+from affect_mllm.eval.answers import Question
 from affect_mllm.eval.baseline import HFVLM, BaselineAsker, EndpointVLM
 from affect_mllm.eval.main import main
 from affect_mllm.eval.modality import View
@@ -21,7 +22,7 @@ from affect_mllm.types import CheckpointError, DataError, Sample
 from tests import tiny_vlm
 from tests.eval.server import served
 
-QUESTION = "Which emotion?"
+QUESTION = Question("Which emotion?")
 CHAT = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{% for part in m.content %}"
     "{% if part.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
@@ -90,7 +91,7 @@ def test_its_answer_is_transformers_own(tiny, folder) -> None:
     processor = AutoProcessor.from_pretrained(folder)
     net = AutoModelForImageTextToText.from_pretrained(folder, dtype="float32").eval()
     content = [{"type": "image", "image": Image.fromarray(image)} for image in images]
-    content.append({"type": "text", "text": f"Subtitle: {sample.subtitle}\n{QUESTION}"})
+    content.append({"type": "text", "text": f"Subtitle: {sample.subtitle}\n{QUESTION.text}"})
     chat = [
         {"role": "system", "content": [{"type": "text", "text": "Look."}]},
         {"role": "user", "content": content},
@@ -120,13 +121,13 @@ def test_views_and_rows_of_which_nothing_is_left(tiny) -> None:
 
 def test_the_stamp_tells_model_words_and_reader(tiny) -> None:
     one = asker(tiny, EndpointVLM("http://x", "org/model"))
-    assert one.stamp("a")["checkpoint"] == "model"
+    assert one.stamp(Question("a"))["checkpoint"] == "model"
     others = [
-        one.stamp("b"),
-        replace(one, system="Listen.").stamp("a"),
-        replace(one, reader=replace(one.reader, frames=7)).stamp("a"),
+        one.stamp(Question("b")),
+        replace(one, system="Listen.").stamp(Question("a")),
+        replace(one, reader=replace(one.reader, frames=7)).stamp(Question("a")),
     ]
-    hashes = {stamp["prompt_hash"] for stamp in (one.stamp("a"), *others)}
+    hashes = {stamp["prompt_hash"] for stamp in (one.stamp(Question("a")), *others)}
     assert len(hashes) == 4
 
 
@@ -141,7 +142,7 @@ def test_a_server_gets_the_pictures_without_loss(tiny) -> None:
     data = [base64.b64decode(p["image_url"]["url"].split(",")[1]) for p in pictures]
     own = reader(tiny).read(tiny.samples[0], {"frame": np.asarray}).arrays["frame"]
     assert np.array_equal(np.stack([np.asarray(Image.open(io.BytesIO(d))) for d in data]), own)
-    assert text["text"].endswith(QUESTION)
+    assert text["text"].endswith(QUESTION.text)
 
 
 def test_a_server_without_an_answer_ends_the_run(tiny, monkeypatch) -> None:

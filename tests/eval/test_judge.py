@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from affect_mllm.config import conf_dir
 from affect_mllm.data import manifest
 from affect_mllm.eval.chat import Endpoint
-from affect_mllm.eval.judge import Rubric, Verdict, judge, summary
+from affect_mllm.eval.judge import Rubric, Verdict, judge
 from affect_mllm.eval.llm_extract import LLMExtractor
 from affect_mllm.eval.predictions import Prediction
 from affect_mllm.tools import app
@@ -49,16 +48,14 @@ def test_every_rubric_quotes_the_row_and_reads_its_own_best_and_worst(name: str)
     text = rubric.messages(rows(1)[0], "THE ANSWER")[1]["content"]
     assert "THE ANSWER" in text
     assert all(str(rows(1)[0].labels[key]) in text for key in rubric.needs())
-    for end, wanted in ((0, 0.0), (1, 1.0)):
+    for end in (0, 1):
         reply = (
             {"steps": [end, end]}
             if rubric.per_step
             else {key: bounds[end] for key, bounds in rubric.scores.items()}
         )
         scores = rubric.read(json.dumps(reply))
-        assert scores is not None
-        result = summary(rubric, rows(1), [Verdict("s0", "ok", scores, "")])
-        assert {m["value"] for m in result["metrics"].values()} == {wanted}
+        assert scores == {name: bounds[end] for name, bounds in rubric.bounds.items()}
 
 
 @pytest.mark.parametrize(
@@ -115,37 +112,9 @@ def test_no_answer_gets_the_lowest_score_without_asking() -> None:
     assert not requests
 
 
-def test_a_silent_judge_is_counted_and_too_many_failures_are_refused() -> None:
+def test_a_silent_judge_is_counted_and_nothing_is_guessed() -> None:
     verdicts, _ = ask(lambda _b, _n: (503, "down"), EMER, 2)
-    assert [v.status for v in verdicts] == ["no_reply", "no_reply"]
-    with pytest.raises(DataError, match=r"2 of 2 verdicts missing .* at most 5%|2 of 2"):
-        summary(EMER, rows(2), verdicts)
-
-
-def test_means_leave_out_what_the_judge_failed_to_say_and_count_it() -> None:
-    scores = {"clue_overlap": 10.0, "label_overlap": 1.0}
-    verdicts = [Verdict(f"s{i}", "ok", scores, "") for i in range(40)]
-    verdicts[7] = Verdict("s7", "unparsed", None, "?")
-    result = summary(EMER, rows(40), verdicts)
-    found = result["metrics"]["clue_overlap"]
-    assert (found["value"], found["n"], found["n_unparsed"]) == (1.0, 39, 1)
-    assert result["metrics"]["label_overlap"]["value"] == 0.0
-
-
-def test_intervals_are_of_groups() -> None:
-    """Twins that always agree are worth one sample: the interval is as wide as without the twin."""
-    rng = np.random.default_rng(1)
-    values = rng.integers(1, 11, size=30).repeat(2)
-    verdicts = [
-        Verdict(f"s{i}", "ok", {"clue_overlap": float(v), "label_overlap": 5.0}, "")
-        for i, v in enumerate(values)
-    ]
-    samples = rows(60)
-    single = [s for i, s in enumerate(samples) if i % 2 == 0]
-    twins = summary(EMER, samples, verdicts)["metrics"]["clue_overlap"]
-    alone = summary(EMER, single, verdicts[::2])["metrics"]["clue_overlap"]
-    assert twins["ci_low"] == pytest.approx(alone["ci_low"])
-    assert twins["ci_high"] == pytest.approx(alone["ci_high"])
+    assert [(v.status, v.scores) for v in verdicts] == [("no_reply", None)] * 2
 
 
 def test_a_row_without_the_reference_is_refused_before_anything_is_asked() -> None:
@@ -186,12 +155,11 @@ def test_the_command_keeps_verdicts_and_asks_only_once(tmp_path: Path, capsys) -
         assert command(*given, "--url", seen.url, "--model", "m") == 0
         assert command(*given, "--url", seen.url, "--model", "m") == 0
         assert len(seen.requests) == 3
-    assert "clue_overlap     1.000" in capsys.readouterr().out
+    assert "ok 3" in capsys.readouterr().out
     kept = [json.loads(x) for x in (tmp_path / "all.emer.verdicts.jsonl").read_text().splitlines()]
     assert [row["id"] for row in kept] == ["s0", "s1", "s2"]
     assert kept[0]["judge"]["model"] == "m"
     assert kept[0]["prompt_hash"] == EMER.prompt_hash
-    assert json.loads((tmp_path / "all.emer.json").read_text())["metrics"]
 
 
 def test_an_extractor_reads_lists_and_never_guesses(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from readers.tables import Line, read_csv
 from readers.texts import repair
 from recipe import Dataset, Entry, Inputs, app
 
-from affect_mllm.tools.decoding import Job, decode_one
+from affect_mllm.tools.validate import decode_one
+from affect_mllm.types import Sample
 
 DATASET = Dataset(
     name="meld",
@@ -84,7 +85,8 @@ def _entry(line: Line, split: str, clips: Path, inputs: Inputs) -> Entry:
 
 def _decodes(path: Path) -> bool:
     """Whether a clip is there and decodes, as `affect-mllm validate --decode` would see it."""
-    return path.is_file() and decode_one(Job(path.parent, "video", path.name)).problem is None
+    sample = Sample(id=path.stem, root=path.parent, media={"video": path.name})
+    return path.is_file() and not decode_one(sample)
 
 
 APP = app(DATASET, rows)

@@ -9,7 +9,7 @@ from torch import nn
 
 from affect_mllm.config import weights_path
 from affect_mllm.models.attention import Attention, Borders, choose
-from affect_mllm.models.pretrained import loading
+from affect_mllm.models.pretrained import load_tokenizer, loading
 from affect_mllm.types import ConfigError
 
 
@@ -30,17 +30,16 @@ class LanguageModel(nn.Module):
         attention: Attention = "auto",
     ) -> None:
         super().__init__()
-        from transformers import AutoTokenizer
-
         path = weights_path(model)
         self.attention = choose(attention)
         with loading(model, "a causal LM"):
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(path)
+            self.tokenizer: Any = load_tokenizer(path)
             self.net: Any = self._load(path, dtype)
         self.net.requires_grad_(False)
         self.hidden_size = int(self.net.config.get_text_config().hidden_size)
-        embedding = self.net.get_input_embeddings().weight
-        self.embedding_rms = float(embedding.detach().float().pow(2).mean().sqrt())
+        embedding = self.net.get_input_embeddings().weight.detach()
+        # Of a model without weights any value will do.
+        self.embedding_rms = 1.0 if embedding.is_meta else _rms(embedding)
         self.has_lora = lora is not None
         if lora is not None:
             self._add_lora(lora)
@@ -159,6 +158,10 @@ class LanguageModel(nn.Module):
             if "lora_" in name:
                 parameter.data = parameter.data.float()
                 parameter.requires_grad_(False)
+
+
+def _rms(tensor: torch.Tensor) -> float:
+    return float(tensor.float().pow(2).mean().sqrt())
 
 
 def pad_left(

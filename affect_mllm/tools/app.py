@@ -61,8 +61,8 @@ COMMANDS = {
     "validate": Command(
         "affect_mllm.tools.validate:validate_command", "List every bad row of a manifest."
     ),
-    "import": Command(
-        "affect_mllm.tools.import_:import_command", "Another project's checkpoint as one of ours."
+    "export": Command(
+        "affect_mllm.tools.export:export_command", "Write a folder that transformers loads."
     ),
     "assets": Command(
         "affect_mllm.tools.assets:assets_command", "Fetch and convert the default weights."

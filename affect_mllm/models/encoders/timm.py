@@ -13,7 +13,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from affect_mllm.config import weights_path
 from affect_mllm.models.encoders.base import Encoder, States, by_frame
-from affect_mllm.models.pretrained import loading
+from affect_mllm.models.pretrained import is_weightless, loading
 from affect_mllm.models.spans import StatesPerStep
 from affect_mllm.types import CheckpointError, ConfigError
 
@@ -112,11 +112,11 @@ def _create(model: str) -> Any:
     folder = _folder(model)
     try:
         spec = json.loads((folder / "config.json").read_text())
-        weights = load_file(folder / "model.safetensors")
         options = spec.get("model_args", {})
         classes = spec.get("num_classes", 1000)
         net = timm.create_model(spec["architecture"], num_classes=classes, **options)
-        net.load_state_dict(weights)
+        if not is_weightless():
+            net.load_state_dict(load_file(folder / "model.safetensors"))
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         # RuntimeError: no such architecture, or weights of another one.
         raise CheckpointError(str(folder), str(error), expected="a timm folder") from error
@@ -130,5 +130,7 @@ def _folder(model: str) -> Path:
     from huggingface_hub import hf_hub_download
 
     with loading(model, "a timm model with model.safetensors"):
-        hf_hub_download(model, "config.json")
+        config = hf_hub_download(model, "config.json")
+        if is_weightless():
+            return Path(config).parent
         return Path(hf_hub_download(model, "model.safetensors")).parent

@@ -1,1 +1,0 @@
-"""The emotion wheel: open-vocabulary labels compared through shared emotion families."""

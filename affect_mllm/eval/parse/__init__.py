@@ -1,1 +1,0 @@
-"""Extraction: from a free answer to labels or a number, by named and versioned policies."""

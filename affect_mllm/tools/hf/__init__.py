@@ -1,0 +1,1 @@
+"""An exported model as transformers sees it: configuration, model and processor."""

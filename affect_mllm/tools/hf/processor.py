@@ -1,0 +1,95 @@
+"""The processor of an exported model: a question and files to what the model reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from transformers.feature_extraction_utils import BatchFeature
+from transformers.processing_utils import ProcessorMixin
+
+from affect_mllm import config as configuration
+from affect_mllm.data.collate import collate
+from affect_mllm.data.settings import DataSettings
+from affect_mllm.tools.hf.config import AffectConfig
+from affect_mllm.tools.hf.inputs import to_inputs
+from affect_mllm.types import ConfigError, Sample
+
+
+class AffectProcessor(ProcessorMixin):
+    """Reads media, fills the prompt and tokenizes, exactly as in training and evaluation.
+
+    `recipe` holds, as YAML, the nodes of the data settings, of each modality's transform and of
+    the rules that say how many tokens a medium takes; they pass the same allow-list as any
+    configuration.
+    """
+
+    attributes = ["tokenizer"]  # noqa: RUF012  (transformers' own form)
+    tokenizer_class = "AutoTokenizer"
+
+    def __init__(
+        self,
+        tokenizer: Any = None,
+        recipe: str = "{}",
+        chat_template: str | None = None,
+    ) -> None:
+        super().__init__(tokenizer, chat_template=chat_template)
+        self.recipe = recipe
+        self._made: tuple[DataSettings, dict[str, Any], dict[str, Any]] | None = None
+
+    def __call__(  # type: ignore[override]
+        self,
+        text: str | Sequence[str],
+        media: Mapping[str, str | Path] | Sequence[Mapping[str, str | Path]] | None = None,
+        subtitle: str | Sequence[str | None] | None = None,
+    ) -> BatchFeature:
+        """Inputs for one question or several; `media` maps `video`, `audio`, `image` to a file.
+
+        Raises DataError for files that cannot be read, ConfigError where the lists' lengths differ.
+        """
+        questions = [text] if isinstance(text, str) else list(text)
+        clips = [media or {}] * len(questions) if not isinstance(media, Sequence) else list(media)
+        words = (
+            list(subtitle) if isinstance(subtitle, list | tuple) else [subtitle] * len(questions)
+        )
+        if not len(questions) == len(clips) == len(words):
+            raise ConfigError(
+                "processor",
+                f"{len(questions)} questions, {len(clips)} media, {len(words)} subtitles",
+                expected="as many of each",
+            )
+        data, transforms, spans = self._parts()
+        maker = data.maker(self.tokenizer, spans)
+        features = data.features(transforms, {})
+        examples = []
+        for number, (question, files, said) in enumerate(zip(questions, clips, words, strict=True)):
+            paths = {kind: str(Path(path).absolute()) for kind, path in files.items()}
+            sample = Sample(str(number), Path("/"), media=paths, subtitle=said)
+            arrays = features.clip(sample).arrays if paths else {}
+            examples.append(maker.make(sample, arrays, question=question, encoded=False))
+        pad_id = self.tokenizer.pad_token_id or 0
+        return BatchFeature(to_inputs(collate(examples, pad_id=pad_id)))
+
+    def _parts(self) -> tuple[DataSettings, dict[str, Any], dict[str, Any]]:
+        if self._made is None:
+            from omegaconf import DictConfig, OmegaConf
+
+            node = OmegaConf.create(self.recipe)
+            assert isinstance(node, DictConfig)
+            configuration.check(node)
+            made = {
+                key: {
+                    name: configuration.build(rule) if not isinstance(rule, int) else rule
+                    for name, rule in node[key].items()
+                }
+                for key in ("transforms", "spans")
+            }
+            self._made = configuration.build(node.data), made["transforms"], made["spans"]
+        return self._made
+
+
+def register(module: ModuleType) -> None:
+    """Make `AutoProcessor` know exported models."""
+    module.AutoProcessor.register(AffectConfig, AffectProcessor, exist_ok=True)

@@ -1,1 +1,0 @@
-"""Checkpoints of other projects to ours, one project a file."""

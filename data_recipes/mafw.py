@@ -5,7 +5,7 @@ FOLDER is the release: `Train & Test Set/{single,compound}/no_caption/set_N/{tra
 from what there is of `Labels/descriptive_text.xlsx` (clip, Chinese, English; no header) and
 `caption-label/single_label.txt`, `multi_label.txt` (`clip.mp4`, label, `<br>` Chinese, `<br>`
 English). Neutral clips have none. Compound labels (`anger_disgust`) become a list. There is no
-validation split. Formats: MAFW-database/MAFW (README); sunlicai/HiCMAE (preprocess/mafw.py).
+validation split. Formats: MAFW-database/MAFW (README), public loaders of the release.
 """
 
 from __future__ import annotations

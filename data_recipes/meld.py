@@ -21,8 +21,7 @@ from readers.tables import Line, read_csv
 from readers.texts import repair
 from recipe import Dataset, Entry, Inputs, app
 
-from affect_mllm.tools.validate import decode_one
-from affect_mllm.types import Sample
+from affect_mllm.tools.decoding import Job, decode_one
 
 DATASET = Dataset(
     name="meld",
@@ -85,8 +84,7 @@ def _entry(line: Line, split: str, clips: Path, inputs: Inputs) -> Entry:
 
 def _decodes(path: Path) -> bool:
     """Whether a clip is there and decodes, as `affect-mllm validate --decode` would see it."""
-    sample = Sample(id=path.stem, root=path.parent, media={"video": path.name})
-    return path.is_file() and not decode_one(sample)
+    return path.is_file() and decode_one(Job(path.parent, "video", path.name)).problem is None
 
 
 APP = app(DATASET, rows)

@@ -52,6 +52,12 @@ def clip() -> Any:
     return CLIPModel(CLIPConfig(vision_config=IMAGE, text_config=TEXT, projection_dim=20))
 
 
+def clip_24() -> Any:
+    from transformers import CLIPConfig, CLIPModel
+
+    return CLIPModel(CLIPConfig(vision_config=IMAGE, text_config=TEXT, projection_dim=24))
+
+
 def siglip() -> Any:
     from transformers import SiglipConfig, SiglipModel
 
@@ -107,6 +113,7 @@ HF: dict[str, Callable[[], Any]] = {
     each.__name__: each
     for each in (
         clip,
+        clip_24,
         siglip,
         dinov2,
         dinov2_registers,

@@ -18,8 +18,8 @@ def collate(examples: Sequence[Example], *, pad_id: int, row_tokens: int = 0) ->
     """A batch of `examples`; `row_tokens` > 0 packs them into rows of about that length.
 
     Row order follows packing; `Span.example` and `MediaBatch.examples` keep the numbers of
-    `examples`. With `row_tokens=0` example `i` is row `i`. Without any example it is one row of
-    padding: a rank that has nothing to do in a step still takes part in it.
+    `examples`. With `row_tokens=0` example `i` is row `i`. Without any example it is one position
+    that nobody learns from: a rank that has nothing to do in a step still takes part in it.
     """
     if not examples:
         return _idle(pad_id)
@@ -51,10 +51,8 @@ def collate(examples: Sequence[Example], *, pad_id: int, row_tokens: int = 0) ->
 
 
 def _idle(pad_id: int) -> Batch:
-    shape = (1, 1)
-    none = torch.full(shape, IGNORED)
-    positions, segments = torch.zeros(shape, dtype=torch.long), torch.full(shape, -1)
-    return Batch(torch.full(shape, pad_id), none, positions, segments, (), {}, (), ())
+    zeros = torch.zeros(1, 1, dtype=torch.long)
+    return Batch(zeros + pad_id, zeros + IGNORED, zeros, zeros.clone(), (), {}, (), ())
 
 
 def _media(examples: Sequence[Example]) -> dict[str, MediaBatch]:

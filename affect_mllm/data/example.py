@@ -77,7 +77,7 @@ class ExampleMaker:
 
     chat: Chat
     prompt: Prompt
-    span_lengths: dict[str, SpanRule]
+    span_lengths: Mapping[str, SpanRule]
     fused: bool
     max_tokens: int = 1024
     assumed_tokens: int = 256

@@ -22,7 +22,7 @@ from affect_mllm.types import Batch, DataError
 class StepBatch:
     """One rank's share of a step: micro-batches, supervised tokens, and rows it had to skip.
 
-    Every rank has equally many micro-batches; one without examples is a row of padding. `skipped`
+    Every rank has equally many micro-batches; one without examples is a single position. `skipped`
     rows are faults, those `too_long` among them; `unasked` counts questions about a modality that
     their row does not have, which is no fault. `cut` counts examples by what was shortened.
     `imbalance` is how much more work than the average the busiest rank was planned to have.
@@ -40,7 +40,8 @@ class StepBatch:
     @property
     def padding(self) -> float:
         """The share of this rank's LLM positions that hold nothing."""
-        real = sum(int((batch.segments >= 0).sum()) for batch in self.micro_batches)
+        used = [batch for batch in self.micro_batches if batch.sample_ids]
+        real = sum(int((batch.segments >= 0).sum()) for batch in used)
         places = sum(batch.segments.numel() for batch in self.micro_batches)
         return 1 - real / places if places else 0.0
 

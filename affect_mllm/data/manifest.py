@@ -6,21 +6,19 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from affect_mllm.data import row_checks
+from affect_mllm.data.problems import PROBLEMS_SHOWN, Problem, raise_problems
 from affect_mllm.data.records import id_of
 from affect_mllm.data.records import row_of as to_row
-from affect_mllm.data.row_scan import Problem
 from affect_mllm.data.rows import Rows, need_known_ending, scan
-from affect_mllm.types import DataError, Sample
+from affect_mllm.types import Sample
 
-__all__ = ["Problem", "Rows", "check_labels", "digest", "problems", "raise_problems", "read",
-           "scan", "to_row", "write"]  # fmt: skip
-
-PROBLEMS_SHOWN = 20
+__all__ = ["PROBLEMS_SHOWN", "Problem", "Rows", "check_labels", "digest", "problems",
+           "raise_problems", "read", "scan", "to_row", "write"]  # fmt: skip
 
 
 def read(path: Path, *, split: str | None = None) -> Rows:
@@ -41,22 +39,6 @@ def problems(path: Path) -> list[Problem]:
     DataError when the file itself cannot be read.
     """
     return scan(Path(path))[1]
-
-
-def raise_problems(path: Path, found: Sequence[Problem]) -> None:
-    """DataError listing the first 20 of `found` as file:line; nothing when there are none."""
-    if not found:
-        return
-    lines = [
-        f"{path}:{each.line}: {f'[{each.id}] ' if each.id else ''}{each.reason}"
-        for each in found[:PROBLEMS_SHOWN]
-    ]
-    if len(found) > PROBLEMS_SHOWN:
-        lines.append(f"and {len(found) - PROBLEMS_SHOWN} more")
-    count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
-    raise DataError(
-        str(path), "\n    ".join([count, *lines]), fix=f"see them all: affect-mllm validate {path}"
-    )
 
 
 def check_labels(rows: Rows, key: str, *, allowed: Collection[str]) -> None:

@@ -115,9 +115,12 @@ class Outliner:
 def expected_of(sample: Sample, visual: str) -> Sequence[str]:
     """The modalities that a row's media should give, in the order of their names."""
     named = set(sample.media)
-    found = []
-    if named & {"video", "audio"}:
+    given = {kind.removeprefix("features.") for kind in named if kind.startswith("features.")}
+    found = [name for name in ("audio", *VISUAL) if name in given]
+    if "audio" not in given and named & {"video", "audio"}:
         found.append("audio")
+    if given & set(VISUAL):
+        return sorted(found)
     if visual == "face" and named & {"video", "image", "faces", "frames"}:
         found.append("face")
     elif named & {"video", "frames"}:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
+from affect_mllm.data.faces import TABLE, Faces, check_table
+from affect_mllm.data.states import read_states
+from affect_mllm.media.remote import MediaFiles
+from affect_mllm.media.sampling import Sampling
 from affect_mllm.types import DataError, Patches, Sample
 
+if TYPE_CHECKING:
+    from affect_mllm.media.video import Frames
+
 Transform = Callable[[Any], np.ndarray | Patches]
+PICTURES = ("frames", "video", "image")  # what is looked at first where a row has several
+VISUAL = {"face", "frame", "image"}
 
 
 class ReadsRows(Protocol):
@@ -35,157 +44,152 @@ class Clip:
 class Reader:
     """Reads a row's media as the model's branches want them.
 
-    `visual` is what to take from video and images: `face` falls back to `frame` (or `image`)
-    with a warning where no face is found. Boxes come from the manifest, else from `detector`.
+    `visual` is what to take from pictures: `face` falls back to `frame` (or `image`) with a
+    warning where no face is found. Pre-extracted `features` of a row go before its media, unless
+    they are switched off. `files` keeps copies of media that a manifest names by URL.
     """
 
-    frames: int = 8
-    face_size: int = 224
-    face_margin: float = 0.2
-    visual: str = "face"
-    detector: str | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    faces: Faces = field(default_factory=Faces)
+    visual: Literal["face", "frame"] = "face"
+    features: bool = True
     backend: Literal["auto", "pyav", "torchcodec", "decord"] = "auto"
-    _cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    files: MediaFiles = field(default_factory=MediaFiles)
 
     def read(self, sample: Sample, transforms: Mapping[str, Transform]) -> Clip:
         """Encoder inputs of every modality that is there and has a transform.
 
         Raises DataError naming the row and the file where a file cannot be read.
         """
-        _check_kinds(sample)
-        arrays: dict[str, np.ndarray | Patches] = {}
-        warnings: list[str] = []
         try:
-            if self._has_pictures(sample):
-                name, images, times_s = self._pictures(sample, warnings)
-                if name in transforms:
-                    made = transforms[name](images)
-                    arrays[name] = made.timed(times_s) if isinstance(made, Patches) else made
-            if "audio" in transforms and {"video", "audio"} & set(sample.media):
-                self._sound(sample, transforms["audio"], arrays, warnings)
+            _check_kinds(sample)
+            with ExitStack() as stack:
+                reading = _Reading(self, sample, stack)
+                return Clip(reading.arrays(transforms), tuple(reading.warnings))
         except DataError as error:
             error.add_note(f"row {sample.id}")
             raise
-        return Clip(arrays, tuple(warnings))
 
     def settings(self) -> dict[str, object]:
-        """What decides the arrays besides the file, for the feature cache's key."""
+        """What decides the arrays besides the files, for the feature cache's key."""
         return {
-            "frames": self.frames,
-            "face_size": self.face_size,
-            "margin": self.face_margin,
+            "sampling": asdict(self.sampling),
+            "faces": self.faces.settings(),
             "visual": self.visual,
-            "detector": self._detector_hash(),
+            "features": self.features,
             "backend": self.backend,
         }
 
-    def _detector_hash(self) -> str | None:
-        """The detector by its weights, where they are there."""
-        from affect_mllm.config import assets_dir
 
-        if self.detector is None:
-            return None
-        folder = assets_dir() / self.detector.removeprefix("asset:")
-        weights = folder / "model.safetensors"
-        if not weights.is_file():
-            return self.detector
-        return hashlib.sha256(weights.read_bytes()).hexdigest()
+class _Reading:
+    """One row being read: its open files and what has to be said about it."""
 
-    def _has_pictures(self, sample: Sample) -> bool:
-        return bool({"video", "image", "faces"} & set(sample.media))
+    def __init__(self, reader: Reader, sample: Sample, stack: ExitStack) -> None:
+        self.reader, self.sample, self.stack = reader, sample, stack
+        self.warnings: list[str] = []
 
-    def _pictures(self, sample: Sample, warnings: list[str]) -> tuple[str, np.ndarray, np.ndarray]:
-        from affect_mllm.media.video import Sampling, read_frames, read_image
+    def arrays(self, transforms: Mapping[str, Transform]) -> dict[str, np.ndarray | Patches]:
+        given = self._states() if self.reader.features else {}
+        found = {name: transforms[name](a) for name, a in given.items() if name in transforms}
+        kinds = set(self.sample.media)
+        if kinds & {*PICTURES, "faces"} and not VISUAL & set(found) and VISUAL & set(transforms):
+            name, frames = self._pictures()
+            if name in transforms and frames is not None:
+                made = transforms[name](frames.images)
+                timed = isinstance(made, Patches)
+                found[name] = made.timed(frames.times_s) if timed else made
+        if "audio" in transforms and "audio" not in found and kinds & {"video", "audio"}:
+            waveform = self._sound()
+            if waveform is None:
+                self._warn("no sound; answered without the voice")
+            else:
+                found["audio"] = transforms["audio"](waveform)
+        return found
 
-        if self.visual == "face" and "faces" in sample.media:
-            crops = self._given_crops(sample.path("faces"))
-            return "face", crops, np.zeros(1)  # when they were taken is not known
-        if "video" in sample.media:
-            frames = read_frames(
-                sample.path("video"),
-                Sampling(kind="uniform", frames=self.frames),
-                start_s=sample.start_s,
-                end_s=sample.end_s,
-                backend=self.backend,
+    def _path(self, kind: str) -> Path:
+        return self.stack.enter_context(self.reader.files.local(self.sample, kind))
+
+    def _warn(self, what: str) -> None:
+        self.warnings.append(f"{self.sample.id}: {what}")
+
+    def _states(self) -> dict[str, np.ndarray]:
+        found: dict[str, np.ndarray] = {}
+        for kind in self.sample.media:
+            name, _, modality = kind.partition(".")
+            if name == "features":
+                found |= read_states(self._path(kind), modality or None)
+        return found
+
+    def _pictures(self) -> tuple[str, Frames | None]:
+        """What is seen, and as which modality."""
+        reader, media = self.reader, self.sample.media
+        table = None
+        if reader.visual == "face" and "faces" in media:
+            path = self._path("faces")
+            if path.suffix.lower() != TABLE:
+                return "face", reader.faces.given(path, reader.sampling)
+            check_table(self.sample)
+            table = path
+        if not set(media) & set(PICTURES):
+            self._warn("no whole frames; its face crops are not looked at (reader.visual=frame)")
+            return "frame", None
+        frames = self._frames()
+        whole = "image" if "image" in media else "frame"
+        if reader.visual != "face":
+            return whole, frames
+        crops = reader.faces.crops(self.sample, frames, table)
+        if crops is None:
+            self._warn(f"no face found; the whole {whole} is used")
+            return whole, frames
+        return "face", crops
+
+    def _frames(self) -> Frames:
+        from affect_mllm.media.pictures import file_pick, picture_files, sample_pictures
+        from affect_mllm.media.video import Frames, read_frames, read_image
+
+        sample, sampling = self.sample, self.reader.sampling
+        kind = next(kind for kind in PICTURES if kind in sample.media)
+        path = self._path(kind)
+        if kind == "image":
+            return Frames(read_image(path)[None], np.zeros(1))
+        if kind == "frames":
+            files = picture_files(path)
+            window = (sample.start_s, sample.end_s, sample.peak_s)
+            return sample_pictures(
+                file_pick(files),
+                len(files),
+                sampling,
+                fps=sample.frames_fps,
+                window=window,
+                where=str(path),
             )
-            images, times, whole = frames.images, frames.times_s, "frame"
-        else:
-            images = read_image(sample.path("image"))[None]
-            times, whole = np.zeros(1), "image"
-        if self.visual != "face":
-            return whole, images, times
-        boxes = self._boxes(sample, images, times)
-        if boxes is None or np.isnan(boxes).any(1).all():
-            warnings.append(f"{sample.id}: no face found; the whole {whole} is used")
-            return whole, images, times
-        from affect_mllm.media.face import crop_faces
-
-        real = ~np.isnan(boxes).any(1)
-        crops = crop_faces(images[real], boxes[real], size=self.face_size, margin=self.face_margin)
-        return "face", crops, times[real]
-
-    def _given_crops(self, path: Path) -> np.ndarray:
-        """Face crops of the manifest: a folder of pictures in the order of their names, or one.
-
-        `frames` of them, evenly spread, each stretched to `face_size`.
-        """
-        from affect_mllm.media.image import resize
-        from affect_mllm.media.video import read_image
-
-        files = (
-            sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]
+        return read_frames(
+            path,
+            sampling,
+            start_s=sample.start_s,
+            end_s=sample.end_s,
+            peak_s=sample.peak_s,
+            backend=self.reader.backend,
         )
-        if not files:
-            raise DataError(str(path), "no picture in this folder", expected="face crops")
-        chosen = np.linspace(0, len(files) - 1, min(self.frames, len(files))).round().astype(int)
-        size = self.face_size
-        return np.stack([resize(read_image(files[i]), size, size) for i in chosen])
 
-    def _boxes(self, sample: Sample, images: np.ndarray, times: np.ndarray) -> np.ndarray | None:
-        if sample.face_boxes:
-            from affect_mllm.media.face import interpolate_boxes
-
-            return interpolate_boxes(
-                np.asarray(sample.face_times_s), np.asarray(sample.face_boxes), times
-            )
-        if self.detector is None:
-            return None
-        return self._face_detector().boxes(images)
-
-    def _face_detector(self) -> Any:
-        if "detector" not in self._cache:
-            from affect_mllm.config import weights_path
-            from affect_mllm.media.face import FaceDetector
-
-            assert self.detector is not None
-            self._cache["detector"] = FaceDetector(weights_path(self.detector))
-        return self._cache["detector"]
-
-    def _sound(
-        self,
-        sample: Sample,
-        transform: Transform,
-        arrays: dict[str, np.ndarray | Patches],
-        warnings: list[str],
-    ) -> None:
+    def _sound(self) -> np.ndarray | None:
         from affect_mllm.media.audio import read_audio
 
-        kind = "audio" if "audio" in sample.media else "video"
-        waveform = read_audio(
-            sample.path(kind), start_s=sample.start_s, end_s=sample.end_s, backend=self.backend
+        kind = "audio" if "audio" in self.sample.media else "video"
+        return read_audio(
+            self._path(kind),
+            start_s=self.sample.start_s,
+            end_s=self.sample.end_s,
+            backend=self.reader.backend,
         )
-        if waveform is None:
-            warnings.append(f"{sample.id}: no sound; answered without the voice")
-            return
-        arrays["audio"] = transform(waveform)
 
 
 def _check_kinds(sample: Sample) -> None:
     """Nothing that a row names is left unread in silence."""
     named = set(sample.media)
-    if named & {"frames", "features"} or {"video", "image"} <= named:
+    if "image" in named and named & {"video", "frames"}:
         raise DataError(
             f"row {sample.id}",
             f"media {', '.join(sorted(named))}",
-            expected="video or image, audio, faces; `frames` and `features` are not read yet",
+            expected="either an image, or a video and frames",
         )

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from affect_mllm.data import row_checks
+from affect_mllm.data.problems import Problem
 from affect_mllm.data.records import id_of, parse
 from affect_mllm.types import DataError
 
@@ -31,15 +32,6 @@ VOCABULARY = 256  # distinct values of a label that are remembered; a descriptio
 _BOM = b"\xef\xbb\xbf"
 
 Text = bytes | mmap.mmap
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing wrong with one row: `line` (in Parquet: row) counts from 1, `id` may be empty."""
-
-    line: int
-    id: str
-    reason: str
 
 
 @dataclass

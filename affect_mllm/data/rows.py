@@ -24,7 +24,8 @@ import numpy.typing as npt
 
 from affect_mllm.config import cache_dir
 from affect_mllm.data import records, row_checks, row_scan
-from affect_mllm.data.row_scan import Found, Problem, Text
+from affect_mllm.data.problems import Problem
+from affect_mllm.data.row_scan import Found, Text
 from affect_mllm.log import LOGGER
 from affect_mllm.types import DataError, Sample
 

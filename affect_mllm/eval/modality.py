@@ -2,7 +2,7 @@
 
 If the answer then names what the other clip shows, the model follows that modality; if it keeps
 naming what the clip itself shows, it follows the rest. (Clips whose modalities contradict each
-other by themselves, as in CA-MER, are the other half of this question: a task's `breakdown`.)
+other by themselves, as in CA-MER, are the other half of this question: a task's `breakdowns`.)
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from affect_mllm.eval import metrics
+from affect_mllm.eval.metrics.base import wilson
 from affect_mllm.types import DataError, Sample
 
 VISUAL = ("face", "frame", "image")
@@ -75,7 +75,7 @@ def _differs(one: Sample, other: Sample, truth: str) -> bool:
 
 
 def followed(
-    answers: Mapping[str, str | None], own: Mapping[str, str], donor: Mapping[str, str]
+    answers: Mapping[str, Any], own: Mapping[str, Any], donor: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Shares of answers that name the donor's class, the clip's own, or neither.
 
@@ -89,6 +89,6 @@ def followed(
     counts["neither"] = len(rows) - counts["donor"] - counts["own"]
     shares = {}
     for name, count in counts.items():
-        low, high = metrics.wilson(count, len(rows))
+        low, high = wilson(count, len(rows))
         shares[name] = {"value": count / len(rows), "ci_low": low, "ci_high": high, "n": len(rows)}
     return shares

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,12 +17,16 @@ _SHOWN_PROBLEMS = 50
 
 @dataclass(frozen=True)
 class Prediction:
-    """One answer. `labels` stands where extraction was done elsewhere; `gate` maps a modality to
-    the weights of its experts; `line` is the row's place, `FILE:LINE`."""
+    """One answer. `labels` stands where extraction was done elsewhere, `scores` (label → number,
+    such as a log-likelihood) where labels were compared instead of generated; `confidence` is the
+    model's own, from 0 to 1. `gate` maps a modality to the weights of its experts; `line` is the
+    row's place, `FILE:LINE`."""
 
     id: str
     response: str = ""
     labels: tuple[str, ...] | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+    confidence: float | None = None
     prompt_hash: str | None = None
     checkpoint: str | None = None
     modalities: tuple[str, ...] = ()
@@ -126,21 +131,31 @@ def _row(line: bytes, place: str) -> Prediction:
         raise ValueError(f"not an object but {type(row).__name__}")
     if not isinstance(row.get("id"), str) or not row["id"]:
         raise ValueError("no id (a non-empty string)")
-    labels = row.get("labels")
-    if labels is None and not isinstance(row.get("response"), str):
-        raise ValueError(f"{row['id']!r} has neither a response (a string) nor labels")
+    labels, scores, confidence = row.get("labels"), row.get("scores"), row.get("confidence")
+    if labels is None and not scores and not isinstance(row.get("response"), str):
+        raise ValueError(f"{row['id']!r} has neither a response (a string), labels nor scores")
     if labels is not None and not (_strings(labels)):
         raise ValueError(f"{row['id']!r}: labels is not a list of strings")
+    if scores is not None and not (isinstance(scores, dict) and all(map(_finite, scores.values()))):
+        raise ValueError(f"{row['id']!r}: scores is not an object of finite numbers")
+    if confidence is not None and not (_finite(confidence) and 0 <= confidence <= 1):
+        raise ValueError(f"{row['id']!r}: confidence is not a number from 0 to 1")
     return Prediction(
         id=row["id"],
         response=str(row.get("response") or ""),
         labels=None if labels is None else tuple(labels),
+        scores={name: float(value) for name, value in (scores or {}).items()},
+        confidence=None if confidence is None else float(confidence),
         prompt_hash=_text(row, "prompt_hash"),
         checkpoint=_text(row, "checkpoint"),
         modalities=tuple(row["modalities"]) if _strings(row.get("modalities")) else (),
         gate=row["gate"] if isinstance(row.get("gate"), dict) else {},
         line=place,
     )
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _strings(value: Any) -> bool:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from affect_mllm.data import manifest
 from affect_mllm.eval import report_charts
 from affect_mllm.eval.predictions import Prediction, read_predictions
+from affect_mllm.eval.read import Read
 from affect_mllm.eval.report_data import Run
-from affect_mllm.eval.score import Read, read_answers
+from affect_mllm.eval.score import read_answers
 from affect_mllm.eval.task import Task
 from affect_mllm.types import AffectError, DataError, Sample
 
@@ -66,13 +67,13 @@ def load_clips(run: Run, summary: dict[str, Any], *, count: int = CLIPS) -> Clip
         read = read_answers(task, samples, read_predictions(run.file(path)))
     except AffectError as error:
         return Clips([], str(error))
-    return Clips([_clip(task, read, index) for index in choose(read, count)])
+    return Clips([_clip(read, index) for index in choose(read, count)])
 
 
 def choose(read: Read, count: int) -> list[int]:
     """Row numbers of `count` samples in order: wrong and right ones half and half."""
-    right = [i for i in range(len(read.samples)) if read.truth[i] == read.predicted[i]]
-    wrong = [i for i in range(len(read.samples)) if read.truth[i] != read.predicted[i]]
+    right = [i for i in range(len(read)) if read.right[i]]
+    wrong = [i for i in range(len(read)) if not read.right[i]]
     wrongs = min(len(wrong), max(count // 2, count - len(right)))
     return sorted(_spread(wrong, wrongs) + _spread(right, count - wrongs))
 
@@ -84,8 +85,8 @@ def _spread(rows: Sequence[int], count: int) -> list[int]:
     return [rows[int((k + 0.5) * len(rows) / count)] for k in range(count)]
 
 
-def _clip(task: Task, read: Read, index: int) -> Clip:
-    sample, predicted = read.samples[index], int(read.predicted[index])
+def _clip(read: Read, index: int) -> Clip:
+    sample, said = read.samples[index], read.answers[index]
     errors: list[str] = []
     frames: list[str] = []
     wave: Markup | None = None
@@ -100,14 +101,18 @@ def _clip(task: Task, read: Read, index: int) -> Clip:
         errors.append(f"sound: {type(error).__name__}: {error}")
     return Clip(
         sample=sample,
-        truth=str(sample.labels[task.truth]),
+        truth=_shown(read.truth[index]),
         answer=read.predictions[index],
-        read_as=task.labels[predicted] if predicted < len(task.labels) else None,
+        read_as=None if said is None else _shown(said),
         status=read.status[index],
         frames=frames,
         wave=wave,
         errors=errors,
     )
+
+
+def _shown(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _images(sample: Sample) -> list[NDArray[np.uint8]]:

@@ -118,9 +118,9 @@ def bar_items(
 
 
 def parts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Every (label key, part) of the reference's breakdowns."""
+    """Every (label key, part) by which the task is broken down."""
     found = summary["variants"][summary["reference"]]["breakdowns"]
-    return [(key, part) for key in found for part in found[key]]
+    return [(key, part) for key in summary["task"]["breakdowns"] for part in found[key]]
 
 
 def spread(runs: Sequence[Run], metric: str = "accuracy") -> list[dict[str, Any]]:

@@ -181,17 +181,14 @@ class EvalRun:
         self, rows: Sequence[Sample], files: Mapping[str, Path]
     ) -> dict[str, dict[str, Any]]:
         """For each swapped modality: how often the answer names its class, its own, or neither."""
-        labels, truth = self.benchmark.labels, self.benchmark.truth
         found = {}
         for modality, given in self._donors.items():
             predictions = read_predictions(files[View(swap=modality).name])
             read = read_answers(self.benchmark, rows, predictions)
-            answers = {
-                sample.id: labels[number] if number < len(labels) else None
-                for sample, number in zip(read.samples, read.predicted, strict=True)
-            }
-            own = {sample.id: sample.labels[truth] for sample in read.samples}
-            theirs = {row: sample.labels[truth] for row, sample in given.items()}
+            ids = [sample.id for sample in read.samples]
+            answers = dict(zip(ids, read.answers, strict=True))
+            own = dict(zip(ids, read.truth, strict=True))
+            theirs = {row: self.benchmark.truth_of(sample) for row, sample in given.items()}
             found[modality] = followed(answers, own, theirs)
         return found
 

@@ -3,56 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from affect_mllm.eval import metrics, parse
+from affect_mllm.eval.answer import answer_of
+from affect_mllm.eval.emotion_wheel import own
+from affect_mllm.eval.emotion_wheel.tables import WheelTables
+from affect_mllm.eval.metrics.base import measure
+from affect_mllm.eval.metrics.registry import METRICS
+from affect_mllm.eval.parts import breakdowns, entry, groups_of, score_read
 from affect_mllm.eval.predictions import (
     Prediction,
     raise_problems,
-    read_predictions,
     rounded,
     row_problems,
-    write_json_atomic,
 )
+from affect_mllm.eval.read import Read
 from affect_mllm.eval.task import Task
 from affect_mllm.log import LOGGER
 from affect_mllm.types import ConfigError, DataError, Sample
 
-__all__ = ["Read", "read_answers", "read_predictions", "score", "score_read", "write_json_atomic"]
-
 Compat = Literal["none", "official"]
-UNPARSED = "unparsed"
-
-
-@dataclass(frozen=True)
-class Read:
-    """A task's samples in order of id, with what was read from each one's answer.
-
-    `truth` and `predicted` `[n]` are class numbers; `predicted` is K where no label was read.
-    `status[i]` is a parse status or "missing" (the sample has no prediction).
-    """
-
-    samples: list[Sample]
-    predictions: list[Prediction | None]
-    truth: NDArray[np.int64]
-    predicted: NDArray[np.int64]
-    status: list[str]
-
-    def take(self, rows: Sequence[int]) -> Read:
-        """The same for some of the rows."""
-        index = np.asarray(rows, dtype=np.int64)
-        return Read(
-            [self.samples[i] for i in rows],
-            [self.predictions[i] for i in rows],
-            self.truth[index],
-            self.predicted[index],
-            [self.status[i] for i in rows],
-        )
+Verdicts = Mapping[str, Mapping[str, float | None]]
 
 
 def score(
@@ -61,103 +33,132 @@ def score(
     predictions: Sequence[Prediction],
     *,
     compat: Compat = "none",
-    checkpoint: str | None = None,
+    tables: WheelTables | None = None,
+    verdicts: Verdicts | None = None,
 ) -> dict[str, Any]:
     """The content of `results.json` for one benchmark; the order of the inputs has no effect.
 
     `samples` is the whole manifest. A sample without a prediction is a wrong answer of status
     "missing" and lowers `coverage`; a prediction for a row that the task does not count is left
-    out and counted in `n_outside`. `checkpoint` is a hash; by default the one in the predictions.
-    Raises DataError for unknown or repeated ids and for predictions of several prompts or
-    checkpoints in one file, ConfigError for `compat="official"` where no scorer was published.
+    out and counted in `n_outside`. `tables` are emotion-wheel tables (ours by default), `verdicts`
+    a judge's scores by id. With `compat="official"` the metrics are the publisher's, and
+    `official` puts each beside ours. Raises DataError for unknown or repeated ids and for
+    predictions of several prompts or checkpoints in one file, ConfigError where the publisher has
+    no scorer or needs tables that were not given.
     """
-    if compat == "official":
+    official = compat == "official"
+    _check_compat(task, official=official, tables=tables)
+    raise_problems("predictions", list(row_problems(list(predictions), {s.id for s in samples})))
+    read = read_answers(task, samples, predictions, tables=tables, verdicts=verdicts)
+    answered = sum(status != "missing" for status in read.status)
+    outside = len(predictions) - answered
+    _warn(task, missing=len(read) - answered, outside=outside)
+    result = {
+        "benchmark": task.name,
+        "version": task.version,
+        "kind": task.kind,
+        "protocol": task.status,
+        "compat": compat,
+        "synthetic": task.synthetic,
+        "checkpoint": _only(predictions, "checkpoint"),
+        "prompt_hash": _only(predictions, "prompt_hash"),
+        "extraction": task.policy,
+        "coverage": answered / len(read),
+        "n_outside": outside,
+        **score_read(task, read),
+        "breakdowns": breakdowns(task, read),
+    }
+    if task.kind == "open_vocabulary":
+        result["emotion_wheel"] = _wheel(read)
+    if official:
+        result |= _official(task, read, result["metrics"])
+    return rounded(result)
+
+
+def read_answers(
+    task: Task,
+    samples: Sequence[Sample],
+    predictions: Sequence[Prediction],
+    *,
+    tables: WheelTables | None = None,
+    verdicts: Verdicts | None = None,
+    policy: str | None = None,
+) -> Read:
+    """Select the task's samples and read each one's answer, by the task's policy or another."""
+    chosen = task.select(samples)
+    by_id = {prediction.id: prediction for prediction in predictions}
+    rows = [by_id.get(sample.id) for sample in chosen]
+    found = [
+        None if row is None else answer_of(task, sample, row, policy=policy or task.policy)
+        for sample, row in zip(chosen, rows, strict=True)
+    ]
+    low, high = task.scale
+    return Read(
+        samples=chosen,
+        predictions=rows,
+        truth=[task.truth_of(sample) for sample in chosen],
+        answers=[None if each is None else each.value for each in found],
+        status=["missing" if each is None else each.status for each in found],
+        labels=() if task.kind == "open_vocabulary" else task.labels,
+        low=low,
+        high=high,
+        tables=tables or own.own_tables(),
+        verdicts=[(verdicts or {}).get(sample.id, {}) for sample in chosen]
+        if task.kind == "description"
+        else [],
+    )
+
+
+def _official(task: Task, read: Read, ours: Mapping[str, Any]) -> dict[str, Any]:
+    """The publisher's metrics in place of ours, and each beside ours."""
+    official = task.official
+    assert official is not None  # _check_compat has seen to it
+    if official.extraction is not None:
+        predictions = [each for each in read.predictions if each is not None]
+        read = read_answers(
+            task,
+            read.samples,
+            predictions,
+            tables=read.tables,
+            policy=official.extraction,
+        )
+    metrics = {name: METRICS[formula] for name, formula in official.metrics.items()}
+    theirs = {
+        name: entry(found, read)
+        for name, found in measure(read, metrics, groups_of(task, read)).items()
+    }
+    return {
+        "metrics": theirs,
+        "extraction": official.extraction or task.policy,
+        "official": {
+            "source": official.source,
+            "differences": list(official.differences),
+            "table": {name: _beside(ours.get(name), entry) for name, entry in theirs.items()},
+        },
+    }
+
+
+def _beside(ours: Mapping[str, Any] | None, theirs: Mapping[str, Any]) -> dict[str, Any]:
+    mine, value = (ours or {}).get("value"), theirs["value"]
+    gap = None if mine is None or value is None else value - mine
+    n_ours = (ours or {}).get("n")
+    return {"ours": mine, "official": value, "difference": gap, "n_ours": n_ours,
+            "n_official": theirs["n"]}  # fmt: skip
+
+
+def _check_compat(task: Task, *, official: bool, tables: WheelTables | None) -> None:
+    if official and task.official is None:
         raise ConfigError(
             f"benchmark {task.name}, compat",
             "official",
             expected="none: this benchmark has no published scorer",
         )
-    raise_problems("predictions", list(row_problems(list(predictions), {s.id for s in samples})))
-    read = read_answers(task, samples, predictions)
-    answered = sum(status != "missing" for status in read.status)
-    outside = len(predictions) - answered
-    _warn(task, missing=len(read.samples) - answered, outside=outside)
-    head = {
-        "benchmark": task.name,
-        "version": task.version,
-        "compat": compat,
-        "synthetic": task.synthetic,
-        "checkpoint": checkpoint or _only(predictions, "checkpoint"),
-        "prompt_hash": _only(predictions, "prompt_hash"),
-        "extraction": task.extraction,
-        "coverage": answered / len(read.samples),
-        "n_outside": outside,
-    }
-    return rounded(head | score_read(task, read) | {"breakdowns": _breakdowns(task, read)})
-
-
-def read_answers(task: Task, samples: Sequence[Sample], predictions: Sequence[Prediction]) -> Read:
-    """Select the task's samples and extract a label from each answer."""
-    chosen = task.select(samples)
-    by_id = {prediction.id: prediction for prediction in predictions}
-    rows = [by_id.get(sample.id) for sample in chosen]
-    read = [None if row is None else _extract(task, row) for row in rows]
-    number = {label: i for i, label in enumerate(task.labels)}
-    unread = len(task.labels)
-    return Read(
-        samples=chosen,
-        predictions=rows,
-        truth=np.array([number[s.labels[task.truth]] for s in chosen], dtype=np.int64),
-        predicted=np.array(
-            [number[e.label] if e and e.label else unread for e in read], dtype=np.int64
-        ),
-        status=["missing" if e is None else e.status for e in read],
-    )
-
-
-def score_read(task: Task, read: Read) -> dict[str, Any]:
-    """n, status counts, metrics with intervals, recalls and the confusion matrix of `read`."""
-    classes = len(task.labels)
-    groups = [s.group if s.group is not None else f"\0{s.id}" for s in read.samples]
-    measured = metrics.measure(
-        read.truth, read.predicted, groups, classes=classes, names=task.metrics
-    )
-    counts = metrics.confusion(read.truth, read.predicted, classes)
-    n, unparsed = len(read.samples), int((read.predicted == classes).sum())
-    statuses = Counter(read.status)
-    return {
-        "n": n,
-        "n_groups": len(set(groups)),
-        "status": {name: statuses[name] for name in (*parse.STATUSES, "missing")},
-        "metrics": {
-            name: {
-                "value": m.value,
-                "ci_low": m.ci_low,
-                "ci_high": m.ci_high,
-                "n": n,
-                "n_unparsed": unparsed,
-                "interval": m.method,
-            }
-            for name, m in measured.items()
-        },
-        "recall": {
-            label: {"value": None if np.isnan(value) else float(value), "n": int(support)}
-            for label, value, support in zip(
-                task.labels, metrics.recalls(counts), counts.sum(1), strict=True
-            )
-        },
-        "confusion": {
-            "labels": list(task.labels),
-            "columns": [*task.labels, UNPARSED],
-            "matrix": counts.astype(int).tolist(),
-        },
-    }
-
-
-def _extract(task: Task, row: Prediction) -> parse.Extraction:
-    if row.labels is not None:
-        return parse.from_labels(row.labels, task.labels)
-    return parse.extract(row.response, task.labels, task.extraction)
+    if official and task.official and task.official.tables and tables is None:
+        raise ConfigError(
+            f"benchmark {task.name}, compat official",
+            "no published emotion-wheel tables",
+            fix="give the publisher's folder: --wheel-tables DIR",
+        )
 
 
 def _warn(task: Task, *, missing: int, outside: int) -> None:
@@ -167,38 +168,16 @@ def _warn(task: Task, *, missing: int, outside: int) -> None:
         LOGGER.warning("%s: %d predictions are for rows outside the task", task.name, outside)
 
 
-def _breakdowns(task: Task, read: Read) -> dict[str, Any]:
-    """{label key: {part: its scores}}, and the share of answers equal to the other class.
-
-    A row whose modalities contradict each other names the class that the other one shows as
-    `labels.<breakdown>_other`; that share says which modality the model follows.
-    """
-    if task.breakdown is None:
-        return {}
-    parts: dict[str, list[int]] = {}
-    for i, sample in enumerate(read.samples):
-        parts.setdefault(str(sample.labels.get(task.breakdown, "none")), []).append(i)
-    return {task.breakdown: {part: _part(task, read.take(parts[part])) for part in sorted(parts)}}
-
-
-def _part(task: Task, read: Read) -> dict[str, Any]:
-    result = score_read(task, read)
-    key = f"{task.breakdown}_other"
-    pairs = [
-        (task.labels[p] if p < len(task.labels) else None, s.labels[key])
-        for p, s in zip(read.predicted, read.samples, strict=True)
-        if s.labels.get(key) is not None
-    ]
-    if pairs:
-        same = sum(answer == other for answer, other in pairs)
-        low, high = metrics.wilson(same, len(pairs))
-        result["other_share"] = {
-            "value": same / len(pairs),
-            "ci_low": low,
-            "ci_high": high,
-            "n": len(pairs),
-        }
-    return result
+def _wheel(read: Read) -> dict[str, Any]:
+    """Which tables were used, and how much of the words they have."""
+    said = [label for answer in read.answers for label in (answer or ())]  # type: ignore[union-attr]
+    true = [label for truth in read.truth for label in truth]
+    found: dict[str, Any] = {"tables": read.tables.name, "version": read.tables.version}
+    for name, labels in (("truth", true), ("answers", said)):
+        lacking = Counter(label for label in labels if not read.tables.has(label))
+        found[f"{name}_coverage"] = 1 - sum(lacking.values()) / max(len(labels), 1)
+        found[f"{name}_lacking"] = dict(sorted(lacking.items(), key=lambda i: (-i[1], i[0]))[:20])
+    return found
 
 
 def _only(predictions: Sequence[Prediction], name: Literal["checkpoint", "prompt_hash"]) -> Any:

@@ -10,7 +10,8 @@ benchmark (`benchmark version compat checkpoint prompt_hash metrics …`), its `
         "variants": {VARIANT: {everything of score(), "ceiling": float | null,
                                "at_or_under_ceiling": bool | null,
                                "above_ceiling": bool | null   (its whole interval lies above)}},
-        "comparisons": [{"reference", "other", "n", "n10", "n01", "difference", "p"}]}}
+        "comparisons": [{"reference", "other", "n", "n10", "n01", "difference", "p",
+                         "metric": {"name", "value", "ci_low", "ci_high", "p"}}]}}
 """
 
 from __future__ import annotations
@@ -19,11 +20,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median_low
 from typing import Any
 
-from affect_mllm.eval import metrics
+from affect_mllm.eval.metrics.base import difference, mcnemar
+from affect_mllm.eval.metrics.registry import METRICS
+from affect_mllm.eval.parts import groups_of
 from affect_mllm.eval.predictions import Prediction, rounded, write_json_atomic
-from affect_mllm.eval.score import Read, read_answers, score
+from affect_mllm.eval.read import Read
+from affect_mllm.eval.score import read_answers, score
 from affect_mllm.eval.task import Task
 from affect_mllm.types import ConfigError, DataError, Sample
 
@@ -42,9 +47,10 @@ def summarise(
     """The scores of every variant, of the majority class, and `reference` against each of them.
 
     `runs` maps a variant ("face", "face+audio", "untrained" …) to its predictions; `ceilings`
-    gives the best accuracy that any model can reach from it. The comparison is McNemar's exact
-    test on the same samples. Raises ConfigError if `reference` is not in `runs`, and what `score`
-    raises, with the variant's name.
+    gives the best accuracy that any model can reach from it. A comparison counts the samples that
+    only one of two runs has right (McNemar's exact test), and gives the difference of the first
+    metric with its clustered bootstrap interval. Raises ConfigError if `reference` is not in
+    `runs`, and what `score` raises, with the variant's name.
     """
     if reference not in runs:
         raise ConfigError("reference", repr(reference), expected=f"one of {sorted(runs)}")
@@ -58,7 +64,7 @@ def summarise(
         variants[name] = scored | _against_ceiling(scored, (ceilings or {}).get(name))
         reads[name] = read_answers(task, samples, predictions)
     comparisons = [
-        _compare(reads, reference, other) for other in sorted(reads) if other != reference
+        _compare(task, reads, reference, other) for other in sorted(reads) if other != reference
     ]
     return rounded(
         {
@@ -72,11 +78,17 @@ def summarise(
 
 
 def majority_predictions(task: Task, samples: Sequence[Sample]) -> list[Prediction]:
-    """The most frequent true class of the task's own samples, given as every answer."""
+    """The most frequent truth of the task's own samples, given as every answer.
+
+    Of a scale that is the median; of level names the one nearest to it. A task that is judged has
+    no such answer, and gets none.
+    """
     chosen = task.select(samples)
-    truths = [sample.labels[task.truth] for sample in chosen]
-    label = max(task.labels, key=truths.count)  # the first one of a tie
-    return [Prediction(sample.id, labels=(label,)) for sample in chosen]
+    if task.kind == "description":
+        return []
+    truths: list[Any] = [task.truth_of(sample) for sample in chosen]
+    labels = _middle(task, truths) if task.kind == "regression" else _mode(task, truths)
+    return [Prediction(sample.id, labels=labels) for sample in chosen]
 
 
 def write_results(
@@ -124,6 +136,20 @@ def read_runs(run_dir: Path) -> dict[str, dict[str, Any]]:
     return runs
 
 
+def _middle(task: Task, truths: list[float]) -> tuple[str, ...]:
+    middle = median_low(truths)
+    if not task.levels:
+        return (f"{middle:g}",)
+    return (min(task.levels, key=lambda name: abs(task.levels[name] - middle)),)
+
+
+def _mode(task: Task, truths: list[Any]) -> tuple[str, ...]:
+    """The most frequent truth; of a tie the first in the task's order, then in the alphabet."""
+    sets: list[tuple[str, ...]] = [each if isinstance(each, tuple) else (each,) for each in truths]
+    order = {label: place for place, label in enumerate(task.labels)}
+    return min(sets, key=lambda each: (-sets.count(each), order.get(each[0], 0), each))
+
+
 def _against_ceiling(scored: dict[str, Any], ceiling: float | None) -> dict[str, Any]:
     found = scored["metrics"].get("accuracy")
     if ceiling is None or found is None:
@@ -135,18 +161,20 @@ def _against_ceiling(scored: dict[str, Any], ceiling: float | None) -> dict[str,
     }
 
 
-def _compare(reads: Mapping[str, Read], reference: str, other: str) -> dict[str, Any]:
+def _compare(task: Task, reads: Mapping[str, Read], reference: str, other: str) -> dict[str, Any]:
     first, second = reads[reference], reads[other]
-    right, other_right = first.predicted == first.truth, second.predicted == second.truth
-    paired = metrics.mcnemar(right, other_right)
+    paired = mcnemar(first.right, second.right)
+    name = task.metrics[0]
+    found = difference(first, second, METRICS[name], groups_of(task, first))
     return {
         "reference": reference,
         "other": other,
-        "n": len(right),
+        "n": len(first),
         "n10": paired.n10,
         "n01": paired.n01,
-        "difference": float(right.mean() - other_right.mean()),
+        "difference": float(first.right.mean() - second.right.mean()),
         "p": paired.p,
+        "metric": {"name": name, **asdict(found)},
     }
 
 

@@ -2,83 +2,155 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from affect_mllm import config
-from affect_mllm.eval.metrics import METRICS
-from affect_mllm.eval.parse import POLICIES
+from affect_mllm.eval.metrics.registry import METRICS, metrics_of
+from affect_mllm.eval.parse.base import Space
+from affect_mllm.eval.parse.lists import POLES
+from affect_mllm.eval.parse.policies import POLICIES
+from affect_mllm.eval.truth import DEFAULT_POLICIES, READERS, TRUTH_KEYS, Kind, Value
 from affect_mllm.types import ConfigError, DataError, Sample
 
-TARGET = "affect_mllm.eval.task.Task"
+_CLOSED = ("closed_label", "multi_label", "statement_judgment", "pairwise_preference")
+_FIELD = re.compile(r"\{(\w+)\}")
+_SHOWN = 20
+LETTERS = tuple("ABCDEFGHIJ")
+
+
+@dataclass(frozen=True)
+class Official:
+    """A publisher's scorer: the metrics that take the place of ours by name, and how it reads.
+
+    `source` is repository@commit. `extraction` is a policy of its own, if it has one;
+    `differences` are sentences for the reader; `tables` asks for published emotion-wheel tables.
+    """
+
+    source: str
+    metrics: dict[str, str]
+    extraction: str | None = None
+    differences: tuple[str, ...] = ()
+    tables: bool = False
 
 
 @dataclass(frozen=True)
 class Task:
     """One benchmark, read from `conf/benchmark/NAME.yaml`.
 
-    `question` is the prompt text. `truth` is the key of `Sample.labels` with the right answer,
-    `where` further label values a row must have, `breakdown` a label key whose values are
-    reported one by one. `require` names the modalities without which an answer is an error.
-    Raises ConfigError on an unknown policy or metric, a label given twice, or no label.
+    `question` is the prompt; `{key}` in it stands for `labels.key` of a row, `{options}` for its
+    options with their letters. `truth` is the key of `Sample.labels` with the right answer,
+    `rename` maps its values to the task's labels, `where` gives further label values a row must
+    have. `low` and `high` are the ends of a scale; `levels` maps the labels of a scale that is
+    answered in words to numbers on it. `neutral` says whether rows of neutral sentiment count.
+    `breakdowns` are label keys whose values are reported one by one (source, language and modality
+    set always are), `clusters` the row's key by which errors are grouped. `require` names the
+    modalities without which an answer is an error. `status` is provisional where the protocol is
+    not certain; `source` says where it is described. Left empty, `truth`, `extraction` and (where
+    the kind has its own) `labels` are those of the kind. Raises ConfigError for what does not fit.
     """
 
     name: str
     version: str
     question: str
-    labels: tuple[str, ...]
-    kind: Literal["closed_label"] = "closed_label"
+    labels: tuple[str, ...] = ()
+    kind: Kind = "closed_label"
     split: str | None = "test"
-    truth: str = "emotion"
+    truth: str = ""
     where: dict[str, Any] = field(default_factory=dict)
-    extraction: str = "closed_label_v1"
+    rename: dict[str, str] = field(default_factory=dict)
+    low: float | None = None
+    high: float | None = None
+    levels: dict[str, float] = field(default_factory=dict)
+    neutral: Literal["keep", "exclude"] = "keep"
+    extraction: str | None = None
     metrics: tuple[str, ...] = ("accuracy", "uar", "weighted_f1", "macro_f1")
-    breakdown: str | None = None
+    official: Official | None = None
+    breakdowns: tuple[str, ...] = ()
+    clusters: Literal["group", "speaker", "source", "id"] = "group"
+    manifest: str | None = None
     synthetic: bool = False
     require: tuple[Literal["face", "audio", "text"], ...] = ()
+    status: Literal["final", "provisional"] = "final"
+    source: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("labels", "metrics", "require"):  # YAML has lists; a frozen task has none
+        for name in ("labels", "metrics", "require", "breakdowns"):  # YAML has lists
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        if not self.labels or len({label.casefold() for label in self.labels}) < len(self.labels):
-            raise ConfigError(
-                f"benchmark {self.name}.labels",
-                f"{list(self.labels)}",
-                expected="at least one label, none of them twice",
-            )
-        if self.extraction not in POLICIES:
-            raise ConfigError(
-                f"benchmark {self.name}.extraction",
-                repr(self.extraction),
-                expected=f"one of {sorted(POLICIES)}",
-            )
-        unknown = [name for name in self.metrics if name not in METRICS]
-        if unknown or not self.metrics:
-            raise ConfigError(
-                f"benchmark {self.name}.metrics",
-                f"{unknown or 'none'}",
-                expected=f"some of {sorted(METRICS)}",
-            )
+        if isinstance(self.official, dict):
+            object.__setattr__(self, "official", Official(**self.official))
+        if self.kind == "sentiment" and not self.labels:
+            object.__setattr__(self, "labels", POLES)
+        if self.kind == "multiple_choice" and not self.labels:
+            object.__setattr__(self, "labels", LETTERS)
+        if self.kind == "regression" and not self.labels:
+            object.__setattr__(self, "labels", tuple(self.levels))
+        if not self.truth:
+            object.__setattr__(self, "truth", TRUTH_KEYS[self.kind])
+        if self.extraction is None:
+            policy = "closed_label_v2" if self.levels else DEFAULT_POLICIES[self.kind]
+            object.__setattr__(self, "extraction", policy)
+        self._check_answers()
+        self._check_policy(self.policy, "extraction")
+        self._check_metrics(self.metrics, "metrics")
+        if self.official is not None:
+            self._check_metrics(tuple(self.official.metrics.values()), "official.metrics")
+            if self.official.extraction is not None:
+                self._check_policy(self.official.extraction, "official.extraction")
+
+    @property
+    def policy(self) -> str:
+        """The name of the extraction policy."""
+        return self.extraction or DEFAULT_POLICIES[self.kind]
+
+    def space(self, sample: Sample) -> Space:
+        """What an answer about `sample` may be; nothing of it depends on the truth."""
+        options = sample.labels.get("options") or {}
+        if isinstance(options, list):
+            options = {chr(ord("A") + i): str(text) for i, text in enumerate(options)}
+        return Space(self.labels, self.low, self.high, options)
+
+    def ask(self, sample: Sample) -> str:
+        """The prompt for one row; DataError if the row lacks what the prompt names."""
+
+        def fill(match: re.Match[str]) -> str:
+            if match[1] == "options":
+                options = self.space(sample).options
+                return "\n".join(f"{letter}. {text}" for letter, text in options.items())
+            if match[1] not in sample.labels:
+                raise DataError(
+                    f"row {sample.id}",
+                    f"no labels.{match[1]}",
+                    expected=f"what the question of {self.name} names",
+                )
+            return str(sample.labels[match[1]])
+
+        return _FIELD.sub(fill, self.question)
+
+    def truth_of(self, sample: Sample) -> Value | None:
+        """The right answer of a row as the kind has it; None where it is absent or does not fit."""
+        found = READERS[self.kind](sample.labels.get(self.truth), self.labels, self.rename)
+        if self.kind == "regression" and found is not None:
+            return found if self._scale[0] <= found <= self._scale[1] else None
+        if self.kind == "multiple_choice" and found not in self.space(sample).options:
+            return None
+        return found
 
     def select(self, samples: Sequence[Sample]) -> list[Sample]:
         """The rows that count, ordered by id, whatever the order of `samples`.
 
-        Raises DataError, naming every row, where the truth is absent or no label of the task,
+        Raises DataError, naming the rows, where the truth is absent or no answer of the task,
         and when no row is left.
         """
         chosen = sorted((s for s in samples if self._counts(s)), key=lambda sample: sample.id)
-        bad = [
-            f"{s.id}: {s.labels.get(self.truth)!r}"
-            for s in chosen
-            if s.labels.get(self.truth) not in self.labels
-        ]
+        bad = [f"{s.id}: {s.labels.get(self.truth)!r}" for s in chosen if self.truth_of(s) is None]
         if bad:
+            more = [f"… and {len(bad) - _SHOWN} more"] if len(bad) > _SHOWN else []
             raise DataError(
                 f"manifest, labels.{self.truth} of {self.name}",
-                "; ".join(bad),
-                expected=f"one of {list(self.labels)}",
+                "; ".join(bad[:_SHOWN] + more),
+                expected=self._expected(),
             )
         if not chosen:
             raise DataError(
@@ -88,41 +160,68 @@ class Task:
             )
         return chosen
 
+    @property
+    def scale(self) -> tuple[float, float]:
+        """The ends of the scale, of `levels` if they make it; (0, 1) for a task without one."""
+        return self._scale if self.kind == "regression" else (0.0, 1.0)
+
+    @property
+    def _scale(self) -> tuple[float, float]:
+        numbers = [*self.levels.values()] or [0.0]
+        low = min(numbers) if self.low is None else self.low
+        return low, max(numbers) if self.high is None else self.high
+
     def _counts(self, sample: Sample) -> bool:
         if self.split is not None and sample.split != self.split:
             return False
+        if self.neutral == "exclude" and self.truth_of(sample) == "neutral":
+            return False
         return all(sample.labels.get(key) == value for key, value in self.where.items())
 
+    def _expected(self) -> str:
+        if self.kind == "regression":
+            return f"a number from {self.scale[0]:g} to {self.scale[1]:g}"
+        if self.kind == "multiple_choice":
+            return "the letter of one of labels.options"
+        if self.kind in ("open_vocabulary", "description"):
+            return "labels" if self.kind == "open_vocabulary" else "a text"
+        return f"one of {list(self.labels)}"
 
-def benchmark_names() -> list[str]:
-    """Names of the benchmarks in `conf/benchmark`, sorted."""
-    return sorted(path.stem for path in (config.conf_dir() / "benchmark").glob("*.yaml"))
+    def _check_answers(self) -> None:
+        """Labels, levels and the ends of the scale."""
+        folded = {label.casefold() for label in self.labels}
+        fault = expected = ""
+        if len(folded) < len(self.labels) or (self.kind in _CLOSED and not self.labels):
+            fault, expected = f"{list(self.labels)}", "at least one label, none of them twice"
+        elif self.kind == "statement_judgment" and len(self.labels) != 2:
+            fault, expected = f"{list(self.labels)}", "two labels, that of a true statement first"
+        elif self.kind == "pairwise_preference" and len(self.labels) not in (2, 3):
+            fault, expected = f"{list(self.labels)}", "first, second and perhaps a tie"
+        elif self.kind == "multiple_choice" and not all(len(label) == 1 for label in self.labels):
+            fault, expected = f"{list(self.labels)}", "letters"
+        elif self.kind == "sentiment" and self.labels != POLES:
+            fault, expected = f"{list(self.labels)}", f"{list(POLES)}, or no labels"
+        if fault:
+            raise ConfigError(f"benchmark {self.name}.labels", fault, expected=expected)
+        if self.kind == "regression" and not self._scale[0] < self._scale[1]:
+            got = f"low {self.low}, high {self.high}, levels {self.levels}"
+            raise ConfigError(f"benchmark {self.name}", got, expected="low < high, or levels")
 
+    def _check_policy(self, policy: str, key: str) -> None:
+        wanted = POLICIES[DEFAULT_POLICIES[self.kind]].gives
+        gives = "label" if self.levels else wanted
+        fitting = sorted(name for name, each in POLICIES.items() if each.gives == gives)
+        if policy not in fitting:
+            raise ConfigError(
+                f"benchmark {self.name}.{key}", repr(policy), expected=f"one of {fitting}"
+            )
 
-def load_task(name: str) -> Task:
-    """The task of `conf/benchmark/NAME.yaml`; ConfigError if unknown or wrongly written."""
-    names = benchmark_names()
-    if name not in names:
-        raise ConfigError("benchmark", repr(name), expected=f"one of {names}")
-    return read_task(config.conf_dir() / "benchmark" / f"{name}.yaml")
-
-
-def read_task(path: Path) -> Task:
-    """The task written in one YAML file; ConfigError lists unknown keys and wrong values."""
-    from omegaconf import OmegaConf
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        values = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    except Exception as error:  # the YAML reader has many error classes, all meaning the same
-        raise ConfigError(str(path), f"not readable as YAML: {error}") from error
-    known = {entry.name for entry in fields(Task)}
-    if not isinstance(values, dict) or values.pop("_target_", TARGET) != TARGET:
-        raise ConfigError(str(path), "not a benchmark", expected=f"_target_: {TARGET} and fields")
-    if unknown := sorted(str(key) for key in values if key not in known):
-        raise ConfigError(str(path), f"unknown keys {unknown}", expected=f"some of {sorted(known)}")
-    try:
-        return TypeAdapter(Task).validate_python(values)
-    except ValidationError as error:
-        found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ConfigError(str(path), found) from error
+    def _check_metrics(self, names: Sequence[str], key: str) -> None:
+        fitting = metrics_of(self.kind)
+        unknown = [name for name in names if name not in fitting or name not in METRICS]
+        if unknown or not names:
+            raise ConfigError(
+                f"benchmark {self.name}.{key}",
+                f"{unknown or 'none'}",
+                expected=f"some of {fitting} for the kind {self.kind}",
+            )

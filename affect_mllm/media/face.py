@@ -1,4 +1,4 @@
-"""The face of one person: finding it, following it over frames, and cutting it out."""
+"""Faces in pictures: finding them, and cutting one out."""
 
 from __future__ import annotations
 
@@ -17,11 +17,6 @@ if TYPE_CHECKING:
     from affect_mllm.media.mtcnn import Mtcnn
 
 Boxes = npt.NDArray[np.float64]
-
-# A box continues a track when its centre moved by less than this many face sizes and its size
-# changed by less than this factor: frames may be a second apart, so overlap would be too strict.
-MAX_MOVE_SIZES = 1.5
-MAX_GROWTH = 2.0
 
 
 @dataclass(frozen=True)
@@ -57,52 +52,6 @@ class FaceDetector:
         found, trust = boxes.numpy().astype(np.float64), scores.numpy().astype(np.float64)
         order = np.argsort(-found[:, 2] * found[:, 3], kind="stable")
         return Detections(found[order], trust[order])
-
-    def boxes(self, frames: npt.NDArray[np.uint8]) -> Boxes:
-        """One person's box in each of uint8 [T, H, W, 3]: float64 [T, 4], NaN rows where none.
-
-        The person is the one whose face fills most pixels over all frames together.
-        """
-        return follow([self.detect(frame).boxes for frame in frames])
-
-
-def follow(detections: list[Boxes]) -> Boxes:
-    """The most prominent track through per-frame boxes [N_t, 4]: [T, 4], NaN rows where absent.
-
-    Tracks are grown frame by frame, the largest choosing first, each taking the nearest box that
-    `MAX_MOVE_SIZES` and `MAX_GROWTH` allow; a track may miss frames. The prominent track is the
-    one with the largest total area.
-    """
-    tracks: list[Boxes] = []
-    for at, boxes in enumerate(detections):
-        free = list(range(len(boxes)))
-        for track in sorted(tracks, key=_total_area, reverse=True):
-            if free and (best := _continuation(track, boxes, free)) is not None:
-                track[at] = boxes[best]
-                free.remove(best)
-        for index in free:
-            track = np.full((len(detections), 4), np.nan)
-            track[at] = boxes[index]
-            tracks.append(track)
-    if not tracks:
-        return np.full((len(detections), 4), np.nan)
-    return max(tracks, key=_total_area)
-
-
-def _total_area(track: Boxes) -> float:
-    return float(np.nansum(track[:, 2] * track[:, 3]))
-
-
-def _continuation(track: Boxes, boxes: Boxes, free: list[int]) -> int | None:
-    last = track[~np.isnan(track[:, 0])][-1]
-    size = np.sqrt(last[2] * last[3])
-    sizes = np.sqrt(boxes[free, 2] * boxes[free, 3])
-    centres = boxes[free, :2] + boxes[free, 2:] / 2
-    moves = np.linalg.norm(centres - (last[:2] + last[2:] / 2), axis=1) / size
-    growth = np.maximum(sizes / size, size / sizes)
-    moves[(moves > MAX_MOVE_SIZES) | (growth > MAX_GROWTH)] = np.inf
-    best = int(moves.argmin())
-    return free[best] if np.isfinite(moves[best]) else None
 
 
 def crop_faces(

@@ -19,6 +19,8 @@ from affect_mllm.media.container import (
     stream_end,
     video_stream,
 )
+from affect_mllm.media.motion import of_video
+from affect_mllm.media.sampling import Sampling
 from affect_mllm.media.timeline import Timeline, read_timeline
 from affect_mllm.types import ConfigError, DataError
 
@@ -35,52 +37,16 @@ class Frames:
     times_s: npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """Which moments of a window are looked at; of each, the frame then on the screen is taken.
-
-    `uniform`: the centres of `frames` equal parts of the window. `fps`: the centres of parts of
-    1/`fps` seconds, at least one; where that makes more than `max_frames`, `max_frames` uniform
-    ones. A clip with fewer frames than moments gives some frames more than once.
-    """
-
-    kind: Literal["uniform", "fps"] = "uniform"
-    frames: int = 8
-    fps: float = 1.0
-    max_frames: int = 32
-
-    def __post_init__(self) -> None:
-        if self.kind not in ("uniform", "fps"):
-            raise ConfigError("sampling.kind", repr(self.kind), expected="uniform or fps")
-        for name in ("frames", "fps", "max_frames"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(
-                    f"sampling.{name}", str(getattr(self, name)), expected="more than 0"
-                )
-
-    def moments(self, start_s: float, end_s: float) -> npt.NDArray[np.float64]:
-        """The moments in seconds, ascending, float64 [T], for the window start_s to end_s."""
-        length = end_s - start_s
-        if self.kind == "uniform":
-            count, step = self.frames, length / self.frames
-        else:
-            # The nudge keeps 10 s at 0.3 fps at 3 however 10 * 0.3 is rounded.
-            count = max(1, int(length * self.fps + 1e-6))
-            step = min(1 / self.fps, length)
-            if count > self.max_frames:
-                count, step = self.max_frames, length / self.max_frames
-        return np.arange(0.5, count, dtype=np.float64) * step + start_s
-
-
 def read_frames(
     path: str | Path,
     sampling: Sampling,
     *,
     start_s: float | None = None,
     end_s: float | None = None,
+    peak_s: float | None = None,
     backend: Backend = "auto",
 ) -> Frames:
-    """Frames of the window start_s to end_s of a video, chosen by `sampling`.
+    """Frames of the window start_s to end_s of a video, chosen by `sampling` (`peak_s` for peak).
 
     Returns uint8 [T, H, W, 3] RGB, upright (rotation metadata applied; pixels taken as square),
     and the second at which each frame appears, counted from the file's beginning whatever the
@@ -103,9 +69,9 @@ def read_frames(
             expected=f"a window before the video's end at {timeline.end_s:.3f} s",
             fix="correct start_s and end_s",
         )
-    moments = sampling.moments(begin, end)
-    shown = np.searchsorted(timeline.times_s, moments + 1e-6, side="right") - 1
-    ranks = np.clip(shown, 0, len(timeline.pts) - 1)
+    ranks = sampling.ranks(
+        timeline.times_s, (begin, end), peak_s=peak_s, motion=lambda: of_video(path, timeline)
+    )
     unique, inverse = np.unique(ranks, return_inverse=True)
     images = _decode(path, timeline, [int(i) for i in unique], backend=backend)
     if len(unique) != len(ranks):

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,19 @@ from affect_mllm.types import CheckpointError
 
 FORMAT_VERSION = 1
 WEIGHTS = "trainable.safetensors"
+HEADS, HEADS_PREFIX = "heads.safetensors", "heads."  # of losses: they belong to a stage
+
+
+def own_names(model: nn.Module, trained: Sequence[str] = ()) -> list[str]:
+    """What a checkpoint holds: connectors, LoRA, and base weights that some stage trained."""
+    extra = set(trained)
+    return [name for name in model.state_dict() if _is_connector(name) or name in extra]
 
 
 def own_weights(model: nn.Module, trained: Sequence[str] = ()) -> dict[str, torch.Tensor]:
-    """What a checkpoint holds: connectors, LoRA, and base weights that some stage trained."""
-    extra = set(trained)
-    return {
-        name: tensor.detach().cpu().contiguous()
-        for name, tensor in model.state_dict().items()
-        if _is_connector(name) or name in extra
-    }
+    """The tensors of `own_names`, on the CPU."""
+    state = model.state_dict()
+    return {name: state[name].detach().cpu().contiguous() for name in own_names(model, trained)}
 
 
 def trained_base(model: nn.Module) -> list[str]:
@@ -37,7 +40,7 @@ def trained_base(model: nn.Module) -> list[str]:
     names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     places = {name.rpartition(".")[0] for name in names}
     names += [name for name, _ in model.named_buffers() if name.rpartition(".")[0] in places]
-    return sorted(name for name in names if not _is_connector(name))
+    return sorted(n for n in names if not _is_connector(n) and not n.startswith(HEADS_PREFIX))
 
 
 def _is_connector(name: str) -> bool:
@@ -45,21 +48,39 @@ def _is_connector(name: str) -> bool:
 
 
 def save(folder: Path, model: nn.Module, cfg: DictConfig, meta: dict[str, Any]) -> None:
-    """Write the three files. The caller owns atomicity (see `train/checkpoint.py`).
+    """Write the checkpoint of a model that is whole in this process (see `write`).
 
-    `meta["trained"]` lists base weights that were trained; hashes and the format are added.
+    `meta["trained"]` lists base weights that were trained.
+    """
+    write(folder, own_weights(model, meta.get("trained", ())), cfg, meta)
+
+
+def write(
+    folder: Path,
+    weights: Mapping[str, torch.Tensor],
+    cfg: DictConfig,
+    meta: Mapping[str, Any],
+) -> None:
+    """Write a checkpoint's files; hashes and the format are added to `meta`.
+
+    Weights named `heads.…` go into a file of their own. The caller owns atomicity (see
+    `train/checkpoint.py`).
     """
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
-    save_file(own_weights(model, meta.get("trained", ())), folder / WEIGHTS)
-    meta = {
+    heads = {name: tensor for name, tensor in weights.items() if name.startswith(HEADS_PREFIX)}
+    save_file({n: t for n, t in weights.items() if n not in heads}, folder / WEIGHTS)
+    if heads:
+        save_file(heads, folder / HEADS)
+    files = ("config.yaml", WEIGHTS, *([HEADS] if heads else []))
+    whole = {
         **meta,
         "format_version": FORMAT_VERSION,
-        "hashes": {name: file_hash(folder / name) for name in ("config.yaml", WEIGHTS)},
+        "hashes": {name: file_hash(folder / name) for name in files},
     }
-    (folder / "meta.json").write_text(json.dumps(meta, indent=1, sort_keys=True) + "\n")
+    (folder / "meta.json").write_text(json.dumps(whole, indent=1, sort_keys=True) + "\n")
 
 
 def read_meta(folder: Path) -> dict[str, Any]:
@@ -134,6 +155,29 @@ def load_weights(folder: Path, model: nn.Module) -> None:
             fix="use the model config that the checkpoint was trained with",
         )
     model.load_state_dict(weights, strict=False)
+
+
+def load_heads(folder: Path, heads: nn.Module, *, strict: bool) -> None:
+    """Put a checkpoint's heads of losses into `heads`; those it has not stay as they are.
+
+    `strict` (when a stage goes on) wants all of them. Raises CheckpointError on another shape.
+    """
+    from safetensors.torch import load_file
+
+    hashes = read_meta(folder)["hashes"]
+    found = load_file(folder / HEADS) if HEADS in hashes else {}
+    wanted = {f"{HEADS_PREFIX}{name}": tensor for name, tensor in heads.state_dict().items()}
+    missing = sorted(set(wanted) - set(found))
+    shapes = sorted(n for n in set(wanted) & set(found) if wanted[n].shape != found[n].shape)
+    if shapes or (strict and missing):
+        raise CheckpointError(
+            str(folder / HEADS),
+            f"missing {missing[:5]}, other shape {shapes[:5]}",
+            expected="the heads of this stage's losses",
+            fix="give a loss with another head another name",
+        )
+    state = {name.removeprefix(HEADS_PREFIX): found[name] for name in wanted if name in found}
+    heads.load_state_dict(state, strict=False)
 
 
 def load_model(folder: Path, *, plugins: Sequence[str] = (), trained: bool = True) -> AffectMLLM:

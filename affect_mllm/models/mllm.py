@@ -79,8 +79,9 @@ class AffectMLLM(nn.Module):
         """
         tokens, gates = self.media_tokens(batch)
         embeds = splice(self.llm.embed(batch.input_ids), batch.spans, tokens)
-        if self.training:
-            embeds = embeds + self._unused(batch)
+        idle = [n for n in (self.branches if self.training else batch.idle) if n not in batch.media]
+        if idle:
+            embeds = embeds + self._unused(idle, batch)
         states = self.llm.hidden_states(embeds, batch.segments, self.positions(batch))
         return objective(self, batch, Hidden(states, tokens, gates))
 
@@ -223,19 +224,17 @@ class AffectMLLM(nn.Module):
         assert isinstance(encoder, Encoder)
         return encoder
 
-    def _unused(self, batch: Batch) -> torch.Tensor:
+    def _unused(self, names: Sequence[str], batch: Batch) -> torch.Tensor:
         """Zero, from one idle item through every modality that this batch does not have.
 
         So every rank runs the same modules equally often, as ZeRO-3 and FSDP need it, and a batch
         of words alone has a gradient. `batch.idle` has items where other ranks run encoders.
         """
-        states = {
-            n: self._idle(n, batch.idle.get(n)) for n in self.branches if n not in batch.media
-        }
+        states = {name: self._idle(name, batch.idle.get(name)) for name in names}
         if self.fusion is not None and not batch.media:
             states["multi"], _ = self._fuse(states, dict.fromkeys(states, (0,)))
         parts = [self._compress(name, item, None).tokens.sum() for name, item in states.items()]
-        return 0 * torch.stack(parts).sum() if parts else torch.zeros((), device=self.llm.device)
+        return 0 * torch.stack(parts).sum()
 
     def _idle(self, modality: str, items: MediaBatch | None) -> States:
         if items is not None:

@@ -61,6 +61,9 @@ COMMANDS = {
     "validate": Command(
         "affect_mllm.tools.validate:validate_command", "List every bad row of a manifest."
     ),
+    "import": Command(
+        "affect_mllm.tools.import_:import_command", "Another project's checkpoint as one of ours."
+    ),
     "export": Command(
         "affect_mllm.tools.export:export_command", "Write a folder that transformers loads."
     ),

@@ -14,8 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from affect_mllm.data import manifest
-from affect_mllm.data.manifest import Problem
+from affect_mllm.data.problems import Problem, raise_problems
 from affect_mllm.data.row_checks import PathCheck, row_problems
 from affect_mllm.tools import splits
 from affect_mllm.types import DataError
@@ -73,7 +72,7 @@ def convert(csv_path: Path, layout: Layout, *, fractions: splits.Fractions) -> C
     notes = _column_notes(table, *named)
     rows = [_row(line, cells, layout, table.problems) for line, cells in table.rows]
     _check(table, rows, layout)
-    manifest.raise_problems(csv_path, sorted(table.problems, key=lambda each: each.line))
+    raise_problems(csv_path, sorted(table.problems, key=lambda each: each.line))
     if named[1] not in table.columns:
         notes.append(splits.assign(rows, fractions))
     counts = Counter(row["split"] for row in rows)
@@ -262,6 +261,8 @@ def manifest_command(
     layout = Layout(media_root, out, emotion_column, split_column)
     fractions = splits.Fractions(val=val_fraction, test=test_fraction, seed=seed)
     result = convert(csv_file, layout, fractions=fractions)
+    from affect_mllm.data import manifest  # here, because it imports NumPy
+
     manifest.write(result.rows, out)
     for note in result.notes:
         typer.echo(note)

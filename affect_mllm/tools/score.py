@@ -24,9 +24,9 @@ def score_command(
 ) -> None:
     """Score answers against a manifest; no model and no torch is loaded."""
     from affect_mllm.data import manifest as manifests
+    from affect_mllm.eval.benchmarks import load_task
     from affect_mllm.eval.predictions import read_predictions, write_json_atomic
     from affect_mllm.eval.score import score
-    from affect_mllm.eval.task import load_task
 
     task = load_task(benchmark)
     samples = manifests.read(manifest)

@@ -1,4 +1,4 @@
-"""What watches a run: progress bar, JSONL, TensorBoard, wandb. They only read."""
+"""What happens around steps, and what watches them: progress bar, JSONL, TensorBoard, wandb."""
 
 from __future__ import annotations
 
@@ -6,24 +6,31 @@ import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from affect_mllm.types import ConfigError
 
 Row = dict[str, Any]
 
 
-class Callback(Protocol):
-    """Gets a row a step, and is told when the stage ends."""
+class Callback:
+    """What happens around steps. Override what is wanted; on every rank unless said otherwise."""
 
     def log(self, row: Row) -> None:
-        """One step's numbers."""
+        """One step's numbers, after its update."""
 
-    def close(self) -> None:
+    def evaluate(self, step: int, *, last: bool) -> dict[str, float]:
+        """Metrics of this step, named `SPLIT/METRIC`, or none. The model may be in eval mode."""
+        return {}
+
+    def save(self, folder: Path) -> None:
+        """Put state of your own into the checkpoint that is being written in `folder`."""
+
+    def stop(self) -> None:
         """The stage is over."""
 
 
-class JsonlLog:
+class JsonlLog(Callback):
     """Every step's row in `metrics.jsonl`; rows after a resume point are written anew."""
 
     def __init__(self, path: Path, *, first_step: int) -> None:
@@ -43,12 +50,12 @@ class JsonlLog:
         self._stream.write(json.dumps(row) + "\n")
         self._stream.flush()
 
-    def close(self) -> None:
+    def stop(self) -> None:
         """Close the file."""
         self._stream.close()
 
 
-class ProgressBar:
+class ProgressBar(Callback):
     """A rich bar with loss, supervised tokens/s, time left and the share of waiting for data."""
 
     def __init__(self, name: str, *, first_step: int, steps: int) -> None:
@@ -89,14 +96,14 @@ class ProgressBar:
                 flush=True,
             )
 
-    def close(self) -> None:
+    def stop(self) -> None:
         """Leave the finished bar on the screen."""
         if self._plain:
             self._bar.disable = True
         self._bar.stop()
 
 
-class Tracker:
+class Tracker(Callback):
     """Rows to TensorBoard or wandb (`WANDB_MODE=offline` works)."""
 
     def __init__(self, kind: str, folder: Path, name: str, config: dict[str, Any]) -> None:
@@ -121,7 +128,7 @@ class Tracker:
             for name, value in numbers.items():
                 self._board.add_scalar(name, value, row["step"])
 
-    def close(self) -> None:
+    def stop(self) -> None:
         """Flush and end the tracker's run."""
         if self._wandb is not None:
             self._wandb.finish()

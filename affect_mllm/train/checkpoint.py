@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,32 @@ from omegaconf import DictConfig
 
 from affect_mllm.log import LOGGER
 from affect_mllm.models import checkpoint as weights
+from affect_mllm.train.callbacks import Callback
+from affect_mllm.train.engine import Engine
+from affect_mllm.train.stage import Best
 from affect_mllm.types import CheckpointError, ConfigError
+
+State = dict[str, Any]
 
 
 class StageCheckpoints:
-    """The checkpoints of one stage: `step-000100` to resume from (the newest one), `final`."""
+    """The checkpoints of one stage.
 
-    def __init__(self, folder: Path, cfg: DictConfig, meta: dict[str, Any]) -> None:
+    `step-000100` to resume from, the newest `keep_last` of them; `best`, by a validation metric;
+    `final`, the stage's result, with which the steps go.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        cfg: DictConfig,
+        meta: dict[str, Any],
+        *,
+        keep_last: int = 1,
+        best: Best | None = None,
+    ) -> None:
         self.folder, self.cfg, self.meta = folder, cfg, meta
+        self.keep_last, self.best = keep_last, best
 
     @property
     def final(self) -> Path:
@@ -35,8 +54,7 @@ class StageCheckpoints:
 
     def newest(self) -> tuple[Path, int] | None:
         """The checkpoint to resume from and its step, or None."""
-        found = sorted(path for path in self.folder.glob("step-*[0-9]") if path.is_dir())
-        for path in reversed(found):
+        for path in reversed(self._steps()):
             try:
                 self._check_same(path)
             except CheckpointError as error:
@@ -45,70 +63,123 @@ class StageCheckpoints:
             return path, int(path.name.removeprefix("step-"))
         return None
 
-    def save_step(self, engine: Any, model: Any, step: int) -> None:
-        """A resumable checkpoint; older ones of the stage go once it is complete."""
+    def save_step(
+        self, engine: Engine, callbacks: Sequence[Callback], step: int, *, tokens_seen: int
+    ) -> None:
+        """A resumable checkpoint; the oldest of the stage go once it is complete."""
         target = self.folder / f"step-{step:06d}"
-        engine.wait_for_everyone()
-        temporary = self._fresh(engine)
         with _disk(target):
-            engine.save_state(str(temporary / "engine"), safe_serialization=True)
-            engine.wait_for_everyone()
-            if engine.is_main_process:
-                self._write(temporary, engine.unwrap_model(model), step)
-                hashes = {
-                    str(path.relative_to(temporary)): weights.file_hash(path)
-                    for path in sorted((temporary / "engine").rglob("*"))
-                    if path.is_file()
+            temporary = self._fresh(engine)
+            if engine.is_main:
+                (temporary / "engine").mkdir()
+            engine.wait()
+            engine.save(temporary / "engine")
+            for callback in callbacks:
+                callback.save(temporary / "engine")
+            self._write(engine, temporary, step, tokens_seen)
+            engine.wait()
+            if engine.is_main:
+                state = {
+                    "step": step,
+                    "tokens_seen": tokens_seen,
+                    "world": engine.world,
+                    "strategy": engine.strategy,
+                    "any_world": engine.any_world,
+                    "engine": _hashes(temporary),
                 }
-                state = {"step": step, "engine": hashes}
                 (temporary / "data_state.json").write_text(json.dumps(state, indent=1))
                 weights.replace_folder(temporary, target)
-                for old in self.folder.glob("step-*"):
-                    if old != target:
-                        shutil.rmtree(old)
-        engine.wait_for_everyone()
+                for old in self._steps()[: -self.keep_last]:
+                    shutil.rmtree(old)
+        engine.wait()
 
-    def save_final(self, engine: Any, model: Any, step: int) -> None:
+    def save_final(self, engine: Engine, step: int, *, tokens_seen: int) -> None:
         """The stage's result; its resumable checkpoints are removed."""
-        engine.wait_for_everyone()
-        temporary = self._fresh(engine)
-        if engine.is_main_process:
-            with _disk(self.final):
-                self._write(temporary, engine.unwrap_model(model), step)
-                weights.replace_folder(temporary, self.final)
-            for old in self.folder.glob("step-*"):
+        self._save_plain(engine, self.final, step, tokens_seen)
+        if engine.is_main:
+            for old in self._steps():
                 shutil.rmtree(old)
-        engine.wait_for_everyone()
+        engine.wait()
 
-    def load_step(self, engine: Any, path: Path) -> None:
-        """Optimiser and RNG of a checkpoint whose engine files are what it says."""
+    def offer(
+        self, engine: Engine, step: int, metrics: Mapping[str, float], *, tokens_seen: int
+    ) -> None:
+        """Keep the present weights as `best` if their validation metric is.
+
+        Raises ConfigError when metrics came and the one to choose by is not among them.
+        """
+        if self.best is None or not metrics:
+            return
+        if self.best.metric not in metrics:
+            raise ConfigError(
+                "stage.best.metric", self.best.metric, expected=f"one of {sorted(metrics)}"
+            )
+        value = metrics[self.best.metric]
+        path = self.folder / "best"
+        before = weights.read_meta(path)["best"]["value"] if path.is_dir() else None
+        if self.best.better(value, before):
+            chosen = {"metric": self.best.metric, "value": value, "mode": self.best.mode}
+            self._save_plain(engine, path, step, tokens_seen, best=chosen)
+
+    def load_step(self, engine: Engine, path: Path) -> State:
+        """Engine state of a checkpoint whose files are what it says; returns its data state.
+
+        Raises CheckpointError when a file was changed, or this engine cannot read it.
+        """
         try:
-            state = json.loads((path / "data_state.json").read_text())
-        except (OSError, ValueError) as error:
+            state: State = json.loads((path / "data_state.json").read_text())
+            _check_engine(path, state, engine)
+            hashes: dict[str, str] = state["engine"]
+        except (OSError, ValueError, KeyError) as error:
             raise CheckpointError(
                 str(path / "data_state.json"), f"unreadable ({error})", fix="delete this checkpoint"
             ) from error
-        for name, expected in state["engine"].items():
+        for name, expected in hashes.items():
             got = weights.file_hash(path / name) if (path / name).is_file() else "missing"
             if got != expected:
                 raise CheckpointError(
                     str(path / name),
                     f"sha256 {got}",
                     expected=expected,
-                    fix="delete this checkpoint; the stage starts anew",
+                    fix="delete this checkpoint; the stage goes on from the one before it",
                 )
-        engine.load_state(str(path / "engine"))
+        engine.load(path / "engine")
+        return state
 
-    def _write(self, folder: Path, model: Any, step: int) -> None:
-        weights.save(folder, model, self.cfg, {**self.meta, "step": step})
+    def _save_plain(
+        self, engine: Engine, target: Path, step: int, tokens_seen: int, **more: Any
+    ) -> None:
+        with _disk(target):
+            temporary = self._fresh(engine)
+            self._write(engine, temporary, step, tokens_seen, **more)
+            if engine.is_main:
+                weights.replace_folder(temporary, target)
+        engine.wait()
 
-    def _fresh(self, engine: Any) -> Path:
+    def _write(
+        self, engine: Engine, folder: Path, step: int, tokens_seen: int, **more: Any
+    ) -> None:
+        module = engine.module
+        names = weights.own_names(module, self.meta.get("trained", ()))
+        names += [name for name in module.state_dict() if name.startswith(weights.HEADS_PREFIX)]
+        own = engine.weights(names)
+        if engine.is_main:
+            done = {"step": step, "tokens_seen": tokens_seen}
+            *before, this = self.meta["lineage"]
+            meta = {**self.meta, **done, **more, "lineage": [*before, {**this, **done}]}
+            weights.write(folder, own, self.cfg, meta)
+
+    def _fresh(self, engine: Engine) -> Path:
         temporary = self.folder / ".writing"
-        if engine.is_main_process:
+        engine.wait()
+        if engine.is_main:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
-        engine.wait_for_everyone()
+        engine.wait()
         return temporary
+
+    def _steps(self) -> list[Path]:
+        return sorted(path for path in self.folder.glob("step-*[0-9]") if path.is_dir())
 
     def _check_same(self, path: Path) -> None:
         got = weights.read_meta(path).get("fingerprint")
@@ -118,6 +189,24 @@ class StageCheckpoints:
                 "is of a run with other settings, data or seed",
                 fix="choose another run_dir, or remove this folder",
             )
+
+
+def _check_engine(path: Path, state: State, engine: Engine) -> None:
+    """DeepSpeed's state is only for as many processes of the same strategy."""
+    then, now = (state["strategy"], state["world"]), (engine.strategy, engine.world)
+    if then != now and not (state["any_world"] and engine.any_world):
+        raise CheckpointError(
+            str(path),
+            f"written by {then[1]} process(es) with {then[0]}",
+            expected=f"written by {now[1]} process(es) with {now[0]}",
+            fix="start it as it was begun: ZeRO's state cannot be cut anew. Between stages, and "
+            "among single, ddp and fsdp2, strategy and number may change",
+        )
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in (folder / "engine").rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): weights.file_hash(path) for path in files}
 
 
 class _disk:
@@ -131,9 +220,17 @@ class _disk:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-        if full or (error is not None and "No space left" in str(error)):
+        if full or (isinstance(error, Exception) and self._no_space(error)):
             raise CheckpointError(
                 str(self.target),
                 "the disk is full; the last complete checkpoint is kept",
                 fix="free some space and start the same command again",
             ) from error
+
+    def _no_space(self, error: Exception) -> bool:
+        """torch says only that a write failed; then the disk is asked."""
+        said = str(error)
+        unclear = "file write failed" in said or "failed writing file" in said
+        return "No space left" in said or (
+            unclear and shutil.disk_usage(self.target.parent).free < 1 << 20
+        )

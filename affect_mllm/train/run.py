@@ -3,46 +3,46 @@
 from __future__ import annotations
 
 import gc
-import hashlib
-import importlib.metadata
 import json
 import os
-import subprocess
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from omegaconf import DictConfig, OmegaConf
 
 from affect_mllm import config
-from affect_mllm.data import manifest
-from affect_mllm.data.features import ensure
-from affect_mllm.data.loader import BatchPlan, StepDataset, step_loader
 from affect_mllm.data.mixture import check_instructions
-from affect_mllm.data.outline import Outliner
 from affect_mllm.data.settings import DataSettings
 from affect_mllm.log import LOGGER
 from affect_mllm.models import checkpoint
 from affect_mllm.models.mllm import AffectMLLM
+from affect_mllm.train import lineage
 from affect_mllm.train.callbacks import Callback, JsonlLog, ProgressBar, Tracker, check_tracker
 from affect_mllm.train.checkpoint import StageCheckpoints
+from affect_mllm.train.engine import Engine
+from affect_mllm.train.feed import Feed
 from affect_mllm.train.launch import Launch
+from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.optim import adamw, select
-from affect_mllm.train.stage import Stage
+from affect_mllm.train.stage import Stage, check_heads
 from affect_mllm.train.trainer import Stopped, Trainer
+from affect_mllm.train.validation import ValidationLoss
 from affect_mllm.types import ConfigError, ExitCode
 
 Node = dict[str, Any]  # a part of the configuration, built when its time comes
-PACKAGES = ("torch", "transformers", "peft", "accelerate", "timm", "affect-mllm")
 
 
 @dataclass
 class TrainRun:
     """The root of `conf/train.yaml`. `stage` selects one stage; None runs all in order.
 
-    Every stage rebuilds model and optimiser from the checkpoint of the stage before, so that one
-    run of all stages equals stage by stage. A finished stage is re-used, an interrupted one goes
-    on from its newest checkpoint.
+    `from_stage` leaves out the stages before it. Every stage rebuilds model and optimiser from the
+    checkpoint of the stage before, so that one run of all stages equals stage by stage. A finished
+    stage is re-used, an interrupted one goes on from its newest checkpoint; with `resume=never`
+    both are refused instead.
     """
 
     name: str
@@ -53,6 +53,8 @@ class TrainRun:
     run_dir: str
     seed: int = 1
     stage: Node | None = None
+    from_stage: str | None = None
+    resume: Literal["auto", "never"] = "auto"
     tracker: Literal["none", "tensorboard", "wandb"] = "none"
     plugins: list[str] = field(default_factory=list)
 
@@ -63,12 +65,14 @@ class TrainRun:
         check_tracker(self.tracker)
         self._begun = False
         try:
-            names = self._selected()
-            for name in names:  # a wrong label must not show only when the last stage begins
-                stage: Stage = config.build(self.stages[name])
+            stages = [config.build(self.stages[name]) for name in self._selected()]
+            for stage in stages:  # a wrong label must not show only when the last stage begins
                 check_instructions(stage.sources, self._data.instructions)
-            for name in names:
-                self._run_stage(name)
+            self._accelerator = self._launch.accelerator(
+                max_norms=[stage.max_grad_norm for stage in stages]
+            )
+            for stage in stages:
+                self._run_stage(stage)
                 gc.collect()  # engine and model refer to each other; two stages' worth is too much
         except Stopped as stop:
             LOGGER.info("stopped on request at step %d; the same command goes on", stop.step)
@@ -83,108 +87,114 @@ class TrainRun:
 
     def _selected(self) -> list[str]:
         names = list(self.stages)
-        if self.stage is None:
-            return names
-        wanted = str(self.stage["name"])
-        if wanted not in names:
-            raise ConfigError("stage", wanted, expected=f"one of {names}")
-        return [wanted]
+        if self.stage is not None and self.from_stage is not None:
+            raise ConfigError("from_stage", "together with stage", fix="give one of them")
+        for key, wanted in (("stage", self.stage), ("from_stage", self.from_stage)):
+            if wanted is None:
+                continue
+            name = str(wanted["name"]) if isinstance(wanted, dict) else wanted
+            if name not in names:
+                raise ConfigError(key, name, expected=f"one of {names}")
+            return [name] if key == "stage" else names[names.index(name) :]
+        return names
 
-    def _run_stage(self, name: str) -> None:
+    def _run_stage(self, stage: Stage) -> None:
         from accelerate.utils import set_seed
 
-        stage: Stage = config.build(self.stages[name])
-        parent = self._parent(name, stage)
-        folder = Path(self.run_dir) / name
-        checkpoints = StageCheckpoints(folder, self._config(), self._meta(stage, parent))
+        parent = self._parent(stage)
+        meta = lineage.meta(stage, parent, seed=self.seed, decides=self._decides(stage))
+        checkpoints = StageCheckpoints(
+            Path(self.run_dir) / stage.name,
+            self._config(),
+            meta,
+            keep_last=stage.keep_last,
+            best=stage.best,
+        )
+        self._check_resume(checkpoints)
         if checkpoints.finished():
-            LOGGER.info("stage %s: finished before, re-used (%s)", name, checkpoints.final)
+            LOGGER.info("stage %s: finished before, re-used (%s)", stage.name, checkpoints.final)
             return
         resume = checkpoints.newest()
         set_seed(self.seed)
-        engine = self._launch.accelerator()
+        engine = self._launch.engine(self._accelerator)
         model: AffectMLLM = config.build(self.model).to(engine.device)
+        stage.add_heads(model)
         origin = resume[0] if resume else parent
         if origin is not None:
             checkpoint.load_weights(origin, model)
+            checkpoint.load_heads(origin, model.heads, strict=resume is not None)
         stage.prepare(model, fresh=resume is None)
-        self._train(engine, model, stage, checkpoints, resume)
+        try:
+            self._train(engine, model, stage, checkpoints, resume)
+        finally:
+            engine.close()
+
+    def _check_resume(self, checkpoints: StageCheckpoints) -> None:
+        if self.resume == "never" and (checkpoints.finished() or checkpoints.newest()):
+            raise ConfigError(
+                "resume",
+                f"never, but {checkpoints.folder} has checkpoints",
+                fix="choose another run_dir, remove that folder, or leave resume=auto",
+            )
 
     def _train(
         self,
-        engine: Any,
+        engine: Engine,
         model: AffectMLLM,
         stage: Stage,
         checkpoints: StageCheckpoints,
         resume: tuple[Path, int] | None,
     ) -> None:
         groups = select(model, stage.trainable)
+        check_heads(model, stage.losses)
         checkpoints.meta["trained"] = self._trained(model, checkpoints.meta["trained"])
         lora_idle = model.llm.lora_is_zero() and not any(
             p.requires_grad for n, p in model.llm.named_parameters() if "lora_" in n
         )
         model.llm.use_lora(not lora_idle)
-        dataset = self._dataset(engine, model, stage)
-        optimizer = adamw(groups, stage.trainable, weight_decay=stage.weight_decay)
-        wrapped, optimizer = engine.prepare(model, optimizer)
-        engine.register_save_state_pre_hook(_leave_weights_out)
-        engine.register_load_state_pre_hook(_leave_models_out)
-        first = 0
+        feed = Feed(engine, self._data, self._launch, self.seed)
+        dataset, held_out = feed.training(model, stage), feed.held_out(model, stage)
+        trained = sum(p.numel() for members in groups.values() for p in members)
+        engine.prepare(
+            model,
+            lambda module: adamw(
+                select(module, stage.trainable), stage.trainable, weight_decay=stage.weight_decay
+            ),
+            max_norm=stage.max_grad_norm,
+        )
+        torch.manual_seed(self.seed + engine.rank)  # or ranks would drop the same places
+        first, tokens_seen = 0, 0
         if resume:
             first = resume[1]
-            checkpoints.load_step(engine, resume[0])
+            tokens_seen = checkpoints.load_step(engine, resume[0])["tokens_seen"]
             LOGGER.info("stage %s: goes on after step %d", stage.name, first)
-        trained = sum(p.numel() for members in groups.values() for p in members)
         LOGGER.info("stage %s: %d steps, %.2f M trainable", stage.name, stage.steps, trained / 1e6)
         self._begun = True
         self._status("running")
+        objective = Objective(stage.losses, world=engine.world)
         callbacks = self._callbacks(engine, stage, first)
+        if held_out is not None and stage.validation is not None:
+            batches = partial(feed.loader, held_out, 0, stage.validation.batches)
+            every = stage.validation.every
+            callbacks.append(ValidationLoss(engine, objective, batches, every=every))
         trainer = Trainer(
             engine,
-            wrapped,
-            optimizer,
             stage=stage,
+            objective=objective,
             callbacks=callbacks,
-            save=lambda step: checkpoints.save_step(engine, wrapped, step),
+            checkpoints=checkpoints,
+            tokens_seen=tokens_seen,
         )
-        loader = step_loader(
-            dataset, first_step=first, steps=stage.steps, workers=self._launch.workers
-        )
+        loader = feed.loader(dataset, first, stage.steps)
         try:
             trainer.fit(loader, first, max_bad=self._data.max_bad_fraction)
         finally:
             for callback in callbacks:
-                callback.close()
-        checkpoints.save_final(engine, wrapped, stage.steps)
+                callback.stop()
+        checkpoints.save_final(engine, stage.steps, tokens_seen=trainer.tokens_seen)
 
-    def _dataset(self, engine: Any, model: AffectMLLM, stage: Stage) -> StepDataset:
-        data, launch = self._data, self._launch
-        mixture = stage.mixture(self.seed)
-        features = data.features(model.transforms(), model.fingerprint())
-        mine = [*mixture.samples()][engine.process_index :: engine.num_processes]
-        ensure(features, mine, model.encode_clip, max_bad_fraction=data.max_bad_fraction)
-        engine.wait_for_everyone()
-        plan = BatchPlan(
-            stage.batch_size,
-            launch.micro_batches,
-            launch.row_tokens,
-            engine.process_index,
-            engine.num_processes,
-            budget=launch.budget,
-            hidden_size=model.llm.hidden_size,
-        )
-        outliner = Outliner(
-            data.maker(model.llm.tokenizer, model.span_lengths()),
-            data.instructions,
-            visual=data.reader.visual,
-            modality_dropout=stage.modality_dropout,
-            encoded=features.encoded,
-            budget=launch.budget,
-        )
-        return StepDataset(mixture, outliner, features, plan=plan)
-
-    def _callbacks(self, engine: Any, stage: Stage, first: int) -> list[Callback]:
-        if not engine.is_main_process:
+    def _callbacks(self, engine: Engine, stage: Stage, first: int) -> list[Callback]:
+        if not engine.is_main:
             return []
         folder = Path(self.run_dir)
         watchers: list[Callback] = [
@@ -197,11 +207,11 @@ class TrainRun:
             watchers.append(Tracker(self.tracker, folder, name, settings))
         return watchers
 
-    def _parent(self, name: str, stage: Stage) -> Path | None:
+    def _parent(self, stage: Stage) -> Path | None:
         if stage.init_from != "previous":
             return Path(stage.init_from)
         names = list(self.stages)
-        before = names.index(name)
+        before = names.index(stage.name)
         return None if before == 0 else Path(self.run_dir) / names[before - 1] / "final"
 
     def _config(self) -> DictConfig:
@@ -215,24 +225,13 @@ class TrainRun:
         }
         return OmegaConf.create(keep)
 
-    def _meta(self, stage: Stage, parent: Path | None) -> dict[str, Any]:
-        """Lineage: what this checkpoint came from, and a fingerprint of all that decides it."""
-        before = {} if parent is None else checkpoint.read_meta(parent)
-        lineage = before.get("lineage", [])
-        origin = None if parent is None else checkpoint.checkpoint_hash(parent)
-        data = {s.manifest: manifest.digest(Path(s.manifest)) for s in stage.sources}
-        launch = {key: value for key, value in self.launch.items() if key != "workers"}
-        decides = [self.model, self.data, self.stages[stage.name], launch]
-        text = json.dumps([decides, self.seed, origin, sorted(data.values())], sort_keys=True)
+    def _decides(self, stage: Stage) -> Node:
+        """What decides a stage's result beside seed, parent and data."""
         return {
-            "stage": stage.name,
-            "seed": self.seed,
-            "experts": list(stage.experts),
-            "trained": before.get("trained", []),
-            "lineage": [*lineage, {"stage": stage.name, "parent": origin, "data": data}],
-            "fingerprint": hashlib.sha256(text.encode()).hexdigest(),
-            "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
-            "git": _git_state(),
+            "model": self.model,
+            "data": self.data,
+            "stage": self.stages[stage.name],
+            "precision": self._launch.precision,
         }
 
     def _trained(self, model: AffectMLLM, before: list[str]) -> list[str]:
@@ -254,23 +253,3 @@ class TrainRun:
         temporary = folder / ".status.json"
         temporary.write_text(json.dumps({"state": state, "resumable": state != "done"}) + "\n")
         os.replace(temporary, folder / "status.json")
-
-
-def _git_state() -> str | None:
-    """Commit of the source tree, `+changes` if it has any; None where there is no git."""
-    here = Path(__file__).parent
-    command = ["git", "-C", str(here), "describe", "--always", "--dirty=+changes", "--exclude=*"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
-
-
-def _leave_weights_out(_models: list[Any], weights: list[Any], _folder: str) -> None:
-    """The checkpoint has its own file for weights; the engine must not save the frozen LLM."""
-    weights.clear()
-
-
-def _leave_models_out(models: list[Any], _folder: str) -> None:
-    models.clear()

@@ -2,14 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from pydantic import PositiveInt
+from torch import nn
 
 from affect_mllm.data.mixture import Mixing, Mixture, Source
 from affect_mllm.models.mllm import AffectMLLM
+from affect_mllm.train.loss.objective import Loss
+from affect_mllm.train.loss.token import TokenLoss
 from affect_mllm.train.optim import Schedule
 from affect_mllm.types import ConfigError
+
+
+@dataclass(frozen=True)
+class Best:
+    """Keep the checkpoint with the best value of `metric`, such as `val/loss`, as `best`."""
+
+    metric: str
+    mode: Literal["min", "max"] = "min"
+
+    def __post_init__(self) -> None:
+        if self.metric.partition("/")[0].startswith("test"):
+            raise ConfigError(
+                "stage.best.metric",
+                f"{self.metric} is of a test set",
+                expected="a validation metric",
+                fix="choose on `val/…`; the test set is for the one checkpoint that was chosen",
+            )
+
+    def better(self, value: float, than: float | None) -> bool:
+        """Whether `value` beats the best so far."""
+        return than is None or (value < than if self.mode == "min" else value > than)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The stage's own loss on rows that are not trained on: `val/loss` every so many steps."""
+
+    sources: list[Source]
+    every: PositiveInt = 100
+    batches: PositiveInt = 8
+
+    def __post_init__(self) -> None:
+        for source in self.sources:
+            if source.split.startswith("test"):
+                raise ConfigError(
+                    "stage.validation.sources",
+                    f"split {source.split} is a test set",
+                    expected="a validation split",
+                    fix="set one aside: nothing is chosen on a test set",
+                )
 
 
 @dataclass(frozen=True)
@@ -17,9 +62,10 @@ class Stage:
     """One entry of an experiment's `stages`.
 
     `trainable`: regex over parameter names → peak learning rate; what no regex names is frozen.
-    `experts`: the experts that the hybrid compressors' gates may use. `copy`: part of a
-    parameter's name → part of the name it is copied to, done once when the stage begins.
+    `losses`: by name. `experts`: the experts that the hybrid compressors' gates may use. `copy`:
+    part of a parameter's name → part of the name it is copied to, done once when the stage begins.
     `init_from`: `previous` (the stage before, nothing for the first), or a checkpoint folder.
+    `keep_last` resumable checkpoints stay until the stage is finished.
     """
 
     name: str
@@ -27,6 +73,7 @@ class Stage:
     sources: list[Source]
     steps: PositiveInt
     batch_size: PositiveInt = 16
+    losses: dict[str, Loss] = field(default_factory=lambda: {"lm": TokenLoss()})
     experts: tuple[str, ...] = ("general", "emotion")
     copy: dict[str, str] = field(default_factory=dict)
     modality_dropout: float = 0.0
@@ -34,6 +81,9 @@ class Stage:
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     save_every: PositiveInt = 100
+    keep_last: PositiveInt = 1
+    validation: Validation | None = None
+    best: Best | None = None
     init_from: str = "previous"
     mixing: Mixing = field(default_factory=Mixing)
 
@@ -53,6 +103,26 @@ class Stage:
         if fresh:
             for source, target in self.copy.items():
                 copy_weights(model, source, target)
+
+    def add_heads(self, model: AffectMLLM) -> None:
+        """Give the model a new head for every loss that has one."""
+        for name, loss in self.losses.items():
+            head = loss.head(model.llm.hidden_size)
+            if head is not None:
+                model.heads[name] = head
+
+
+def check_heads(model: nn.Module, losses: Mapping[str, Loss]) -> None:
+    """ConfigError if the head of a loss does not train."""
+    for name, parameter in model.named_parameters():
+        if name.startswith("heads.") and not parameter.requires_grad:
+            loss = name.split(".")[1]
+            raise ConfigError(
+                "stage.trainable",
+                f"no regex names {name}, of loss {loss} ({type(losses[loss]).__name__})",
+                expected="a learning rate for the head of every loss",
+                fix=r"add `heads\..*: 1.0e-3`",
+            )
 
 
 def copy_weights(model: AffectMLLM, source: str, target: str) -> None:

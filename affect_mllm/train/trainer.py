@@ -5,17 +5,21 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from types import FrameType
 from typing import Any
 
 import torch
 
 from affect_mllm.data.loader import StepBatch
+from affect_mllm.log import LOGGER
 from affect_mllm.train.callbacks import Callback, Row
-from affect_mllm.train.loss.objective import Objective
-from affect_mllm.train.loss.token import TokenLoss
+from affect_mllm.train.checkpoint import StageCheckpoints
+from affect_mllm.train.engine import Engine
+from affect_mllm.train.loss.objective import Objective, Terms
 from affect_mllm.train.optim import set_rates
+from affect_mllm.train.share import Share, share
 from affect_mllm.train.stage import Stage
 from affect_mllm.types import DataError
 
@@ -31,113 +35,133 @@ class Stopped(Exception):
 
 
 class Trainer:
-    """Runs one stage's steps on an accelerate engine.
+    """Runs one stage's steps on an engine that has its model.
 
-    `save(step)` writes a resumable checkpoint. The loss of a step is the sum of token losses over
-    all ranks and micro-batches divided by all their supervised tokens.
+    Every loss is a sum over all ranks and micro-batches of a step, divided by the number of its
+    items in the whole step.
     """
 
     def __init__(
         self,
-        engine: Any,
-        model: torch.nn.Module,
-        optimizer: Any,
+        engine: Engine,
         *,
         stage: Stage,
+        objective: Objective,
         callbacks: Sequence[Callback],
-        save: Callable[[int], None],
+        checkpoints: StageCheckpoints,
+        tokens_seen: int = 0,
     ) -> None:
-        self.engine, self.model, self.optimizer = engine, model, optimizer
-        self.stage, self.callbacks, self.save = stage, callbacks, save
+        self.engine, self.stage, self.objective = engine, stage, objective
+        self.callbacks, self.checkpoints = callbacks, checkpoints
         self.stop_asked = False
         self.seen = self.bad = 0
-        self.objective = Objective({"lm": TokenLoss()})
+        self.tokens_seen = tokens_seen
 
     def fit(self, loader: Iterable[StepBatch], first_step: int, *, max_bad: float) -> None:
         """Steps `first_step + 1 … stage.steps`. Raises Stopped when a signal came."""
-        self.model.train()
+        self.engine.module.train()
         start = time.perf_counter()
         with self._signals():
             for step, (batch, waited) in enumerate(_timed(loader), first_step + 1):
                 began = time.perf_counter()
-                self._count_bad(batch, max_bad)
-                row = self.train_step(step, batch)
+                part = share(self.engine, self.objective, batch)
+                self._count_bad(part, max_bad)
+                row = self.train_step(step, part)
                 busy = time.perf_counter() - began
-                self._log(row, step, waited, busy, start, first_step)
-                if self._agreed(self.stop_asked):
-                    self.save(step)
-                    raise Stopped(step)
-                if step % self.stage.save_every == 0 and step < self.stage.steps:
-                    self.save(step)
+                row |= self._pace(row, busy, waited)
+                row |= self._left(step, time.perf_counter() - start, first_step)
+                self._after(step, row)
 
-    def train_step(self, step: int, batch: StepBatch) -> Row:
+    def train_step(self, step: int, part: Share) -> Row:
         """One update. Raises DataError, before the update, when the loss is not finite."""
-        factor = self.stage.schedule.factor(step - 1, self.stage.steps)
-        rates = set_rates(self.optimizer, factor)
-        tokens = self._sum(float(batch.supervised_tokens))
-        if not tokens:
+        engine = self.engine
+        rates = set_rates(engine.optimizer, self.stage.schedule.factor(step - 1, self.stage.steps))
+        if not any(part.counts.values()):
             raise DataError(f"step {step}", "no supervised token in the whole batch")
-        loss_sum, gates = 0.0, {}
+        sums: dict[str, float] = {}
+        gates: dict[str, torch.Tensor] = {}
         broken: list[str] = []
-        # Ranks may hold different numbers of micro-batches, so nothing in here waits for another
-        # rank; gradients are added up once, below.
-        with self.engine.no_sync(self.model):
-            for micro in batch.micro_batches:
-                micro = micro.to(self.engine.device)
-                terms = self.model(micro, self.objective)
-                loss = terms.losses["lm"]
-                if not bool(torch.isfinite(loss)):
-                    broken += micro.sample_ids
-                    break
-                self.engine.backward(loss * (1 / tokens))
-                loss_sum += float(loss.detach())
-                gates = {name: total / total.sum() for name, total in terms.gates.items()}
+        waits = engine.lockstep or self.objective.coupled
+        for number, micro in enumerate(part.micro_batches, 1):
+            terms = engine.forward(micro, self.objective)
+            loss = self.objective.total(terms.losses, part.counts)
+            if not bool(torch.isfinite(loss)):
+                broken += micro.sample_ids
+            # All ranks know of a bad loss before gradients meet, so that none is left waiting.
+            if engine.agreed(bool(broken)) if waits else broken:
+                break
+            engine.backward(loss, last=number == len(part.micro_batches))
+            _add(sums, gates, terms)
         self._check_finite(step, broken)
-        self._add_up_gradients()
-        norm = self.engine.clip_grad_norm_(self.model.parameters(), self.stage.max_grad_norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        engine.exchange()
+        norm = engine.update()
+        found, weights = self._over_ranks(sums, gates)
+        self.tokens_seen += part.tokens
         return {
-            "loss": self._sum(loss_sum) / tokens,
-            "grad_norm": float(norm),
-            "supervised_tokens": int(tokens),
-            **batch.numbers(),
+            "loss": self.objective.total(found, part.counts),
+            "losses": {name: found[name] / max(1, part.counts[name]) for name in found},
+            "grad_norm": norm,
+            "supervised_tokens": part.tokens,
+            "tokens_seen": self.tokens_seen,
+            **part.numbers,
             "lr": rates,
-            "gate": self._gates(gates),
+            "gate": weights,
         }
 
-    def _gates(self, gates: dict[str, torch.Tensor]) -> dict[str, dict[str, float]]:
-        model = self.engine.unwrap_model(self.model)
+    def _after(self, step: int, row: Row) -> None:
+        """Evaluate, log, save, and stop if a signal asked for it."""
+        last = step == self.stage.steps
+        metrics: dict[str, float] = {}
+        for callback in self.callbacks:
+            metrics |= callback.evaluate(step, last=last)
+        if metrics:
+            row["eval"] = metrics
+            self.engine.module.train()
+        for callback in self.callbacks:
+            callback.log({"stage": self.stage.name, "step": step, **row})
+        save = partial(self.checkpoints.save_step, self.engine, self.callbacks)
+        self.checkpoints.offer(self.engine, step, metrics, tokens_seen=self.tokens_seen)
+        stopping = self.engine.agreed(self.stop_asked)
+        if stopping or (step % self.stage.save_every == 0 and not last):
+            save(step, tokens_seen=self.tokens_seen)
+        if stopping:
+            raise Stopped(step)
+
+    def _over_ranks(
+        self, sums: Mapping[str, float], gates: Mapping[str, torch.Tensor]
+    ) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+        """Losses added up over ranks, and each modality's mean gate by expert."""
+        plain = {name: weights.tolist() for name, weights in gates.items()}
+        found = dict.fromkeys(self.objective.losses, 0.0)
+        totals: dict[str, list[float]] = {}
+        for values, weights in self.engine.gather((dict(sums), plain)):
+            for name, value in values.items():
+                found[name] += value
+            for name, row in weights.items():
+                before = totals.get(name, [0.0] * len(row))
+                totals[name] = [a + b for a, b in zip(before, row, strict=True)]
+        names: Any = self.engine.module.gate_names
+        return found, {
+            name: {e: w / sum(row) for e, w in zip(names(name), row, strict=True)}
+            for name, row in sorted(totals.items())
+        }
+
+    def _pace(self, row: Row, busy: float, waited: float) -> Row:
         return {
-            name: dict(zip(model.gate_names(name), weights.tolist(), strict=True))
-            for name, weights in gates.items()
-        }
-
-    def _log(
-        self, row: Row, step: int, waited: float, busy: float, start: float, first: int
-    ) -> None:
-        spent = time.perf_counter() - start
-        done = step - first
-        row = {
-            "stage": self.stage.name,
-            "step": step,
-            "steps": self.stage.steps,
-            **row,
             "supervised_tokens_per_s": row["supervised_tokens"] / (busy + waited),
             "data_wait": waited / (busy + waited),
-            "seconds": spent,
-            "seconds_left": spent / done * (self.stage.steps - step),
         }
-        for callback in self.callbacks:
-            callback.log(row)
 
-    def _count_bad(self, batch: StepBatch, limit: float) -> None:
-        from affect_mllm.log import LOGGER
+    def _left(self, step: int, spent: float, first: int) -> Row:
+        steps = self.stage.steps
+        left = spent / (step - first) * (steps - step)
+        return {"steps": steps, "seconds": spent, "seconds_left": left}
 
-        for name, reason in batch.skipped:
+    def _count_bad(self, part: Share, limit: float) -> None:
+        for name, reason in part.skipped if self.engine.is_main else ():
             LOGGER.warning("bad sample skipped: %s: %s", name, reason)
-        self.bad += int(self._sum(float(len(batch.skipped))))
-        self.seen += int(self._sum(float(batch.examples + len(batch.skipped))))
+        self.bad += len(part.skipped)
+        self.seen += int(part.numbers["examples"]) + len(part.skipped)
         few = min(FEW, self.stage.steps * self.stage.batch_size)
         if self.bad > limit * max(self.seen, few):
             raise DataError(
@@ -149,38 +173,14 @@ class Trainer:
 
     def _check_finite(self, step: int, broken: Sequence[str]) -> None:
         """Stop all ranks when the loss of one is not finite; `broken` are this rank's samples."""
-        if self._agreed(bool(broken)):
-            where = ", ".join(broken) or "of another rank"
+        if self.engine.agreed(bool(broken)):
+            names = [name for rank in self.engine.gather(list(broken)) for name in rank]
             raise DataError(
                 f"stage {self.stage.name}, step {step}",
-                f"the loss is not finite; samples {where}",
+                f"the loss is not finite; samples {', '.join(names)}",
                 expected="a finite loss; weights were not updated",
                 fix="lower the learning rate or look at these samples",
             )
-
-    def _add_up_gradients(self) -> None:
-        """Sum every parameter's gradient over ranks; one that no rank used keeps none."""
-        if self.engine.num_processes == 1:
-            return
-        everything = [p for group in self.optimizer.param_groups for p in group["params"]]
-        here = [float(p.grad is not None) for p in everything]
-        used = self.engine.reduce(torch.tensor(here, device=self.engine.device), "sum") > 0
-        members = [p for p, any_rank in zip(everything, used.tolist(), strict=True) if any_rank]
-        parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in members]
-        flat = self.engine.reduce(torch.cat([part.reshape(-1) for part in parts]), "sum")
-        sums = flat.split([p.numel() for p in members])
-        for parameter, total in zip(members, sums, strict=True):
-            parameter.grad = total.view_as(parameter).clone()
-
-    def _agreed(self, flag: bool) -> bool:
-        """True on all ranks as soon as it is true on one."""
-        return self._sum(float(flag)) > 0
-
-    def _sum(self, value: float) -> float:
-        if self.engine.num_processes == 1:
-            return value
-        tensor = torch.tensor(value, dtype=torch.float64, device=self.engine.device)
-        return float(self.engine.reduce(tensor, "sum"))
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
@@ -196,6 +196,13 @@ class Trainer:
         finally:
             for number, handler in old.items():
                 signal.signal(number, handler)
+
+
+def _add(sums: dict[str, float], gates: dict[str, torch.Tensor], terms: Terms) -> None:
+    for name, value in terms.values.items():
+        sums[name] = sums.get(name, 0.0) + float(value)
+    for name, weights in terms.gates.items():
+        gates[name] = gates[name] + weights if name in gates else weights
 
 
 def _timed(loader: Iterable[StepBatch]) -> Iterator[tuple[StepBatch, float]]:

@@ -50,12 +50,12 @@ class Clips:
     [frames, height, width, 3] in OpenCV's order, blue first.
     """
 
-    def __init__(self, root: Path, *, videos: str = "video") -> None:
-        """`videos`: the folder's name below `root`. DataError where it is missing."""
+    def __init__(self, root: Path, *, videos: str = "video", sounds: str = "audio") -> None:
+        """`videos`, `sounds`: folders below `root`. DataError where the first is missing."""
         self._root = root
         self._folder = need_folder(root, videos)
         self._videos = index(self._folder, VIDEO)
-        self._sounds = index(root / "audio", AUDIO)
+        self._sounds = index(root / sounds, AUDIO)
 
     def of(self, name: str) -> dict[str, Path]:
         """Kind of medium → file; a video that is not there keeps the name it should have."""

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from affect_mllm.data.cache import FeatureCache
+from affect_mllm.data.faces import Faces
+from affect_mllm.media.sampling import Sampling
 from affect_mllm.types import DataError, Sample
 
 STATES = {"face": np.arange(6, dtype=np.float32).reshape(3, 2)}
@@ -81,8 +83,12 @@ def test_every_setting_of_the_reader_and_the_encoders_decides(tiny, tmp_path) ->
         assert features.cache is not None
         return features.cache.path(sample)
 
-    changes = [{}, {"frames": 3}, {"face_size": 9}, {"face_margin": 0.5}, {"visual": "frame"},
-               {"detector": "asset:mtcnn"}, {"backend": "pyav"}]  # fmt: skip
+    changes = [
+        {}, {"sampling": Sampling(frames=3)}, {"sampling": Sampling(frames=2, place="start")},
+        {"faces": Faces(size=9)}, {"faces": Faces(margin=0.5)}, {"visual": "frame"},
+        {"faces": Faces(detector="asset:mtcnn")}, {"faces": Faces(person="longest")},
+        {"faces": Faces(array_colors="bgr")}, {"backend": "pyav"}, {"features": False},
+    ]  # fmt: skip
     places = [place(change) for change in changes] + [place({}, "y")]
     assert len(set(places)) == len(places)
     assert place({}) == places[0]

@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from affect_mllm.data.faces import Faces
 from affect_mllm.data.features import Features, ensure
 from affect_mllm.data.reader import Reader
 from affect_mllm.data.settings import DataSettings
+from affect_mllm.media.sampling import Sampling
 from affect_mllm.types import DataError, Sample
 from tests.media import clips
 
+FOUR = Reader(Sampling(frames=4), Faces(size=32))
 BOX = {"face_boxes": ((16.0, 12.0, 24.0, 24.0),), "face_times_s": (0.0,)}
 
 
@@ -35,7 +38,7 @@ ALL = dict.fromkeys(("face", "frame", "image", "audio"), same)
 
 
 def read(root: Path, media: dict[str, str], reader: Reader | None = None, **changes):
-    reader = reader or Reader(frames=4, face_size=32)
+    reader = reader or FOUR
     return reader.read(Sample("row", root, media, **changes), ALL)
 
 
@@ -82,7 +85,7 @@ def test_a_row_can_be_a_part_of_a_clip(root: Path) -> None:
 
 
 def test_without_a_branch_nothing_is_decoded(root: Path) -> None:
-    reader = Reader(frames=4, visual="frame")
+    reader = Reader(Sampling(frames=4), visual="frame")
     clip = reader.read(Sample("row", root, {"video": "sound.mp4"}), {"frame": same})
     assert set(clip.arrays) == {"frame"}
     assert not clip.warnings, "the whole frame was asked for"
@@ -95,17 +98,12 @@ def test_a_file_that_cannot_be_read_names_row_and_file(root: Path, name: str) ->
     assert "row row" in caught.value.__notes__
 
 
-def test_kinds_that_nothing_reads_are_not_dropped_in_silence(root: Path) -> None:
-    with pytest.raises(DataError, match="features"):
-        read(root, {"features": "x.safetensors"})
-
-
 def test_the_face_in_a_real_photograph_is_found(root: Path, assets: Path) -> None:
     from PIL import Image
     from skimage import data
 
     Image.fromarray(data.astronaut()).save(root / "astronaut.png")
-    reader = Reader(detector=str(assets / "mtcnn"), face_size=32)
+    reader = Reader(faces=Faces(detector=str(assets / "mtcnn"), size=32))
     assert set(read(root, {"image": "astronaut.png"}, reader).arrays) == {"face"}
     nothing = read(root, {"image": "photo.png"}, reader)
     assert set(nothing.arrays) == {"image"}
@@ -146,7 +144,7 @@ def test_face_crops_of_the_manifest_come_before_any_detector(root) -> None:
     crops.mkdir(exist_ok=True)
     for number in range(6):
         clips.make_image(crops / f"{number}.png", size=(20, 30))
-    clip = Reader(frames=4, face_size=32).read(
+    clip = FOUR.read(
         Sample("a", root, {"video": "mute.mp4", "faces": "crops"}), {"face": lambda images: images}
     )
     assert clip.arrays["face"].shape == (4, 32, 32, 3)
@@ -157,3 +155,68 @@ def test_a_row_that_names_both_a_video_and_an_image_is_refused(root) -> None:
     row = Sample("a", root, {"video": "mute.mp4", "image": "x.png"})
     with pytest.raises(DataError, match="media image, video"):
         Reader().read(row, {})
+
+
+def test_a_folder_of_frames_is_read_and_its_video_is_only_heard(root) -> None:
+    folder = root / "frames"
+    folder.mkdir(exist_ok=True)
+    for number in range(10):
+        from PIL import Image
+
+        Image.fromarray(clips.picture(number, 10)).save(folder / f"{number}.png")
+    clip = read(root, {"frames": "frames", "video": "sound.mp4"})
+    assert [round(clips.index_of(image, 10)) for image in clip.arrays["frame"]] == [1, 3, 6, 8]
+    assert "audio" in clip.arrays
+    late = read(root, {"frames": "frames"}, start_s=0.5, end_s=1.0, frames_fps=10.0)
+    assert min(clips.index_of(image, 10) for image in late.arrays["frame"]) > 4.5
+    with pytest.raises(DataError, match="frames_fps"):
+        read(root, {"frames": "frames"}, start_s=0.5)
+
+
+def test_pre_extracted_states_go_before_media(root) -> None:
+    from safetensors.numpy import save_file
+
+    audio, face = np.ones((5, 3), np.float32), np.zeros((2, 4), np.float32)
+    np.save(root / "hubert.npy", audio)
+    save_file({"audio": audio, "face": face}, root / "states.safetensors")
+    (root / "folder").mkdir(exist_ok=True)
+    np.save(root / "folder/audio.npy", audio)
+    one = read(root, {"features.audio": "hubert.npy", "video": "sound.mp4"}, **BOX)
+    assert one.arrays["audio"].shape == (5, 3)
+    assert one.arrays["face"].shape == (4, 32, 32, 3)
+    both = read(root, {"features": "states.safetensors", "video": "broken.mp4"})
+    assert {name: a.shape for name, a in both.arrays.items()} == {"audio": (5, 3), "face": (2, 4)}
+    assert set(read(root, {"features": "folder"}).arrays) == {"audio"}
+    off = Reader(Sampling(frames=4), Faces(size=32), features=False)
+    media = {"features.audio": "hubert.npy", "video": "sound.mp4"}
+    assert read(root, media, off).arrays["audio"].ndim == 1
+
+
+def test_states_that_cannot_be_used_are_refused(root) -> None:
+    np.save(root / "x.npy", np.ones((5, 3)))
+    np.save(root / "audio.npy", np.array([np.nan]))
+    (root / "bad.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}")
+    for name, reason in [("x.npy", "states named x"), ("audio.npy", "not all finite"),
+                         ("bad.safetensors", "cannot be read as safetensors"),
+                         ("photo.png", "ending in '.png'")]:  # fmt: skip
+        with pytest.raises(DataError, match=reason):
+            read(root, {"features": name})
+
+
+def test_openfaces_table_and_arrays_give_faces(root) -> None:
+    from tests.media.test_people import table
+
+    rows = [(i, 0, i / 25, 0.99, 1, (16, 12, 24, 24)) for i in range(20)]
+    table(root / "of.csv", rows)
+    clip = read(root, {"video": "mute.mp4", "faces": "of.csv"})
+    assert clip.arrays["face"].shape == (4, 32, 32, 3)
+    with pytest.raises(DataError, match="no picture"):
+        read(root, {"faces": "of.csv", "audio": "voice.wav"})
+    np.save(root / "crops.npy", np.full((9, 20, 20, 3), (0, 0, 250), np.uint8))
+    reader = Reader(Sampling(frames=4), Faces(size=32, array_colors="bgr"))
+    crops = read(root, {"faces": "crops.npy"}, reader).arrays["face"]
+    assert crops.shape == (4, 32, 32, 3)
+    assert crops[0, 5, 5].tolist() == [250, 0, 0]
+    frames_only = read(root, {"faces": "crops.npy"}, Reader(visual="frame"))
+    assert frames_only.arrays == {}
+    assert "face crops are not looked at" in frames_only.warnings[0]

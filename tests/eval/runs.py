@@ -70,14 +70,14 @@ def make_run(root: Path, *, conflict: bool = True) -> Path:
     manifest.write([*samples, *parts], root / "manifest.jsonl")
     run = root / "run"
     variants = {
-        "face+audio+text": answers(samples, {"s00": "<b>sad</b>", "s03": "no idea"}),
+        "face+audio+text": answers(samples, {"s00": "<b>sad</b>", "s03": "a blur"}),
         "face": answers(samples, {s.id: "sad" for s in samples[::2]}),
         "untrained": answers(samples, {s.id: "" for s in samples}),
     }
     both = {"toy": (task(synthetic=True), variants)}
     if conflict:
         said = answers(parts, {"c0": "happy", "c1": "sad"})
-        changes = {"name": "toy_conflict", "split": "conflict", "breakdown": "conflict"}
+        changes = {"name": "toy_conflict", "split": "conflict", "breakdowns": ("conflict",)}
         both["toy_conflict"] = (task(**changes), {"face+audio+text": said, "face": said})
     summaries = {}
     for name, (one, runs) in both.items():

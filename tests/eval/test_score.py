@@ -103,7 +103,7 @@ def test_conflict_parts_say_which_modality_is_followed():
         sample("c", "sad", labels={"conflict": "consistent"}),
     ]
     said = answers(rows, {"a": "happy", "b": "happy"})
-    parts = score(task(breakdown="conflict"), rows, said)["breakdowns"]["conflict"]
+    parts = score(task(breakdowns=("conflict",)), rows, said)["breakdowns"]["conflict"]
     assert list(parts) == ["consistent", "video_aligned"]
     assert parts["video_aligned"]["metrics"]["accuracy"]["value"] == 0.0
     assert parts["video_aligned"]["other_share"]["value"] == 0.5

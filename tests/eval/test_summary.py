@@ -52,6 +52,9 @@ def test_values_are_held_against_their_ceilings():
 def test_the_reference_is_compared_with_each_other_variant():
     found = {c["other"]: c for c in summary()["comparisons"]}
     assert set(found) == {"face", "untrained", "majority"}
+    metric = found["face"].pop("metric")
+    assert (metric["name"], metric["value"]) == ("accuracy", 0.5)
+    assert 0 < metric["ci_low"] < 0.5 < metric["ci_high"]
     assert found["face"] == {
         "reference": "face+audio+text", "other": "face", "n": 12, "n10": 6, "n01": 0,
         "difference": 0.5, "p": 2 / 2**6,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from affect_mllm import config
-from affect_mllm.eval.task import benchmark_names, load_task, read_task
+from affect_mllm.eval.benchmarks import benchmark_names, load_task, read_task
 from affect_mllm.types import ConfigError, DataError
 from tests.eval.runs import corpus, sample, task
 
@@ -30,7 +30,7 @@ def test_the_synthetic_conflict_task_asks_the_same_of_other_rows():
     plain, conflict = (read_task(CONF / "benchmark" / f"{name}.yaml")
                        for name in ("synthetic", "synthetic_conflict"))  # fmt: skip
     assert (plain.question, plain.labels) == (conflict.question, conflict.labels)
-    assert (conflict.split, conflict.breakdown) == ("conflict", "conflict")
+    assert (conflict.split, conflict.breakdowns) == ("conflict", ("conflict",))
     assert all(label in plain.question for label in plain.labels)
     assert plain.synthetic
     assert conflict.synthetic
@@ -53,6 +53,11 @@ def test_an_unknown_benchmark_names_the_known_ones(conf):
         ("labels: []", "at least one"),
         ("synthetic: perhaps", "synthetic"),
         ("kind: open", "kind"),
+        ("kind: regression", "low < high"),
+        ("metrics: [mae]", "accuracy"),
+        ("extraction: number_v1", "closed_label_v2"),
+        ("official: {source: x, metrics: {war: mae}}", "official.metrics"),
+        ("official: {metrics: {}}", "source"),
         ("metric: [uar]", "unknown keys"),
         ("_target_: os.system", "not a benchmark"),
         ("labels: [a", "YAML"),

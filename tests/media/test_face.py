@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from affect_mllm.config import weights_path
-from affect_mllm.media.face import FaceDetector, crop_faces, follow, interpolate_boxes
+from affect_mllm.media.face import FaceDetector, crop_faces, interpolate_boxes
+from affect_mllm.media.people import choose, tracks
 from affect_mllm.types import CheckpointError, DataError
 
 
@@ -75,27 +76,15 @@ def test_follows_one_person_and_marks_frames_without(detector, astronaut):
         [(420, 60, 110)],
         [(110, 30, 200), (420, 60, 110)],
     ]
-    boxes = detector.boxes(scene(face, places, (560, 260)))
+    frames = scene(face, places, (560, 260))
+    people = tracks([detector.detect(frame).boxes for frame in frames])
+    boxes = choose(people, "largest", times_s=np.arange(4.0), hint=None)
     assert boxes.shape == (4, 4)
     assert np.isnan(boxes[2]).all()
     seen = boxes[[0, 1, 3]]
     # In the pasted 200 pixel square the face begins at (58, 42) and is 90 x 110.
     for box, (x, y) in zip(seen, [(10, 20), (60, 30), (110, 30)], strict=True):
         assert overlap(box, np.array([x + 58, y + 42, 90.0, 110.0])) > 0.6
-    nobody = detector.boxes(np.full((2, 120, 160, 3), 90, np.uint8))
-    assert np.isnan(nobody).all()
-
-
-def test_follow_takes_the_track_with_the_largest_total_area():
-    short_big = np.array([[0.0, 0, 60, 60]])
-    long_small = np.array([[200.0, 0, 50, 50]])
-    none = np.empty((0, 4))
-    track = follow(
-        [np.vstack([short_big, long_small]), long_small, none, long_small + np.eye(4)[0] * 5]
-    )
-    np.testing.assert_array_equal(track[[0, 1], 0], [200, 200])
-    assert np.isnan(track[2]).all()
-    assert track[3, 0] == 205
 
 
 def test_missing_and_wrong_weights(tmp_path):

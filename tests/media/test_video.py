@@ -128,7 +128,7 @@ def test_an_unknown_backend_and_sampling_are_config_errors(clip_dir):
         read_frames(clip_dir / "v.mp4", Sampling(), backend="opencv")  # pyright: ignore
     with pytest.raises(ConfigError, match=r"sampling\.frames"):
         Sampling(frames=0)
-    with pytest.raises(ConfigError, match="uniform or fps"):
+    with pytest.raises(ConfigError, match="uniform, fps"):
         Sampling(kind="random")  # pyright: ignore
 
 

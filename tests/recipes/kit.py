@@ -6,12 +6,12 @@ import csv
 import importlib
 import io
 import json
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 from typer.testing import CliRunner
 
@@ -21,20 +21,28 @@ SUBSET = "--allow-count-mismatch"
 
 
 class Kit:
-    """Copies of one short clip (with sound), one sound and one picture."""
+    """Copies of one short clip (with sound), one sound and one picture, no two of equal bytes."""
 
     def __init__(self, folder: Path) -> None:
         self._video = clips.make_video(folder / "clip.mp4", frames=6, sound_s=0.3)
         self._avi = clips.make_video(folder / "clip.avi", frames=60, sound_s=2.4)
+        with av.open(str(self._video)) as source:  # Flash knows no negative time stamps
+            self._flv = clips.remux(source, folder / "clip.flv", shift_s=0.2)
         self._sound = clips.make_sound(folder / "sound.wav", duration_s=0.2)
         self._image = clips.make_image(folder / "image.jpg")
+        self._count = 0
 
     def put(self, *paths: Path) -> None:
         """A media file at each path, of the kind that its ending says."""
-        of = {".mp4": self._video, ".avi": self._avi, ".wav": self._sound, ".jpg": self._image}
+        of = {".mp4": self._video, ".avi": self._avi, ".flv": self._flv}
+        of |= {".wav": self._sound, ".jpg": self._image}
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(of[path.suffix], path)
+            self._count += 1
+            number = self._count.to_bytes(16, "big")
+            # A chunk that readers pass over, so that no two clips of a fixture are the same.
+            ends = {".mp4": b"\0\0\0\x18free", ".avi": b"JUNK\x10\0\0\0", ".wav": b"junk\x10\0\0\0"}
+            path.write_bytes(of[path.suffix].read_bytes() + ends.get(path.suffix, b"") + number)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from affect_mllm.tools.validate import validate
+from affect_mllm.tools.validation import validate
 from tests.recipes import makers
 from tests.recipes.kit import SUBSET, Kit, run, table, workbook, write
 
@@ -85,7 +85,7 @@ def test_videos_in_several_splits_are_said_and_stay_visible(tmp_path: Path, kit:
     kit.put(tmp_path / "Raw/video_0002/0012.mp4")
     ran = run("ch_sims", [*made.args, SUBSET], tmp_path)
     assert "puts clips of 1 source videos into several splits" in ran.out
-    (problem,) = validate(ran.manifests[0]).problems
+    (problem,) = validate(ran.manifests[0])[0].problems
     assert "'video_0002' is in 'val' and in 'test'" in problem.reason
 
 

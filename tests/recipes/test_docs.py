@@ -29,6 +29,7 @@ def published(name: str) -> list[Dataset]:
         "ch_sims_v2": lambda: [module.FINAL],
         "dfew": lambda: [module.dataset(1)],
         "mafw": lambda: [module.dataset(1, compound=False)],
+        "ravdess": lambda: [module.dataset("speech"), module.dataset("song")],
     }.get(name, lambda: [module.DATASET])()
 
 
@@ -40,7 +41,7 @@ def test_each_recipe_has_its_row() -> None:
         assert f"`{name}.py " in cells[6]
 
 
-@pytest.mark.parametrize("name", sorted(set(SCRIPTS) - UNCOUNTED - {"iemocap"}))
+@pytest.mark.parametrize("name", sorted(set(SCRIPTS) - UNCOUNTED - {"iemocap", "mer_unibench"}))
 def test_the_numbers_are_those_that_are_checked(name: str) -> None:
     shown = [int(n.replace(",", "")) for n in re.findall(r"(?<!\w)\d[\d,]*", counts(name))]
     checked = [count for dataset in published(name) for count in dataset.counts.values()]
@@ -53,6 +54,16 @@ def test_iemocaps_numbers_are_those_that_are_checked() -> None:
     shown = re.findall(r"classes: ([\d,]+)", counts("iemocap"))
     checked = [dataset(classes, 5).counts["total"] for classes in ("4", "6")]
     assert [int(n.replace(",", "")) for n in shown] == checked
+
+
+def test_unibenchs_sets_have_the_counts_of_their_recipes() -> None:
+    import ch_sims_v2
+    from mer_unibench import FORMS
+
+    for name in ("meld", "cmu_mosi", "cmu_mosei", "ch_sims"):
+        assert FORMS[name].counts == dict(published(name)[0].counts)
+    assert FORMS["ch_sims_v2"].counts == ch_sims_v2.FIRST.counts
+    assert sum(FORMS["iemocap4"].counts.values()) == 5531
 
 
 def counts(name: str) -> str:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import wave
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from affect_mllm.tools import decoding
 from affect_mllm.tools.app import main
-from affect_mllm.tools.validate import decode_one, validate
-from affect_mllm.types import DataError, Sample
+from affect_mllm.tools.decoding import Job, Verdict, decode_all
+from affect_mllm.tools.validation import by_reason, validate
+from affect_mllm.types import DataError
+from tests.media import clips
 
 
 def put(root: Path, *rows: dict[str, Any]) -> Path:
@@ -67,12 +72,12 @@ def test_a_group_in_two_splits_is_a_problem_and_a_speaker_is_not(tmp_path: Path)
             for at, (group, split) in enumerate(rows)
         ),
     )
-    found = validate(path)
+    (found,) = validate(path)
     assert [problem.line for problem in found.problems] == [2, 5]
     assert found.problems[0].reason == (
         "group leaks between splits: 'g1' is in 'train' and in 'test'"
     )
-    assert found.by_reason() == [("group leaks between splits", 2)]
+    assert by_reason([found]) == [("group leaks between splits", 2)]
 
 
 def test_media_that_do_not_decode_are_found_only_when_asked(
@@ -96,14 +101,145 @@ def test_media_that_do_not_decode_are_found_only_when_asked(
     assert "3 problems, 5 good rows" in lines
 
 
-def test_sound_alone_and_pictures_alone_decode_in_this_process(tmp_path: Path) -> None:
-    make_media(tmp_path)
-    media = {"image": "good.png", "audio": "good.wav"}
-    assert decode_one(Sample(id="a", root=tmp_path, media=media)) == []
-    (reason,) = decode_one(Sample(id="b", root=tmp_path, media={**media, "image": "bad.png"}))
-    assert reason.endswith("(bad.png)")
-
-
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="No such file"):
         validate(tmp_path / "none.jsonl")
+
+
+def test_the_same_thing_in_two_splits_is_found_under_other_names(tmp_path: Path) -> None:
+    make_media(tmp_path)
+    (tmp_path / "copy.png").write_bytes((tmp_path / "good.png").read_bytes())
+    (tmp_path / "equally_long.wav").write_bytes((tmp_path / "good.wav").read_bytes()[::-1])
+    train = put(
+        tmp_path,
+        {"id": "a", "image": "good.png", "split": "train"},
+        {"id": "b", "image": "copy.png", "split": "train"},
+        {"id": "c", "image": "copy.png", "split": "test"},
+        {"id": "d", "audio": "good.wav", "split": "train"},
+        {"id": "e", "audio": "equally_long.wav", "split": "test"},
+        {"id": "f", "image": "good.png", "split": "train"},
+    )
+    (found,) = validate(train)
+    assert [(problem.id, problem.reason) for problem in found.problems] == [
+        ("c", "media leaks between splits: 'good.png' is in 'train' and in 'test',"
+              " there as 'copy.png'"),
+    ]  # fmt: skip
+
+
+def test_manifests_given_together_are_compared(tmp_path: Path) -> None:
+    make_media(tmp_path)
+    for name, rows in {
+        "train": [{"id": "a", "subtitle": "x"}, {"id": "b", "image": "good.png", "group": "g"}],
+        "test": [{"id": "a", "subtitle": "y"}, {"id": "c", "subtitle": "z", "group": "g"}],
+    }.items():
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    train, test = validate(tmp_path / "train.jsonl", tmp_path / "test.jsonl")
+    assert train.problems == ()
+    assert [problem.reason for problem in test.problems] == [
+        "id leaks between splits: 'a' is in 'train' and in 'test'",
+        "group leaks between splits: 'g' is in 'train' and in 'test'",
+    ]
+
+
+def test_a_cut_outside_of_its_clip_is_found(tmp_path: Path) -> None:
+    make_media(tmp_path)  # the wav is half a second long
+    path = put(
+        tmp_path,
+        {"id": "in", "audio": "good.wav", "start_s": 0.1, "end_s": 0.4},
+        {"id": "out", "audio": "good.wav", "start_s": 0.4, "end_s": 3.0},
+    )
+    (found,) = validate(path, decode=True, workers=1)
+    assert [problem.id for problem in found.problems] == ["out"]
+
+
+def crash(job: Job) -> Verdict:
+    """What a decoder does that dies on one file."""
+    if job.where == "7.wav":
+        os._exit(9)
+    return Verdict()
+
+
+def test_a_decoder_that_crashes_is_named_and_the_others_are_judged(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(decoding, "decode_one", crash)
+    jobs = [Job(tmp_path, "audio", f"{number}.wav") for number in range(9)]
+    found = decode_all(jobs, workers=1)
+    assert {job.where for job in jobs if found[job].problem} == {"7.wav"}
+
+
+CLIPS, DAMAGED = 500, 25
+
+
+def damaged(whole: dict[str, bytes]) -> dict[str, bytes]:
+    """25 files that are broken in as many ways, by name."""
+
+    def cut(name: str, share: float) -> bytes:
+        return whole[name][: int(len(whole[name]) * share)]
+
+    def filled(name: str, share: float, with_: bytes) -> bytes:
+        data = bytearray(whole[name])
+        at = int(len(data) * share)
+        data[at : at + len(with_)] = with_
+        return bytes(data)
+
+    def without(name: str, share: float) -> bytes:
+        at = int(len(whole[name]) * share)
+        return whole[name][:at] + whole[name][at + 250 :]
+
+    noise = bytes((i * 97 + 31) % 251 for i in range(250))
+    mp4 = whole["a.mp4"]
+    made = {
+        "empty.mp4": b"",
+        "text.mp4": b"404 Not Found\n" * 40,
+        "cut90.mp4": cut("a.mp4", 0.9),
+        "cut30.mp4": cut("faststart.mp4", 0.3),
+        "cut97.mp4": cut("faststart.mp4", 0.97),
+        "zeros.mp4": filled("a.mp4", 0.4, bytes(250)),
+        "noise.mp4": filled("a.mp4", 0.6, noise),
+        "hole.mp4": without("faststart.mp4", 0.5),
+        "noindex.mp4": mp4.replace(b"moov", b"mxxv"),
+        "head.mp4": bytes(64) + mp4[64:],
+        "cut.webm": cut("a.webm", 0.6),
+        "zeros.webm": filled("a.webm", 0.5, bytes(250)),
+        "hole.webm": without("a.webm", 0.3),
+        "cut.avi": cut("a.avi", 0.6),
+        "cut.mkv": cut("a.mkv", 0.5),
+        "noise.mkv": filled("a.mkv", 0.5, noise),
+        "png_named.mp4": whole["a.png"],
+        "cut.wav": cut("a.wav", 0.7),
+        "header.wav": whole["a.wav"][:44],
+        "noise.mp3": filled("a.mp3", 0.5, noise),
+        "cut.flac": cut("a.flac", 0.6),
+        "zeros.flac": filled("a.flac", 0.5, bytes(250)),
+        "cut.png": cut("a.png", 0.6),
+        "noise.png": filled("a.png", 0.4, noise),
+        "cut.jpg": cut("a.jpg", 0.7),
+    }
+    assert len(made) == DAMAGED
+    return made
+
+
+def test_of_500_clips_exactly_the_25_damaged_ones_are_named(tmp_path: Path) -> None:
+    clips.make_video(tmp_path / "faststart.mp4", sound_s=2.0, options={"movflags": "faststart"})
+    for ending in ("mp4", "webm", "avi", "mkv"):
+        clips.make_video(tmp_path / f"a.{ending}", frames=50, sound_s=2.0)
+    for ending in ("wav", "mp3", "flac"):
+        clips.make_sound(tmp_path / f"a.{ending}", duration_s=1.0)
+    noise = np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)
+    for ending in ("png", "jpg"):
+        Image.fromarray(noise).save(tmp_path / f"a.{ending}")
+    whole = {each.name: each.read_bytes() for each in sorted(tmp_path.iterdir())}
+    bad = damaged(whole)
+    files = {**bad}
+    good = [*whole.items()]
+    for number in range(CLIPS - DAMAGED):
+        name, data = good[number % len(good)]
+        files[f"good{number}{Path(name).suffix}"] = data
+    rows = []
+    for name, data in sorted(files.items()):
+        (tmp_path / name).write_bytes(data)
+        kind = {".png": "image", ".jpg": "image", ".wav": "audio", ".mp3": "audio",
+                ".flac": "audio"}.get(Path(name).suffix, "video")  # fmt: skip
+        rows.append({"id": name, kind: name})
+    (found,) = validate(put(tmp_path, *rows), decode=True)
+    assert found.good_rows == CLIPS
+    assert sorted(problem.id for problem in found.problems) == sorted(bad)

@@ -32,13 +32,13 @@ def test_a_torn_line_and_rows_after_the_resume_step_are_dropped(tmp_path) -> Non
     first = JsonlLog(path, first_step=0)
     for row in ROWS:
         first.log(row)
-    first.close()
+    first.stop()
     with path.open("a") as stream:
         stream.write('{"stage": "align", "step": 2}')  # whole to look at, but its end never came
     again = JsonlLog(path, first_step=2)
     assert steps(path) == [1, 2]
     again.log({**ROWS[2], "loss": 9.0, "seconds": 1.0})
-    again.close()
+    again.stop()
     assert steps(path) == [1, 2, 3]
     last = json.loads(path.read_text().splitlines()[-1])
     assert last["loss"] == 9.0
@@ -50,7 +50,7 @@ def test_every_row_can_be_read_at_once(tmp_path) -> None:
     for number, row in enumerate(ROWS, 1):
         log.log(row)
         assert len(steps(tmp_path / "metrics.jsonl")) == number
-    log.close()
+    log.stop()
 
 
 def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
@@ -82,7 +82,7 @@ def test_wandb_offline_leaves_a_run_folder(tmp_path, monkeypatch) -> None:
     tracker = Tracker("wandb", tmp_path, "demo-align", {"model": {"hidden": 32}})
     for row in ROWS:
         tracker.log(row)
-    tracker.close()
+    tracker.stop()
     (written,) = (tmp_path / "wandb").glob("offline-run-*/*.wandb")
     content = written.read_bytes()
     for name in (b"demo-align", b"gate/face/general", b"loss"):

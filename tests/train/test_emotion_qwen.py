@@ -43,7 +43,7 @@ def run(tiny, folder, tmp_path_factory) -> Path:
         "experiment=emotion_qwen",
         f"run_dir={out}",
         f"data.manifest={tiny.root / 'manifest.jsonl'}",
-        "data.reader.frames=3",
+        "data.reader.sampling.frames=3",
         "launch.precision=no",
         "launch.workers=0",
         "model.lora.r=2",

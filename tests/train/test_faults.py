@@ -70,7 +70,7 @@ def straight(tiny, tmp_path_factory) -> Path:
 
 def failing(error: BaseException, call: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let that write of a checkpoint fail when half of it is on the disk."""
-    write, calls = checkpoint.save, []
+    write, calls = checkpoint.write, []
 
     def save(folder, *rest) -> None:
         write(folder, *rest)
@@ -81,7 +81,7 @@ def failing(error: BaseException, call: int, monkeypatch: pytest.MonkeyPatch) ->
             (folder / "meta.json").unlink()
             raise error
 
-    monkeypatch.setattr(checkpoint, "save", save)
+    monkeypatch.setattr(checkpoint, "write", save)
 
 
 @pytest.mark.parametrize(

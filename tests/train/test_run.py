@@ -212,7 +212,8 @@ class Spy(Trainer):
 
     def fit(self, loader, first_step, *, max_bad) -> None:
         Spy.seen = self
-        self.before = {n: p.detach().clone() for n, p in self.model.named_parameters()}
+        module = self.engine.module
+        self.before = {n: p.detach().clone() for n, p in module.named_parameters()}
         super().fit(loader, first_step, max_bad=max_bad)
 
 
@@ -233,7 +234,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(
     monkeypatch.setattr(run_module, "Trainer", Spy)
     with pytest.raises(DataError, match=r"step 1: the loss is not finite; samples c0\d, c0\d"):
         config.build(config.checked(cfg)).run()
-    after = dict(Spy.seen.model.named_parameters())
+    after = dict(Spy.seen.engine.module.named_parameters())
     assert all(torch.equal(after[name], kept) for name, kept in Spy.seen.before.items())
     assert not (tmp_path / "run/align/final").exists()
     assert status(tmp_path / "run")["state"] == "failed"

@@ -100,6 +100,38 @@ def _seeking(
             return  # it is not where the index said
 
 
+def grey_frames(
+    path: Path, timeline: Timeline, *, width: int
+) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+    """Every frame of `timeline` with its rank, grey [H, `width`] in 0..255, one at a time.
+
+    DataError when the file ends before the timeline does.
+    """
+    from av.error import FFmpegError
+
+    ranks = {int(pts): rank for rank, pts in enumerate(timeline.pts)}
+    last = -1
+    with opened(path) as container:
+        stream = need_video(container, path)
+        stream.codec_context.thread_count = 1
+        if not timeline.by_order and timeline.times_s[0] > 1.0:
+            container.seek(int(timeline.pts[0]), stream=stream)
+        try:
+            for number, frame in enumerate(container.decode(stream)):
+                rank = number if timeline.by_order else ranks.get(frame.pts or 0, -1)
+                if last < rank < len(ranks):
+                    height = max(2, round(frame.height * width / frame.width))
+                    small = frame.reformat(width=width, height=height, format="gray")
+                    yield rank, small.to_ndarray().astype(np.float32)
+                    last = rank
+                if last == len(ranks) - 1:
+                    break
+        except FFmpegError:
+            pass
+    if last != len(ranks) - 1:
+        raise truncated(path, len(ranks))
+
+
 def _upright(frame: VideoFrame, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
     """RGB [H, W, 3] with the display rotation applied; all frames at the first one's size."""
     width, height = size

@@ -73,6 +73,18 @@ class Objective:
         gates = {name: gate.detach().float().sum(0) for name, gate in hidden.gates.items()}
         return Terms(found, values, gates)
 
+    @property
+    def coupled(self) -> bool:
+        """Whether ranks wait for each other inside it."""
+        return any(loss.coupled for loss in self.losses.values())
+
     def counts(self, batch: Batch) -> dict[str, int]:
         """Each loss's items in one micro-batch of this rank."""
         return {name: loss.count(batch) for name, loss in self.losses.items()}
+
+    def total(self, sums: Mapping[str, Any], counts: Mapping[str, int]) -> Any:
+        """The weighted sum of the losses, each over its items in the whole step."""
+        parts = [
+            sums[name] * (loss.weight / max(1, counts[name])) for name, loss in self.losses.items()
+        ]
+        return sum(parts[1:], parts[0])

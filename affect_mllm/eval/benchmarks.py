@@ -1,0 +1,93 @@
+"""The benchmarks and suites of `conf/`: their names, and reading one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from affect_mllm import config
+from affect_mllm.eval.task import Task
+from affect_mllm.types import ConfigError
+
+TARGET = "affect_mllm.eval.task.Task"
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Benchmarks whose primary metrics (each one's first) make one mean, all by one checkpoint."""
+
+    name: str
+    version: str
+    benchmarks: tuple[str, ...]
+    source: str = ""
+
+
+def benchmark_names() -> list[str]:
+    """Names of the benchmarks in `conf/benchmark`, sorted."""
+    return _names("benchmark")
+
+
+def suite_names() -> list[str]:
+    """Names of the suites in `conf/suite`, sorted."""
+    return _names("suite")
+
+
+def load_task(name: str) -> Task:
+    """The task of `conf/benchmark/NAME.yaml`; ConfigError if unknown or wrongly written."""
+    return read_task(_path("benchmark", name))
+
+
+def load_suite(name: str) -> Suite:
+    """The suite of `conf/suite/NAME.yaml`; ConfigError if it, or a benchmark of it, is unknown."""
+    suite: Suite = _typed(Suite, _path("suite", name), _mapping(_path("suite", name)))
+    unknown = sorted(set(suite.benchmarks) - set(benchmark_names()))
+    if unknown:
+        raise ConfigError(
+            f"suite {name}.benchmarks", f"{unknown}", expected=f"some of {benchmark_names()}"
+        )
+    return suite
+
+
+def read_task(path: Path) -> Task:
+    """The task written in one YAML file; ConfigError lists unknown keys and wrong values."""
+    values = _mapping(path)
+    if values.pop("_target_", TARGET) != TARGET:
+        raise ConfigError(str(path), "not a benchmark", expected=f"_target_: {TARGET} and fields")
+    task: Task = _typed(Task, path, values)
+    return task
+
+
+def _names(group: str) -> list[str]:
+    return sorted(path.stem for path in (config.conf_dir() / group).glob("*.yaml"))
+
+
+def _path(group: str, name: str) -> Path:
+    if name not in _names(group):
+        raise ConfigError(group, repr(name), expected=f"one of {_names(group)}")
+    return config.conf_dir() / group / f"{name}.yaml"
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    try:
+        values = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    except Exception as error:  # the YAML reader has many error classes, all meaning the same
+        raise ConfigError(str(path), f"not readable as YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(str(path), "not a mapping", expected="keys and values")
+    return {str(key): value for key, value in values.items()}
+
+
+def _typed(kind: type, path: Path, values: dict[str, Any]) -> Any:
+    from pydantic import TypeAdapter, ValidationError
+
+    known = sorted(entry.name for entry in fields(kind))
+    if unknown := sorted(key for key in values if key not in known):
+        raise ConfigError(str(path), f"unknown keys {unknown}", expected=f"some of {known}")
+    try:
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ConfigError(str(path), found) from error

@@ -1,0 +1,1 @@
+"""The emotion wheel: open-vocabulary labels compared through shared emotion families."""

@@ -1,0 +1,1 @@
+"""Metrics as sums over samples, so that one bootstrap gives an interval to each of them."""

@@ -1,0 +1,29 @@
+"""Every metric by name; a task names those it reports."""
+
+from __future__ import annotations
+
+from affect_mllm.eval.metrics import (
+    calibration,
+    classes,
+    judged,
+    open_set,
+    publishers,
+    sets,
+    values,
+)
+from affect_mllm.eval.metrics.base import Metric
+
+METRICS: dict[str, Metric] = (
+    classes.METRICS
+    | sets.METRICS
+    | open_set.METRICS
+    | values.METRICS
+    | calibration.METRICS
+    | judged.METRICS
+    | publishers.METRICS
+)
+
+
+def metrics_of(kind: str) -> list[str]:
+    """The names of the metrics that tasks of `kind` may report, sorted."""
+    return sorted(name for name, metric in METRICS.items() if kind in metric.kinds)

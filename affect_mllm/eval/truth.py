@@ -1,0 +1,108 @@
+"""What is true of a row, by the kind of task: a label, labels, a number or a text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from affect_mllm.eval.parse.lists import POLES
+
+Kind = Literal[
+    "closed_label",
+    "multi_label",
+    "open_vocabulary",
+    "sentiment",
+    "regression",
+    "statement_judgment",
+    "multiple_choice",
+    "pairwise_preference",
+    "description",
+]
+Value = Any  # str, tuple of str, or float
+TRUTH_KEYS: dict[Kind, str] = {
+    "closed_label": "emotion",
+    "multi_label": "emotions",
+    "open_vocabulary": "emotions",
+    "sentiment": "sentiment",
+    "regression": "sentiment",
+    "statement_judgment": "is_correct",
+    "multiple_choice": "answer",
+    "pairwise_preference": "preference",
+    "description": "description",
+}
+DEFAULT_POLICIES: dict[Kind, str] = {
+    "closed_label": "closed_label_v2",
+    "multi_label": "multi_label_v1",
+    "open_vocabulary": "label_list_v1",
+    "sentiment": "polarity_v1",
+    "regression": "number_v1",
+    "statement_judgment": "yes_no_v1",
+    "multiple_choice": "letter_v1",
+    "pairwise_preference": "preference_v1",
+    "description": "text_v1",
+}
+
+
+def one_label(value: Any, labels: Sequence[str], rename: Mapping[str, str]) -> str | None:
+    """`value`, renamed, if it is one of `labels`; else None."""
+    label = rename.get(value, value) if isinstance(value, str) else None
+    return label if label in labels else None
+
+
+def several_labels(value: Any, labels: Sequence[str], rename: Mapping[str, str]) -> Value | None:
+    """The tuple of `value`, a list whose items are all among `labels`, or one of them."""
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list | tuple) or not values:
+        return None
+    found = tuple(one_label(each, labels, rename) for each in values)
+    return None if None in found else found
+
+
+def free_labels(value: Any, labels: Sequence[str], rename: Mapping[str, str]) -> Value | None:
+    """The tuple of `value`, a label or a list of labels of any kind, not empty."""
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list | tuple) or not values:
+        return None
+    if not all(isinstance(each, str) and each.strip() for each in values):
+        return None
+    return tuple(rename.get(each, each) for each in values)
+
+
+def pole(value: Any, labels: Sequence[str], rename: Mapping[str, str]) -> str | None:
+    """The pole of a number by its sign, or of a word for one."""
+    if _is_number(value):
+        return POLES[1 + (value > 0) - (value < 0)]
+    return one_label(value.lower() if isinstance(value, str) else value, POLES, rename)
+
+
+def verdict(value: Any, labels: Sequence[str], rename: Mapping[str, str]) -> str | None:
+    """The first label for true, the second for false, or a label itself."""
+    return labels[not value] if isinstance(value, bool) else one_label(value, labels, rename)
+
+
+def number(value: Any, labels: Sequence[str], rename: Mapping[str, str]) -> float | None:
+    """`value` as a float; the task checks that it lies on the scale."""
+    return float(value) if _is_number(value) else None
+
+
+def text(value: Any, labels: Sequence[str], rename: Mapping[str, str]) -> str | None:
+    """A text that is not blank."""
+    return value if isinstance(value, str) and value.strip() else None
+
+
+READERS: dict[Kind, Callable[[Any, Sequence[str], Mapping[str, str]], Value | None]] = {
+    "closed_label": one_label,
+    "multi_label": several_labels,
+    "open_vocabulary": free_labels,
+    "sentiment": pole,
+    "regression": number,
+    "statement_judgment": verdict,
+    "multiple_choice": one_label,
+    "pairwise_preference": one_label,
+    "description": text,
+}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,1 @@
+"""Checkpoints of other projects to ours, one project a file."""

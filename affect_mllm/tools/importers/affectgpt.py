@@ -1,0 +1,160 @@
+"""AffectGPT's checkpoints: which of our models one is of, and our names of its parameters.
+
+The names are those of zeroQiaoba/AffectGPT@fffca79 (`my_affectgpt/models/affectgpt.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import torch
+
+from affect_mllm.types import CheckpointError
+
+Weights = Mapping[str, torch.Tensor]
+OF = {"visual": "video", "audio": "audio"}  # our encoder: the word in their names
+PROJECTORS = {"visual": "affectgpt_proj", "audio": "audio_llama_proj", "image": "image_llama_proj"}
+POSITIONS = {"visual": "video_frame_position_embedding", "audio": "audio_position_embedding"}
+LORA = "llama_model.base_model.model."
+# BERT's names in their Q-Former → transformers' names of the same parts.
+BERT = (
+    (r"^bert\.embeddings\.LayerNorm\.", "layernorm."),
+    (
+        r"^bert\.encoder\.(layer\.\d+\.)(attention|crossattention)\.self\.",
+        r"encoder.\1\2.attention.",
+    ),
+    (r"^bert\.encoder\.", "encoder."),
+)
+
+
+def renamed(weights: Weights) -> tuple[dict[str, torch.Tensor], list[str]]:
+    """The weights under our names, and the names of what is no parameter (buffers of BERT).
+
+    Raises CheckpointError for a name that AffectGPT does not have.
+    """
+    table = _table()
+    found, ignored, unknown = {}, [], []
+    for name, tensor in weights.items():
+        if name.endswith("_Qformer.bert.embeddings.position_ids"):
+            ignored.append(name)
+            continue
+        ours = _ours(name, table)
+        if ours is None:
+            unknown.append(name)
+        else:
+            found[ours] = tensor
+    if unknown:
+        raise CheckpointError(
+            "AffectGPT checkpoint",
+            f"unexpected {', '.join(sorted(unknown)[:5])} ({len(unknown)} in all)",
+            expected="the names of AffectGPT's trainable parameters",
+        )
+    return found, ignored
+
+
+def overrides(weights: Weights, *, heads: int) -> list[str]:
+    """What `conf/model/affectgpt` must be changed to, as the names and shapes say.
+
+    `heads` of the Q-Formers cannot be seen in a shape. Raises CheckpointError where a part that
+    every AffectGPT has is missing.
+    """
+    needed = ["multi_video_embs.weight", "multi_audio_embs.weight", "affectgpt_proj.weight"]
+    missing = [name for name in needed if name not in weights]
+    if missing:
+        raise CheckpointError(
+            "AffectGPT checkpoint",
+            f"missing {', '.join(missing)}",
+            expected="a checkpoint of AffectGPT with pre-fusion (ICML 2025)",
+        )
+    rank = next(
+        (len(t) for name, t in weights.items() if name.endswith("lora_A.default.weight")), 0
+    )
+    if not rank:
+        raise CheckpointError("AffectGPT checkpoint", "missing every lora_A", expected="LoRA")
+    changes = [f"model.llm.lora.r={rank}"]
+    for ours, theirs in OF.items():
+        changes += _pooler(weights, ours, theirs, heads)
+    common = len(weights["multi_video_embs.weight"])
+    if "multi_query_tokens" not in weights:
+        return [*changes, f"model.fusion.hidden_size={common}"]
+    fusion = {"num_states": weights["multi_query_tokens"].shape[1], "common_size": common}
+    positions = len(weights["multi_position_embedding.weight"])
+    return [
+        *changes,
+        "fusion@model.fusion=qformer",
+        "compressor@model.compressors.multi=linear",
+        *(f"model.fusion.{key}={value}" for key, value in fusion.items()),
+        f"model.fusion.positions={positions}",
+        *_shape(weights, "multi", "model.fusion.shape", heads),
+    ]
+
+
+def _pooler(weights: Weights, ours: str, theirs: str, heads: int) -> list[str]:
+    where = f"model.compressors.{ours}"
+    if f"{theirs}_query_tokens" in weights:
+        pooler = f"{where}.pooler"
+        return [
+            f"compressor@{where}=qformer",
+            f"{pooler}.num_tokens={weights[f'{theirs}_query_tokens'].shape[1]}",
+            f"{pooler}.positions={len(weights[f'{POSITIONS[ours]}.weight'])}",
+            *_shape(weights, theirs, f"{pooler}.shape", heads),
+        ]
+    if f"{theirs}_attention_mlp.weight" in weights:
+        return []
+    return [f"compressor@{where}=mean"]
+
+
+def _shape(weights: Weights, theirs: str, where: str, heads: int) -> list[str]:
+    """Sizes of a Q-Former, from its shapes."""
+    layers = {
+        int(found[1])
+        for name in weights
+        if (found := re.match(rf"{theirs}_Qformer\.bert\.encoder\.layer\.(\d+)\.", name))
+    }
+    inner = weights.get(f"{theirs}_Qformer.bert.encoder.layer.0.intermediate_query.dense.weight")
+    if inner is None:
+        raise CheckpointError("AffectGPT checkpoint", f"missing {theirs}_Qformer's layers")
+    sizes = {
+        "hidden_size": inner.shape[1],
+        "intermediate_size": inner.shape[0],
+        "layers": len(layers),
+        "heads": heads,
+    }
+    return [f"{where}.{key}={value}" for key, value in sizes.items()]
+
+
+def _table() -> dict[str, str]:
+    """Their modules and parameters → ours, longest names first where one begins another."""
+    table = {
+        "multi_video_embs.": "fusion.embed.visual.",
+        "multi_audio_embs.": "fusion.embed.audio.",
+        "attention_mlp.": "fusion.attention.",
+        "fc_att.": "fusion.weights.",
+        "multi_llama_proj.": "compressors.multi.project.",
+        "multi_query_tokens": "fusion.qformer.queries",
+        "multi_position_embedding.": "fusion.qformer.positions.",
+        "multi_Qformer.": "fusion.qformer.net.",
+    }
+    for ours, theirs in PROJECTORS.items():
+        table[f"{theirs}."] = f"compressors.{ours}.project."
+    for ours, theirs in OF.items():
+        pooler = f"compressors.{ours}.pooler."
+        table[f"{theirs}_attention_mlp."] = f"{pooler}score."
+        table[f"{theirs}_query_tokens"] = f"{pooler}qformer.queries"
+        table[f"{POSITIONS[ours]}."] = f"{pooler}qformer.positions."
+        table[f"{theirs}_Qformer."] = f"{pooler}qformer.net."
+    return table
+
+
+def _ours(name: str, table: Mapping[str, str]) -> str | None:
+    if name.startswith(LORA):
+        return f"llm.net.{name.removeprefix(LORA)}"
+    for theirs, ours in table.items():
+        if name.startswith(theirs):
+            rest = name.removeprefix(theirs)
+            if theirs.endswith("_Qformer."):
+                for pattern, better in BERT:
+                    rest = re.sub(pattern, better, rest)
+            return ours + rest
+    return None

@@ -1,0 +1,183 @@
+"""Where a model runs: its processes, precision, gradients and engine state. One class a strategy.
+
+`Engine` is one process, or several that each hold the whole model (`single`, `ddp`). The others,
+`train/zero.py` and `train/fsdp.py`, split it over the processes. The loss that `backward` gets is
+this rank's share of one sum over all ranks; after `exchange` the gradient is that of the sum.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from affect_mllm.models.hidden import Hidden
+from affect_mllm.train import state
+from affect_mllm.train.scale import LossScale
+from affect_mllm.types import Batch
+
+T = TypeVar("T")
+BUCKET = 1 << 25  # numbers that are added up over ranks at a time
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+OptimizerOf = Callable[[nn.Module], torch.optim.Optimizer]
+
+
+class Engine:
+    """Every process holds the whole model; gradients are added up once a step."""
+
+    lockstep = False  # whether ranks wait for each other inside forward and backward
+    any_world = True  # whether its state can be resumed by another number of processes
+
+    def __init__(self, accelerator: Any, *, strategy: str, precision: str) -> None:
+        self.accelerator, self.strategy = accelerator, strategy
+        self.device: torch.device = accelerator.device
+        self.rank: int = accelerator.process_index
+        self.world: int = accelerator.num_processes
+        self.is_main: bool = accelerator.is_main_process
+        self.dtype = DTYPES.get(precision)
+        self.scale = LossScale(enabled=precision == "fp16")
+        self.module: nn.Module
+        self.model: Any
+        self.optimizer: Any
+
+    def prepare(self, module: nn.Module, optimizer_of: OptimizerOf, *, max_norm: float) -> None:
+        """Take over a built model. `optimizer_of(model)` is called when its parameters are final.
+
+        `max_norm` is the global gradient norm that an update is clipped to.
+        """
+        self.module, self.max_norm = module, max_norm
+        if self.dtype is not None:
+            _compute_in(module, self.device.type, self.dtype)
+        self._place(module, optimizer_of)
+
+    def _place(self, module: nn.Module, optimizer_of: OptimizerOf) -> None:
+        module.to(self.device)
+        self._same_everywhere(module)
+        self.model, self.optimizer = module, optimizer_of(module)
+
+    def forward(self, batch: Batch, objective: Callable[[Any, Batch, Hidden], T]) -> T:
+        """The model's forward pass, in the strategy's precision."""
+        return self.model(batch.to(self.device), objective)
+
+    def backward(self, loss: torch.Tensor, *, last: bool) -> None:
+        """Gradients of this rank's share; `last` says that it is the step's last micro-batch."""
+        self.scale.up(loss).backward()
+
+    def exchange(self) -> None:
+        """Make every gradient that of the sum over all ranks."""
+        self._complete()
+        if self.world == 1:
+            return
+        grads = [p.grad for p in self.parameters() if p.grad is not None]
+        for bucket in _buckets(grads):
+            flat = self.accelerator.reduce(torch.cat([g.reshape(-1) for g in bucket]), "sum")
+            for grad, total in zip(bucket, flat.split([g.numel() for g in bucket]), strict=True):
+                grad.copy_(total.view_as(grad))
+
+    def update(self) -> float:
+        """Clip to the global norm, step, and forget the gradients; returns the norm before it.
+
+        With fp16 a step whose gradients overflow is left out, and the loss scale falls.
+        """
+        norm = self._clip()
+        if self.scale.keep(norm):
+            self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return norm
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Everything that trains."""
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
+
+    @contextlib.contextmanager
+    def whole(self) -> Iterator[nn.Module]:
+        """The plain model with every weight in place, for generating and saving; on all ranks."""
+        yield self.module
+
+    def weights(self, names: Sequence[str]) -> dict[str, torch.Tensor]:
+        """The named weights, whole, on the CPU. Every rank has to ask."""
+        return state.on_cpu(self.module, names)
+
+    def save(self, folder: Path) -> None:
+        """Optimiser and random state, so that `load` goes on bit for bit."""
+        moments = state.moments(self.module, self.optimizer)
+        if self.is_main:
+            state.write_moments(folder, moments, self.scale.value)
+        state.write_random(folder, self.rank)
+
+    def load(self, folder: Path) -> None:
+        """What `save` wrote. Ranks that were not there get random numbers of their own."""
+        self.scale.value = state.read_moments(folder, self.module, self.optimizer)
+        state.read_random(folder, self.rank)
+
+    def gather(self, item: T) -> list[T]:
+        """Every rank's item, in the order of ranks."""
+        if self.world == 1:
+            return [item]
+        found: list[Any] = [None] * self.world
+        torch.distributed.all_gather_object(found, item)
+        return found
+
+    def agreed(self, flag: bool) -> bool:
+        """True on all ranks as soon as it is true on one."""
+        if self.world == 1:
+            return flag
+        raised = torch.tensor(float(flag), device=self.device)
+        return bool(self.accelerator.reduce(raised, "sum") > 0)
+
+    def wait(self) -> None:
+        """Until every rank is here."""
+        self.accelerator.wait_for_everyone()
+
+    def close(self) -> None:
+        """Let go of the model, so that the next stage has the memory."""
+        self.accelerator.free_memory()
+
+    def _clip(self) -> float:
+        for parameter in self.parameters():
+            assert parameter.grad is not None
+            self.scale.down(parameter.grad)
+        norm: Any = nn.utils.clip_grad_norm_(self.parameters(), self.max_norm)
+        return float(state.whole(norm))
+
+    def _complete(self) -> None:
+        """A parameter that nothing used has a gradient of zero, whatever the strategy."""
+        for parameter in self.parameters():
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+
+    def _same_everywhere(self, module: nn.Module) -> None:
+        """Rank 0's trainable weights on all ranks: what differs at the start stays different."""
+        if self.world > 1:
+            for parameter in module.parameters():
+                if parameter.requires_grad:
+                    torch.distributed.broadcast(parameter.data, 0)
+
+
+def _compute_in(module: nn.Module, device: str, dtype: torch.dtype) -> None:
+    """Run the forward pass under autocast: from inside, where no wrapper switches it off."""
+    plain = module.forward
+
+    def forward(batch: Batch, objective: Callable[[Any, Batch, Hidden], T]) -> T:
+        with torch.autocast(device, dtype):
+            return plain(batch, objective)
+
+    module.forward = forward
+
+
+def _buckets(tensors: Sequence[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
+    """Consecutive tensors of one dtype, about `BUCKET` numbers at a time."""
+    bucket: list[torch.Tensor] = []
+    for tensor in tensors:
+        full = sum(t.numel() for t in bucket) + tensor.numel() > BUCKET
+        if bucket and (full or tensor.dtype != bucket[0].dtype):
+            yield bucket
+            bucket = []
+        bucket.append(tensor)
+    if bucket:
+        yield bucket

@@ -1,0 +1,77 @@
+"""The batches of a stage: its training rows and the rows held out for validation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch.utils.data import DataLoader
+
+from affect_mllm.data.features import ensure
+from affect_mllm.data.loader import BatchPlan, StepBatch, StepDataset, step_loader
+from affect_mllm.data.mixture import Mixture
+from affect_mllm.data.outline import Outliner
+from affect_mllm.data.settings import DataSettings
+from affect_mllm.models.mllm import AffectMLLM
+from affect_mllm.train.engine import Engine
+from affect_mllm.train.launch import Launch
+from affect_mllm.train.stage import Stage
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Makes datasets while the model is still whole: the feature cache runs its encoders."""
+
+    engine: Engine
+    data: DataSettings
+    launch: Launch
+    seed: int
+
+    def training(self, model: AffectMLLM, stage: Stage) -> StepDataset:
+        """The stage's mixture, for this rank."""
+        mixture = stage.mixture(self.seed)
+        return self._dataset(model, mixture, stage.batch_size, dropout=stage.modality_dropout)
+
+    def held_out(self, model: AffectMLLM, stage: Stage) -> StepDataset | None:
+        """The validation rows, if the stage has any."""
+        if stage.validation is None:
+            return None
+        places = stage.validation.batches * stage.batch_size
+        mixture = Mixture(
+            stage.validation.sources,
+            seed=self.seed,
+            places=places,
+            step_places=stage.batch_size,
+            mixing=stage.mixing,
+        )
+        return self._dataset(model, mixture, stage.batch_size, dropout=0.0)
+
+    def loader(self, dataset: StepDataset, first: int, steps: int) -> DataLoader[StepBatch]:
+        """The batches of steps `first … steps − 1`."""
+        return step_loader(dataset, first_step=first, steps=steps, workers=self.launch.workers)
+
+    def _dataset(
+        self, model: AffectMLLM, mixture: Mixture, batch_size: int, *, dropout: float
+    ) -> StepDataset:
+        engine, data, launch = self.engine, self.data, self.launch
+        features = data.features(model.transforms(), model.fingerprint())
+        mine = [*mixture.samples()][engine.rank :: engine.world]
+        ensure(features, mine, model.encode_clip, max_bad_fraction=data.max_bad_fraction)
+        engine.wait()
+        plan = BatchPlan(
+            batch_size,
+            launch.micro_batches,
+            launch.row_tokens,
+            engine.rank,
+            engine.world,
+            budget=launch.budget,
+            hidden_size=model.llm.hidden_size,
+        )
+        outliner = Outliner(
+            data.maker(model.llm.tokenizer, model.span_lengths()),
+            data.instructions,
+            visual=data.reader.visual,
+            modality_dropout=dropout,
+            encoded=features.encoded,
+            budget=launch.budget,
+        )
+        return StepDataset(mixture, outliner, features, plan=plan)

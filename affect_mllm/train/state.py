@@ -1,0 +1,124 @@
+"""Optimiser and random state as safetensors and JSON, whole: any number of ranks can read it."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from affect_mllm.types import CheckpointError
+
+MOMENTS, SCALE = "optimizer.safetensors", "scale.json"
+Scale = tuple[float, int]
+
+
+def on_cpu(module: nn.Module, names: Sequence[str]) -> dict[str, torch.Tensor]:
+    """The named parameters and buffers, gathered from all ranks where they are split."""
+    found = module.state_dict()
+    return {name: whole(found[name]).cpu().contiguous() for name in names}
+
+
+def whole(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor itself, gathered if it is split over ranks."""
+    tensor = tensor.detach()
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def moments(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """Every tensor of the optimiser's state as `kind/parameter`."""
+    return {
+        f"{kind}/{name}": whole(tensor).cpu().contiguous()
+        for name, held in _held(module, optimizer)
+        for kind, tensor in sorted(held.items())
+        if isinstance(tensor, torch.Tensor)
+    }
+
+
+def write_moments(folder: Path, found: dict[str, torch.Tensor], scale: Scale) -> None:
+    """Put them and the loss scale into `folder`."""
+    from safetensors.torch import save_file
+
+    save_file(found, folder / MOMENTS)
+    (folder / SCALE).write_text(json.dumps(scale))
+
+
+def read_moments(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> Scale:
+    """Give the optimiser back its state; returns the loss scale.
+
+    Raises CheckpointError when it is of other parameters.
+    """
+    from safetensors.torch import load_file
+
+    found = load_file(folder / MOMENTS)
+    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    strange = {key.split("/", 1)[1] for key in found} - set(parameters)
+    if strange:
+        raise CheckpointError(
+            str(folder / MOMENTS),
+            f"is of parameters that do not train here, such as {min(strange)}",
+            fix="resume with the stage's settings, or remove this checkpoint",
+        )
+    for key, tensor in found.items():
+        kind, name = key.split("/", 1)
+        parameter = parameters[name]
+        optimizer.state[parameter][kind] = _like(tensor, parameter)
+    factor, steps = json.loads((folder / SCALE).read_text())
+    return float(factor), int(steps)
+
+
+def write_random(folder: Path, rank: int) -> None:
+    """The state of every random generator of this process."""
+    version, words, gauss = random.getstate()
+    name, keys, *rest = np.random.get_state(legacy=True)
+    cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
+    state = {
+        "python": [version, list(words), gauss],
+        "numpy": [name, np.asarray(keys).tolist(), *rest],
+        "torch": torch.get_rng_state().numpy().tobytes().hex(),
+        "cuda": None if cuda is None else cuda.cpu().numpy().tobytes().hex(),
+    }
+    (folder / f"random-{rank:05d}.json").write_text(json.dumps(state))
+
+
+def read_random(folder: Path, rank: int) -> None:
+    """Set the generators as `write_random` found them; a rank without a file keeps its own."""
+    path = folder / f"random-{rank:05d}.json"
+    if not path.is_file():
+        return
+    state = json.loads(path.read_text())
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, np.array(keys, np.uint32), *rest))
+    torch.set_rng_state(_bytes(state["torch"]))
+    if state["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(_bytes(state["cuda"]))
+
+
+def _bytes(text: str) -> torch.Tensor:
+    return torch.frombuffer(bytearray.fromhex(text), dtype=torch.uint8)
+
+
+def _held(
+    module: nn.Module, optimizer: torch.optim.Optimizer
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad and parameter in optimizer.state:
+            yield name, optimizer.state[parameter]
+
+
+def _like(tensor: torch.Tensor, parameter: nn.Parameter) -> torch.Tensor:
+    """On the parameter's device, and split as it is if it has its shape."""
+    if tensor.ndim == 0:  # AdamW keeps its step count where it was made: on the CPU
+        return tensor
+    held: Any = parameter.data
+    if isinstance(held, DTensor) and tensor.shape == held.shape:
+        return distribute_tensor(tensor.to(held.device), held.device_mesh, held.placements)
+    return tensor.to(parameter.device)

@@ -1,0 +1,51 @@
+"""The stage's own losses on validation rows, the same batches every time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+import torch
+
+from affect_mllm.data.loader import StepBatch
+from affect_mllm.train.callbacks import Callback
+from affect_mllm.train.engine import Engine
+from affect_mllm.train.loss.objective import Objective
+from affect_mllm.train.share import share
+from affect_mllm.types import DataError
+
+
+class ValidationLoss(Callback):
+    """`val/loss` (weighted) and `val/NAME` of each loss, every `every` steps and after the last."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        objective: Objective,
+        batches: Callable[[], Iterable[StepBatch]],
+        *,
+        every: int,
+    ) -> None:
+        self.engine, self.objective = engine, objective
+        self.batches, self.every = batches, every
+
+    @torch.no_grad()
+    def evaluate(self, step: int, *, last: bool) -> dict[str, float]:
+        """The losses over all batches and ranks, when they are due."""
+        if step % self.every and not last:
+            return {}
+        self.engine.module.eval()
+        sums: dict[str, float] = dict.fromkeys(self.objective.losses, 0.0)
+        counts: Counter[str] = Counter()
+        for batch in self.batches():
+            part = share(self.engine, self.objective, batch)
+            counts += part.counts
+            for micro in part.micro_batches:
+                for name, value in self.engine.forward(micro, self.objective).values.items():
+                    sums[name] += float(value)
+        if not counts:
+            raise DataError("stage.validation", "nothing to measure in its batches")
+        ranks = self.engine.gather(sums)
+        found = {name: sum(rank[name] for rank in ranks) for name in sums}
+        means = {f"val/{name}": found[name] / max(1, counts[name]) for name in found}
+        return {**means, "val/loss": self.objective.total(found, counts)}

@@ -1,0 +1,104 @@
+"""DeepSpeed's ZeRO through accelerate's plugin; all its settings come from `conf/launch`."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from affect_mllm.train import state
+from affect_mllm.train.engine import Engine, OptimizerOf
+from affect_mllm.types import CheckpointError
+
+
+def plugin(stage: int, *, offload: bool, persistence_threshold: int) -> Any:
+    """accelerate's DeepSpeedPlugin for a ZeRO stage.
+
+    Accumulation is ours (DeepSpeed would divide by its own), precision too (autocast around
+    float32 master weights, as in every other strategy).
+    """
+    os.environ.setdefault("DS_ACCELERATOR", "cuda" if torch.cuda.is_available() else "cpu")
+    logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+    from accelerate import DeepSpeedPlugin
+
+    where = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
+    zero: dict[str, Any] = {"stage": stage, "overlap_comm": False}
+    if stage == 3:
+        zero["stage3_param_persistence_threshold"] = persistence_threshold
+    if offload:
+        zero |= {"offload_optimizer": where, "offload_param": where}
+    config = {
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": 1,
+        "gradient_clipping": 1.0,
+        "zero_optimization": zero,
+        "zero_allow_untested_optimizer": True,
+        "zero_force_ds_cpu_optimizer": False,
+    }
+    return DeepSpeedPlugin(hf_ds_config=config, zero3_init_flag=False)
+
+
+class Zero(Engine):
+    """ZeRO-1, -2 and -3. Its engine state belongs to one number of processes."""
+
+    lockstep = True
+    any_world = False
+
+    def _place(self, module: nn.Module, optimizer_of: OptimizerOf) -> None:
+        settings = self.accelerator.deepspeed_plugin.deepspeed_config
+        settings["gradient_clipping"] = self.max_norm
+        settings["train_batch_size"] = self.world
+        self.model, self.optimizer = self.accelerator.prepare(module, optimizer_of(module))
+
+    def backward(self, loss: torch.Tensor, *, last: bool) -> None:
+        """DeepSpeed averages over ranks, and here gradients add up."""
+        self.model.set_gradient_accumulation_boundary(last)
+        self.model.backward(loss * self.world, scale_wrt_gas=False)
+
+    def exchange(self) -> None:
+        """Done in `backward`."""
+
+    def update(self) -> float:
+        """DeepSpeed clips, steps and clears the gradients itself."""
+        self.model.step()
+        return float(self.model.get_global_grad_norm())
+
+    def weights(self, names: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Gathered one at a time, so that the whole model need not fit."""
+        from deepspeed.runtime.zero.partition_parameters import GatheredParameters
+
+        named = dict(self.module.named_parameters())
+        found: dict[str, torch.Tensor] = {}
+        for name in names:
+            if name in named:
+                with GatheredParameters([named[name]]):
+                    found[name] = named[name].detach().cpu().clone()
+            else:
+                found |= state.on_cpu(self.module, [name])
+        return found
+
+    @contextlib.contextmanager
+    def whole(self) -> Iterator[nn.Module]:
+        """The model with all weights gathered on every rank."""
+        from deepspeed.runtime.zero.partition_parameters import GatheredParameters
+
+        with GatheredParameters(list(self.module.parameters())):
+            yield self.module
+
+    def save(self, folder: Path) -> None:
+        """DeepSpeed's own files; frozen weights are left out, as everywhere."""
+        self.model.save_checkpoint(str(folder), tag="zero", exclude_frozen_parameters=True)
+        state.write_random(folder, self.rank)
+
+    def load(self, folder: Path) -> None:
+        """What `save` wrote, by as many processes. Raises CheckpointError."""
+        path, _ = self.model.load_checkpoint(str(folder), tag="zero", load_module_strict=False)
+        if path is None:
+            raise CheckpointError(str(folder), "no DeepSpeed state", fix="delete this checkpoint")
+        state.read_random(folder, self.rank)

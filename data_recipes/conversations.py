@@ -1,11 +1,12 @@
 """LLaVA-style conversations → manifest: `python data_recipes/conversations.py FILE`.
 
-FILE is a JSON list of `{"id", "image" | "video" | "audio", "conversations": [{"from": "human" |
-"gpt", "value"}]}`, or with `role` (`user`, `assistant`) and `content`, as Emotion-Qwen's training
-data have it; a system turn may come first. Placeholders `<image>`, `<video>`, `<audio>`, `<face>`
-stay where they are. Ids that the file uses again get `#2`, `#3` …: LLaVA's files ask several things
-of one image under one id.
-Formats: haotian-liu/LLaVA (docs/Finetune_Custom_Data.md); 24DavidHuang/Emotion-Qwen (train/README).
+FILE is a JSON list, or JSON lines, of `{"id", "image" | "video" | "audio", "conversations":
+[{"from": "human" | "gpt", "value"}]}`, or with `role` (`user`, `assistant`) and `content`, as
+Emotion-Qwen's training data have it; a system turn may come first. Placeholders `<image>`,
+`<video>`, `<audio>`, `<face>` stay where they are. Ids that the file uses again get `#2`, `#3` …:
+LLaVA's files ask several things of one image under one id.
+Formats: haotian-liu/LLaVA (docs/Finetune_Custom_Data.md); 24DavidHuang/Emotion-Qwen (train/README);
+for AAID, text alone, what its trainer reads: lzw108/EmoLLMs (src/sft_train.py).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from readers.jsons import need, read_json
+from readers.jsons import need, read_json, read_jsonl
 from recipe import Dataset, Entry, Inputs, Out, Subset, output, run
 
 from affect_mllm.types import ConfigError, DataError
@@ -66,8 +67,7 @@ def rows(inputs: Inputs, *, file: Path, split: str) -> Iterator[Entry]:
     if not file.is_file():
         raise ConfigError("FILE", f"{file} is no file", expected="a JSON list of conversations")
     seen: Counter[str] = Counter()
-    for at, record in enumerate(read_json(file, list), start=1):
-        where = f"{file}[{at - 1}]"
+    for at, where, record in records(file):
         if not isinstance(record, dict):
             raise DataError(where, f"a {type(record).__name__}", expected="an object")
         id = str(need(where, record, "id", (str, int)))
@@ -79,6 +79,17 @@ def rows(inputs: Inputs, *, file: Path, split: str) -> Iterator[Entry]:
         yield Entry(row, file, at)
     if again := sum(count > 1 for count in seen.values()):
         inputs.notes.append(f"{again} ids are used several times; the later ones got #2, #3 …")
+
+
+def records(file: Path) -> Iterator[tuple[int, str, Any]]:
+    """Number, place and content of every record; a file that begins with an object has lines."""
+    with file.open(encoding="utf-8-sig", errors="replace") as stream:
+        lines = next((line for line in stream if line.strip()), "").lstrip().startswith("{")
+    if lines:
+        yield from ((at, f"{file}:{at}", record) for at, record in read_jsonl(file))
+        return
+    for at, record in enumerate(read_json(file, list), start=1):
+        yield at, f"{file}[{at - 1}]", record
 
 
 def messages(where: str, record: dict[str, Any], media: set[str]) -> list[dict[str, str]]:

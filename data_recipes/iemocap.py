@@ -102,7 +102,7 @@ def main(
 
 def rows(inputs: Inputs, *, classes: Classes, test_session: int) -> Iterator[Entry]:
     """A row for each turn of the chosen classes; `group` is the dialogue."""
-    left_out = 0
+    left_out = silent = 0
     for session in range(1, 6):
         folder = need_folder(inputs.folder, f"Session{session}")
         split = "test" if session == test_session else "train"
@@ -116,9 +116,12 @@ def rows(inputs: Inputs, *, classes: Classes, test_session: int) -> Iterator[Ent
                     left_out += 1
                     continue
                 row = _row(turn, folder, table.stem, spoken) | {"split": split}
+                silent += "subtitle" not in row
                 row["labels"] = {"emotion": word, **_dimensions(turn)}
                 yield Entry(row, table, number)
     inputs.notes.append(f"{left_out} turns left out: no agreed label, or another class")
+    if silent:
+        inputs.notes.append(f"{silent} turns have no line in their transcript: no subtitle")
 
 
 def turns(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -159,9 +162,9 @@ def _texts(folder: Path) -> list[Path]:
 
 def _row(turn: dict[str, str], folder: Path, dialogue: str, spoken: dict[str, str]) -> dict:
     name = turn["turn"]
-    if name not in spoken:
-        raise DataError(f"{folder}/dialog/transcriptions/{dialogue}.txt", f"no turn {name}")
-    row: dict[str, Any] = {"id": name, "subtitle": spoken[name], "language": "en"}
+    row: dict[str, Any] = {"id": name, "language": "en"}
+    if name in spoken:
+        row["subtitle"] = spoken[name]
     # Ses01F_impro01_M003: session 1, and what stands last names the speaker, by gender.
     row |= {"speaker": f"{name[:5]}_{name.split('_')[-1][0]}", "group": dialogue}
     video, sound = (folder / "dialog" / at for at in (f"avi/DivX/{dialogue}.avi", "wav"))

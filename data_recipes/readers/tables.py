@@ -87,10 +87,9 @@ def read_columns(path: Path, columns: Sequence[str], *, delimiter: str | None) -
     The last column takes what is left of its line. DataError for a line with fewer columns.
     """
     lines = []
-    for number, text in enumerate(read_text(path).splitlines(), start=1):
-        if text.strip():
-            cells = [cell.strip() for cell in text.strip().split(delimiter, len(columns) - 1)]
-            lines.append(_line(path, number, columns, cells))
+    for number, text in lines_of(path):
+        cells = [cell.strip() for cell in text.split(delimiter, len(columns) - 1)]
+        lines.append(_line(path, number, columns, cells))
     return _some(path, lines)
 
 
@@ -163,7 +162,10 @@ def _some(path: Path, lines: list[Line]) -> list[Line]:
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:
-    """Number (from 1) and stripped text of every line that is not blank."""
-    for number, text in enumerate(read_text(path).splitlines(), start=1):
+    """Number (from 1) and stripped text of every line that is not blank.
+
+    Lines end at \\n or \\r\\n alone: other characters that Unicode counts as ends occur in texts.
+    """
+    for number, text in enumerate(read_text(path).split("\n"), start=1):
         if text.strip():
             yield number, text.strip()

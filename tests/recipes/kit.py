@@ -110,7 +110,7 @@ class Ran:
     def rows(self) -> dict[str, dict[str, Any]]:
         """The rows of the one manifest, by id, in its order."""
         (path,) = self.manifests
-        made = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        made = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
         return {row["id"]: row for row in made}
 
 

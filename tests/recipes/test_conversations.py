@@ -66,3 +66,16 @@ def test_a_path_out_of_the_media_folder_is_refused(tmp_path: Path, kit: Kit) -> 
     ran = run("conversations", [str(path), "--licence", "own", SUBSET], tmp_path)
     assert ran.code == 2
     assert "does not lie above" in ran.err
+
+
+def test_json_lines_are_read_too(tmp_path: Path) -> None:
+    said = [{"role": "human", "content": "How\u2028so?"}, {"role": "assistant", "content": "joy"}]
+    lines = [json.dumps({"id": n, "conversations": said}, ensure_ascii=False) for n in range(2)]
+    path = write(tmp_path / "aaid.json", "\n" + "\n".join(lines) + "\n")
+    ran = run("conversations", [str(path), "--licence", "MIT"], tmp_path)
+    assert list(ran.rows) == ["0", "1"]
+    assert ran.rows["1"]["messages"][0] == {"role": "user", "content": "How\u2028so?"}
+    write(path, lines[0] + "\nno json\n")
+    again = run("conversations", [str(path), "--licence", "MIT", "--out", "x.jsonl"], tmp_path)
+    assert again.code == 1
+    assert f"{path}:2: not JSON" in again.err

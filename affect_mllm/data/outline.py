@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -112,19 +112,18 @@ class Outliner:
         return fixed and planned == set(shown)
 
 
-def expected_of(sample: Sample, visual: str) -> Sequence[str]:
+def expected_of(sample: Sample, visual: str) -> list[str]:
     """The modalities that a row's media should give, in the order of their names."""
     named = set(sample.media)
-    given = {kind.removeprefix("features.") for kind in named if kind.startswith("features.")}
-    found = [name for name in ("audio", *VISUAL) if name in given]
-    if "audio" not in given and named & {"video", "audio"}:
-        found.append("audio")
-    if given & set(VISUAL):
-        return sorted(found)
-    if visual == "face" and named & {"video", "image", "faces", "frames"}:
-        found.append("face")
-    elif named & {"video", "frames"}:
-        found.append("frame")
-    elif "image" in named:
-        found.append("image")
-    return found
+    given = {kind.partition(".")[2] for kind in named if kind.startswith("features.")}
+    found = given & {*VISUAL, "audio"}
+    if named & {"video", "audio"}:
+        found.add("audio")
+    if not given & set(VISUAL):
+        if visual == "face" and named & {"video", "image", "faces", "frames"}:
+            found.add("face")
+        elif named & {"video", "frames"}:
+            found.add("frame")
+        elif "image" in named:
+            found.add("image")
+    return sorted(found)

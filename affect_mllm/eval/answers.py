@@ -154,7 +154,7 @@ class Asker:
         answers, gates = self.model.generate(batch, max_new_tokens=self.max_new_tokens)
         return [
             {
-                "response": response,
+                "response": self.maker.chat.answer_text(response),
                 "gate": {name: rows[number] for name, rows in gates.items() if number in rows},
             }
             for number, response in enumerate(answers)

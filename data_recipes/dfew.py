@@ -70,7 +70,7 @@ def rows(inputs: Inputs, *, fold: int) -> Iterator[Entry]:
             if number not in WORDS:
                 raise DataError(line.where, f"label {number}", expected="1 to 7")
             row = {"id": name_of(line), **media(name_of(line)), "split": split}
-            labels = {"emotion": WORDS[number]}
+            labels = {"emotion": WORDS[number], "fold": fold}
             yield Entry({**row, "labels": labels}, line.path, line.number)
 
 

@@ -85,9 +85,8 @@ def rows(inputs: Inputs, *, fold: int, compound: bool) -> Iterator[Entry]:
         for line in read_columns(splits / f"{split}.txt", ["clip", "label"], delimiter=None):
             file, label = line.text("clip"), line.text("label")
             name = file.removesuffix(".mp4")
-            labels: dict[str, Any] = (
-                {"emotions": label.split("_")} if compound else {"emotion": label}
-            )
+            labels: dict[str, Any] = {"fold": fold}
+            labels |= {"emotions": label.split("_")} if compound else {"emotion": label}
             row = {"id": name, "video": videos.get(name, clips / file), "split": split}
             yield Entry({**row, "labels": labels | captions.get(file, {})}, line.path, line.number)
 

@@ -25,7 +25,8 @@ class Read:
 
     `truth[i]` and `answers[i]` are a label, labels or a number as the task's kind has it; the
     answer is None where nothing was read. `status[i]` is a parse status or "missing" (no
-    prediction). `verdicts[i]` holds a judge's scores by name, None for one that failed.
+    prediction). `verdicts[i]` holds a judge's scores by name as fractions of their range; None
+    where the judge gave none.
     """
 
     samples: list[Sample]
@@ -37,7 +38,7 @@ class Read:
     low: float = 0.0
     high: float = 1.0
     tables: WheelTables = field(default_factory=own.own_tables)
-    verdicts: list[Mapping[str, float | None]] = field(default_factory=list)
+    verdicts: list[Mapping[str, float] | None] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -69,9 +70,7 @@ class Read:
     def indicators(self) -> NDArray[np.bool_]:
         """`[2, n, K]`: which labels the truth and the answers have."""
         sides: tuple[list[Any], list[Any]] = (self.truth, self.answers)
-        rows = [
-            [[label in (each or ()) for label in self.labels] for each in side] for side in sides
-        ]
+        rows = [[self._has(each) for each in side] for side in sides]
         return np.array(rows, dtype=bool).reshape(2, len(self), len(self.labels))
 
     def _has(self, labels: Sequence[str] | None) -> list[bool]:
@@ -96,7 +95,7 @@ class Read:
         tenth of the scale; for judged answers a mean verdict of a half or more.
         """
         if self.verdicts:
-            means = [np.mean([v or 0.0 for v in each.values()] or [0.0]) for each in self.verdicts]
+            means = [np.mean([*(each or {"": 0.0}).values()]) for each in self.verdicts]
             return np.asarray(means) >= 0.5
         return np.array(
             [self._is_right(*pair) for pair in zip(self.truth, self.answers, strict=True)]

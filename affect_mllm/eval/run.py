@@ -157,6 +157,13 @@ class EvalRun:
         return path
 
     def _summarise(self, rows: Sequence[Sample], path: Path, files: dict[str, Path]) -> None:
+        if self.benchmark.verdicts:
+            LOGGER.info(
+                "%s is judged: `affect-mllm judge` each predictions file, then `affect-mllm score "
+                "--verdicts FILE`",
+                self.benchmark.name,
+            )
+            return
         runs = {name: read_predictions(file) for name, file in files.items()}
         reference = next(iter(files))
         summary = summarise(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from affect_mllm.eval.answer import answer_of
@@ -17,14 +19,16 @@ from affect_mllm.eval.predictions import (
     raise_problems,
     rounded,
     row_problems,
+    write_text_atomic,
 )
 from affect_mllm.eval.read import Read
 from affect_mllm.eval.task import Task
+from affect_mllm.eval.verdicts import scaled
 from affect_mllm.log import LOGGER
 from affect_mllm.types import ConfigError, DataError, Sample
 
 Compat = Literal["none", "official"]
-Verdicts = Mapping[str, Mapping[str, float | None]]
+Verdicts = Mapping[str, Mapping[str, float] | None]
 
 
 def score(
@@ -39,17 +43,18 @@ def score(
     """The content of `results.json` for one benchmark; the order of the inputs has no effect.
 
     `samples` is the whole manifest. A sample without a prediction is a wrong answer of status
-    "missing" and lowers `coverage`; a prediction for a row that the task does not count is left
-    out and counted in `n_outside`. `tables` are emotion-wheel tables (ours by default), `verdicts`
-    a judge's scores by id. With `compat="official"` the metrics are the publisher's, and
-    `official` puts each beside ours. Raises DataError for unknown or repeated ids and for
-    predictions of several prompts or checkpoints in one file, ConfigError where the publisher has
-    no scorer or needs tables that were not given.
+    "missing" and lowers `coverage`; a prediction for a row that the task does not count is left out
+    and counted in `n_outside`. `tables` are emotion-wheel tables (ours by default), `verdicts` a
+    judge's scores by id. With `compat="official"` the metrics are the publisher's, and `official`
+    puts each beside ours; parts, recalls and confusion stay ours. Raises DataError for unknown or
+    repeated ids and for predictions of several prompts or checkpoints in one file, ConfigError
+    where the publisher has no scorer or needs tables that were not given.
     """
     official = compat == "official"
     _check_compat(task, official=official, tables=tables)
     raise_problems("predictions", list(row_problems(list(predictions), {s.id for s in samples})))
-    read = read_answers(task, samples, predictions, tables=tables, verdicts=verdicts)
+    ours = own.own_tables() if official else tables
+    read = read_answers(task, samples, predictions, tables=ours, verdicts=verdicts)
     answered = sum(status != "missing" for status in read.status)
     outside = len(predictions) - answered
     _warn(task, missing=len(read) - answered, outside=outside)
@@ -71,7 +76,7 @@ def score(
     if task.kind == "open_vocabulary":
         result["emotion_wheel"] = _wheel(read)
     if official:
-        result |= _official(task, read, result["metrics"])
+        result |= _official(task, read, tables=tables, ours=result["metrics"])
     return rounded(result)
 
 
@@ -103,37 +108,51 @@ def read_answers(
         low=low,
         high=high,
         tables=tables or own.own_tables(),
-        verdicts=[(verdicts or {}).get(sample.id, {}) for sample in chosen]
-        if task.kind == "description"
-        else [],
+        verdicts=scaled(chosen, verdicts or {}, task.verdicts) if task.verdicts else [],
     )
 
 
-def _official(task: Task, read: Read, ours: Mapping[str, Any]) -> dict[str, Any]:
+def write_log(path: Path, read: Read) -> None:
+    """One JSON row a sample: what every number of a result is computed from."""
+    rows = (
+        {
+            "id": sample.id,
+            "group": sample.group,
+            "source": sample.source,
+            "language": sample.language,
+            "truth": truth,
+            "answer": answer,
+            "status": status,
+            "modalities": None if prediction is None else list(prediction.modalities),
+            "response": None if prediction is None else prediction.response,
+        }
+        for sample, prediction, truth, answer, status in zip(
+            read.samples, read.predictions, read.truth, read.answers, read.status, strict=True
+        )
+    )
+    write_text_atomic(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def _official(
+    task: Task, read: Read, *, tables: WheelTables | None, ours: Mapping[str, Any]
+) -> dict[str, Any]:
     """The publisher's metrics in place of ours, and each beside ours."""
     official = task.official
     assert official is not None  # _check_compat has seen to it
-    if official.extraction is not None:
-        predictions = [each for each in read.predictions if each is not None]
-        read = read_answers(
-            task,
-            read.samples,
-            predictions,
-            tables=read.tables,
-            policy=official.extraction,
-        )
+    policy = official.extraction or task.policy
+    predictions = [each for each in read.predictions if each is not None]
+    theirs = read_answers(task, read.samples, predictions, tables=tables, policy=policy)
     metrics = {name: METRICS[formula] for name, formula in official.metrics.items()}
-    theirs = {
-        name: entry(found, read)
-        for name, found in measure(read, metrics, groups_of(task, read)).items()
-    }
-    return {
-        "metrics": theirs,
-        "extraction": official.extraction or task.policy,
+    measured = measure(theirs, metrics, groups_of(task, theirs))
+    found = {name: entry(interval, theirs) for name, interval in measured.items()}
+    wheel = {"emotion_wheel": _wheel(theirs)} if task.kind == "open_vocabulary" else {}
+    return wheel | {
+        "metrics": found,
+        "extraction": policy,
         "official": {
             "source": official.source,
             "differences": list(official.differences),
-            "table": {name: _beside(ours.get(name), entry) for name, entry in theirs.items()},
+            "table": {name: _beside(ours.get(name), each) for name, each in found.items()},
         },
     }
 

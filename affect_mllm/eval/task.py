@@ -42,8 +42,9 @@ class Task:
     `question` is the prompt; `{key}` in it stands for `labels.key` of a row, `{options}` for its
     options with their letters. `truth` is the key of `Sample.labels` with the right answer,
     `rename` maps its values to the task's labels, `where` gives further label values a row must
-    have. `low` and `high` are the ends of a scale; `levels` maps the labels of a scale that is
-    answered in words to numbers on it. `neutral` says whether rows of neutral sentiment count.
+    have, or a list of them. `low` and `high` are the ends of a scale; `levels` maps the labels of a
+    scale that is answered in words to numbers on it. `verdicts` gives the lowest and highest score
+    of each thing that a judge rates. `neutral` says whether rows of neutral sentiment count.
     `breakdowns` are label keys whose values are reported one by one (source, language and modality
     set always are), `clusters` the row's key by which errors are grouped. `require` names the
     modalities without which an answer is an error. `status` is provisional where the protocol is
@@ -63,6 +64,7 @@ class Task:
     low: float | None = None
     high: float | None = None
     levels: dict[str, float] = field(default_factory=dict)
+    verdicts: dict[str, tuple[float, float]] = field(default_factory=dict)
     neutral: Literal["keep", "exclude"] = "keep"
     extraction: str | None = None
     metrics: tuple[str, ...] = ("accuracy", "uar", "weighted_f1", "macro_f1")
@@ -176,7 +178,10 @@ class Task:
             return False
         if self.neutral == "exclude" and self.truth_of(sample) == "neutral":
             return False
-        return all(sample.labels.get(key) == value for key, value in self.where.items())
+        return all(
+            sample.labels.get(key) in (value if isinstance(value, list) else [value])
+            for key, value in self.where.items()
+        )
 
     def _expected(self) -> str:
         if self.kind == "regression":
@@ -203,6 +208,12 @@ class Task:
             fault, expected = f"{list(self.labels)}", f"{list(POLES)}, or no labels"
         if fault:
             raise ConfigError(f"benchmark {self.name}.labels", fault, expected=expected)
+        if (self.kind == "description") != bool(self.verdicts):
+            raise ConfigError(
+                f"benchmark {self.name}.verdicts",
+                f"{self.verdicts}",
+                expected="{score: [lowest, highest]} for the kind description, and for no other",
+            )
         if self.kind == "regression" and not self._scale[0] < self._scale[1]:
             got = f"low {self.low}, high {self.high}, levels {self.levels}"
             raise ConfigError(f"benchmark {self.name}", got, expected="low < high, or levels")

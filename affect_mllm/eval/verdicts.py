@@ -1,8 +1,7 @@
-"""A judge's verdicts: their file, and how published judges' replies are read.
+"""A judge's verdicts as scoring reads them, and how published judges' replies were read.
 
-`verdicts.jsonl` has one object a line: `{"id", "scores": {NAME: number from 0 to 1 or null}}`, and
-whatever else records the judge (`judge`, `prompt_hash`, `reply`). A null score is a reply that
-could not be read; it counts as 0.
+`NAME.verdicts.jsonl` (see `eval/judge.py`) has one object a line, `{"id", "scores": {NAME: number}
+or null, …}`: null is a verdict that the judge failed to give.
 """
 
 from __future__ import annotations
@@ -16,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from affect_mllm.eval.predictions import raise_problems
-from affect_mllm.types import DataError
+from affect_mllm.types import DataError, Sample
 
+Scores = Mapping[str, float]
+MAX_FAILED = 0.05  # share of samples without a verdict above which a mean says too little
 _BLOCK = re.compile(r"<score>(.*?)</score>")
 _ONES = re.compile(r": (\d)/1")
 _FRACTIONS = re.compile(r":\s*(\d+)/(\d+)")
@@ -46,20 +47,54 @@ class ChainMeans:
     steps: float
 
 
-def read_verdicts(path: Path) -> dict[str, Mapping[str, float | None]]:
+def read_verdicts(path: Path) -> dict[str, Scores | None]:
     """Scores by id; DataError lists, as `file:line`, each row that is not of the form above."""
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(str(path), f"cannot be read: {error}") from error
-    found: dict[str, Mapping[str, float | None]] = {}
+    found: dict[str, Scores | None] = {}
     problems: list[str] = []
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            faults = list(_add(found, line))
-            problems += [f"{path}:{number}: {fault}" for fault in faults]
+            problems += [f"{path}:{number}: {fault}" for fault in _add(found, line)]
     raise_problems(str(path), problems)
     return found
+
+
+def scaled(
+    samples: Sequence[Sample],
+    verdicts: Mapping[str, Scores | None],
+    bounds: Mapping[str, tuple[float, float]],
+) -> list[Scores | None]:
+    """Each sample's scores as fractions of `bounds`; None where the judge gave none.
+
+    Raises DataError for a score outside its bounds or without any, and where more than 5 % of the
+    samples have no verdict: a mean over the rest would be of chosen samples.
+    """
+    rows = [verdicts.get(sample.id) for sample in samples]
+    failed = sum(row is None for row in rows)
+    if failed > MAX_FAILED * len(rows):
+        raise DataError(
+            "verdicts",
+            f"{failed} of {len(rows)} samples have none",
+            expected=f"at most {MAX_FAILED:.0%} of them",
+            fix="look at the judge's replies, or give --verdicts FILE of `affect-mllm judge`",
+        )
+    return [
+        None if row is None else {name: _fraction(sample.id, name, row, bounds) for name in bounds}
+        for sample, row in zip(samples, rows, strict=True)
+    ]
+
+
+def _fraction(id: str, name: str, row: Scores, bounds: Mapping[str, tuple[float, float]]) -> float:
+    low, high = bounds[name]
+    value = row.get(name)
+    if value is None or not low <= value <= high:
+        raise DataError(
+            f"verdict of {id}, {name}", repr(value), expected=f"a number from {low:g} to {high:g}"
+        )
+    return (value - low) / (high - low)
 
 
 def step_scores(reply: str, *, fractions: bool = False) -> list[float] | None:
@@ -108,24 +143,22 @@ def five_ratings(ratings: Sequence[float]) -> float:
     return sum(ratings) / 10
 
 
-def _add(found: dict[str, Mapping[str, float | None]], line: str) -> Iterator[str]:
+def _add(found: dict[str, Scores | None], line: str) -> Iterator[str]:
     try:
         row: Any = json.loads(line)
     except ValueError as error:
         yield f"not JSON ({error})"
         return
+    scores = row.get("scores") if isinstance(row, dict) else None
     if not isinstance(row, dict) or not isinstance(row.get("id"), str):
         yield "no id (a string)"
     elif row["id"] in found:
         yield f"id {row['id']!r} again"
-    elif not isinstance(row.get("scores"), dict) or not all(map(_fits, row["scores"].values())):
-        yield f"{row['id']!r}: scores is not an object of numbers from 0 to 1 or null"
+    elif scores is not None and not (isinstance(scores, dict) and all(map(_fits, scores.values()))):
+        yield f"{row['id']!r}: scores is neither null nor an object of finite numbers"
     else:
-        found[row["id"]] = row["scores"]
+        found[row["id"]] = scores
 
 
 def _fits(value: Any) -> bool:
-    if value is None:
-        return True
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value) and 0 <= value <= 1
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

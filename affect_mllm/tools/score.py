@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,33 +12,72 @@ import typer
 
 if TYPE_CHECKING:
     from affect_mllm.eval.score import Compat
+    from affect_mllm.types import Sample
 
 
 def score_command(
     benchmark: Annotated[str, typer.Option(help="A name of conf/benchmark.")],
     predictions: Annotated[Path, typer.Option(help="predictions.jsonl: id, response a line.")],
-    manifest: Annotated[Path, typer.Option(help="The manifest with the true labels.")],
+    manifest: Annotated[
+        list[Path], typer.Option(help="The manifest with the true labels; again for each fold.")
+    ],
     *,
     compat: Annotated[str, typer.Option(help="none or official (the publisher's rules).")] = "none",
+    wheel_tables: Annotated[
+        Path | None, typer.Option(help="Published emotion-wheel tables: a folder.")
+    ] = None,
+    verdicts: Annotated[
+        Path | None, typer.Option(help="What `affect-mllm judge` wrote, for a judged benchmark.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the result to this file too.")] = None,
+    log: Annotated[
+        Path | None, typer.Option(help="Write a row for each sample: truth, answer, status.")
+    ] = None,
 ) -> None:
     """Score answers against a manifest; no model and no torch is loaded."""
-    from affect_mllm.data import manifest as manifests
     from affect_mllm.eval.benchmarks import load_task
+    from affect_mllm.eval.emotion_wheel.published import read_tables
     from affect_mllm.eval.predictions import read_predictions, write_json_atomic
-    from affect_mllm.eval.score import score
+    from affect_mllm.eval.score import read_answers, score, write_log
+    from affect_mllm.eval.verdicts import read_verdicts
 
     task = load_task(benchmark)
-    samples = manifests.read(manifest)
+    samples = _samples(manifest, task.split)
     rows = read_predictions(predictions, known_ids={sample.id for sample in samples})
-    result = score(task, samples, rows, compat=_compat(compat))
+    tables = None if wheel_tables is None else read_tables(wheel_tables)
+    judged = None if verdicts is None else read_verdicts(verdicts)
+    result = score(task, samples, rows, compat=_compat(compat), tables=tables, verdicts=judged)
     if out is not None:
         write_json_atomic(out, result)
+    if log is not None:
+        write_log(log, read_answers(task, samples, rows, tables=tables, verdicts=judged))
     if as_json:
         sys.stdout.write(json.dumps(result, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     else:
         _print(result)
+
+
+def _samples(paths: Sequence[Path], split: str | None) -> list[Sample]:
+    """The rows of one manifest; of several (folds) those of the split, each id in one of them."""
+    from affect_mllm.data import manifest as manifests
+    from affect_mllm.types import DataError
+
+    if len(paths) == 1:
+        return list(manifests.read(paths[0]))
+    found: dict[str, tuple[Path, Sample]] = {}
+    again: list[str] = []
+    for path in paths:
+        for sample in manifests.read(path):
+            if split is None or sample.split == split:
+                again += [sample.id] if sample.id in found else []
+                found[sample.id] = (path, sample)
+    if again:
+        shown = ", ".join(again[:10])
+        raise DataError(
+            "--manifest", f"{len(again)} ids in several: {shown}", expected="each id in one fold"
+        )
+    return [sample for _, sample in found.values()]
 
 
 def _compat(value: str) -> Compat:
@@ -55,13 +95,34 @@ def _print(result: dict[str, Any]) -> None:
     from rich.console import Console
 
     console = Console()
-    title = f"{result['benchmark']} (version {result['version']})"
-    console.print(_table(title + (" · SYNTHETIC" if result["synthetic"] else ""), result))
+    console.print(_table(_title(result), result))
     states = ", ".join(f"{name} {count}" for name, count in result["status"].items() if count)
     console.print(f"answers: {states} · coverage {result['coverage']:.1%}", highlight=False)
+    for line in _notes(result):
+        console.print(line, highlight=False)
+    if "official" in result:
+        console.print(_beside(result["official"]))
+        for sentence in result["official"]["differences"]:
+            console.print(f"· {sentence}", highlight=False)
     for key, parts in result["breakdowns"].items():
         for part, scores in parts.items():
             console.print(_table(f"{key} = {part}", scores))
+
+
+def _title(result: dict[str, Any]) -> str:
+    marks = " · SYNTHETIC" if result["synthetic"] else ""
+    marks += " · PROVISIONAL PROTOCOL" if result["protocol"] == "provisional" else ""
+    marks += " · publisher's rules" if result["compat"] == "official" else ""
+    return f"{result['benchmark']} (version {result['version']}){marks}"
+
+
+def _notes(result: dict[str, Any]) -> Iterator[str]:
+    if wheel := result.get("emotion_wheel"):
+        yield (
+            f"emotion wheel: tables {wheel['tables']} ({wheel['version']}), which have "
+            f"{wheel['truth_coverage']:.1%} of the true labels and "
+            f"{wheel['answers_coverage']:.1%} of the answered ones"
+        )
 
 
 def _table(title: str, scores: dict[str, Any]) -> Any:
@@ -71,9 +132,28 @@ def _table(title: str, scores: dict[str, Any]) -> Any:
     for column in ("metric", "value", "95 % interval", "n", "unparsed"):
         table.add_column(column, justify="left" if column == "metric" else "right")
     for name, m in scores["metrics"].items():
-        interval = f"{m['ci_low']:.3f} – {m['ci_high']:.3f}"
-        table.add_row(name, f"{m['value']:.3f}", interval, str(m["n"]), str(m["n_unparsed"]))
+        table.add_row(name, _number(m["value"]), _interval(m), str(m["n"]), str(m["n_unparsed"]))
     if other := scores.get("other_share"):
-        interval = f"{other['ci_low']:.3f} – {other['ci_high']:.3f}"
-        table.add_row("answers the other class", f"{other['value']:.3f}", interval, str(other["n"]))
+        share = _number(other["value"])
+        table.add_row("answers the other class", share, _interval(other), str(other["n"]))
     return table
+
+
+def _beside(official: dict[str, Any]) -> Any:
+    from rich.table import Table
+
+    table = Table(title=f"publisher ({official['source']}) and ours", title_justify="left")
+    for column in ("metric", "publisher", "ours", "difference", "n publisher", "n ours"):
+        table.add_column(column, justify="left" if column == "metric" else "right")
+    for name, line in official["table"].items():
+        numbers = (_number(line[key]) for key in ("official", "ours", "difference"))
+        table.add_row(name, *numbers, str(line["n_official"]), str(line["n_ours"] or "–"))
+    return table
+
+
+def _interval(scores: dict[str, Any]) -> str:
+    return f"{_number(scores['ci_low'])} – {_number(scores['ci_high'])}"
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3f}"

@@ -161,7 +161,7 @@ def test_mafws_captions_come_in_two_languages(tmp_path: Path, kit: Kit) -> None:
         "emotion": "anger",
     }
     assert rows["00151"]["labels"]["description"] == "She sighs."
-    assert rows["00026"]["labels"] == {"emotion": "neutral"}
+    assert rows["00026"]["labels"] == {"emotion": "neutral", "fold": 2}
     assert rows["00151"]["split"] == "test"
 
 

@@ -67,6 +67,26 @@ def test_a_mistake_is_one_message_and_an_exit_code(files, capsys, options, code,
     assert said in capsys.readouterr().err
 
 
+def test_folds_are_given_as_several_manifests(files, tmp_path, capsys):
+    rows = (tmp_path / "manifest.jsonl").read_text().splitlines(keepends=True)
+    for name, part in (("one", rows[:5]), ("two", rows[5:])):
+        (tmp_path / f"{name}.jsonl").write_text("".join(part))
+    folds = ["--manifest", str(tmp_path / "one.jsonl"), "--manifest", str(tmp_path / "two.jsonl")]
+    others = [option for option in files if option not in files[2:4]]
+    assert call("score", *others, *folds, "--json") == ExitCode.DONE
+    assert json.loads(capsys.readouterr().out)["n"] == 12
+    assert call("score", *files, *folds[:2]) == ExitCode.FAILED
+    assert "5 ids in several" in capsys.readouterr().err
+
+
+def test_the_log_has_a_row_for_each_sample(files, tmp_path):
+    assert call("score", *files, "--log", str(tmp_path / "log.jsonl")) == ExitCode.DONE
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert len(rows) == 12
+    assert {row["id"]: row["status"] for row in rows}["s03"] == "out_of_vocabulary"
+    assert (rows[1]["truth"], rows[1]["answer"]) == ("sad", "sad")
+
+
 def test_faulty_predictions_are_listed_with_file_and_line(files, tmp_path, capsys):
     bad = tmp_path / "bad.jsonl"
     bad.write_text('{"id": "s00", "response": "sad"}\n{"id": "nobody", "response": "sad"}\n{\n')

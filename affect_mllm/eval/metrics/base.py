@@ -130,7 +130,7 @@ def measure(
         if metric.statistic not in sums:
             sums[metric.statistic] = resampled.sums(statistic)
         drawn = np.asarray(metric.value(sums[metric.statistic][1]))
-        low, high = _ends(drawn)
+        low, high = _ends(drawn) if not np.isnan(value) else (value, value)
         method = "bootstrap" if resampled.single else "clustered bootstrap"
         result[name] = Interval(value, low, high, method, used)
     return result

@@ -1,4 +1,8 @@
-"""Judged metrics: means of a judge's scores in [0, 1]; a verdict that failed counts as 0."""
+"""Judged metrics: means of a judge's scores as fractions of their range.
+
+A verdict that the judge failed to give is no fault of the answer: its sample is left out, and
+scoring refuses a run with more than 5 % of them. An answer that is not there has the lowest scores.
+"""
 
 from __future__ import annotations
 
@@ -8,30 +12,19 @@ from affect_mllm.eval.metrics.base import Array, Metric, Statistic, counted, mea
 from affect_mllm.eval.read import Read
 
 KINDS = ("description",)
+NAMES = ("recognition", "reasoning", "cot", "clue_overlap", "label_overlap", "rating")
 
 
 def verdicts(name: str) -> Statistic:
-    """A statistic `[n, 2]`: one, and the score called `name`, 0 if the judge gave none."""
+    """A statistic `[n, 2]`: whether the judge gave a score called `name`, and the score."""
 
     def statistic(read: Read) -> Array:
-        rows = read.verdicts or [{} for _ in read.samples]
-        return counted(np.array([row.get(name) or 0.0 for row in rows]))
+        rows = read.verdicts or [None for _ in read.samples]
+        found = [np.nan if row is None else row.get(name, np.nan) for row in rows]
+        values = np.array(found, dtype=np.float64)
+        return counted(values, ~np.isnan(values))
 
     return statistic
 
 
-def _chain(read: Read) -> Array:
-    """Half recognition, half reasoning: MME-Emotion's CoT score with its alpha of 0.5."""
-    rows = read.verdicts or [{} for _ in read.samples]
-    means = [((row.get("recognition") or 0.0) + (row.get("reasoning") or 0.0)) / 2 for row in rows]
-    return counted(np.array(means))
-
-
-METRICS: dict[str, Metric] = {
-    "recognition": Metric(verdicts("recognition"), mean_of, KINDS),
-    "reasoning": Metric(verdicts("reasoning"), mean_of, KINDS),
-    "cot": Metric(_chain, mean_of, KINDS),
-    "clue_overlap": Metric(verdicts("clue_overlap"), mean_of, KINDS),
-    "label_overlap": Metric(verdicts("label_overlap"), mean_of, KINDS),
-    "judged_score": Metric(verdicts("score"), mean_of, KINDS),
-}
+METRICS: dict[str, Metric] = {name: Metric(verdicts(name), mean_of, KINDS) for name in NAMES}

@@ -89,6 +89,7 @@ _DFEW = classes.KINDS
 METRICS: dict[str, Metric] = {
     "dfew_uar": Metric(classes.confusions, dfew_uar, _DFEW, worst=None),
     "dfew_fold_war": Metric(fold_confusions, over_folds(classes.accuracy), _DFEW),
+    "dfew_fold_official_uar": Metric(fold_confusions, over_folds(dfew_uar), _DFEW, worst=None),
     "dfew_fold_uar": Metric(fold_confusions, over_folds(classes.uar), _DFEW),
     "answered_accuracy": Metric(answered_confusions, classes.accuracy, _DFEW),
     "answered_weighted_f1": Metric(answered_confusions, classes.weighted_f1, _DFEW),

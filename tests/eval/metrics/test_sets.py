@@ -79,10 +79,8 @@ def test_confidence_is_held_against_the_outcome():
     assert got["open"] == pytest.approx(0.6 / 4)
 
 
-def test_a_verdict_that_failed_counts_as_nothing():
+def test_a_verdict_that_the_judge_failed_to_give_is_left_out():
     read = read_of(["t"] * 3, ["x"] * 3, verdicts=[
-        {"recognition": 1.0, "reasoning": 0.5}, {"recognition": None}, {}
+        {"recognition": 1.0, "reasoning": 0.5}, None, {"recognition": 0.0, "reasoning": 0.0}
     ])  # fmt: skip
-    assert values(read, r="recognition", t="reasoning", cot="cot") == pytest.approx(
-        {"r": 1 / 3, "t": 0.5 / 3, "cot": 0.75 / 3}
-    )
+    assert values(read, r="recognition", t="reasoning") == {"r": 1 / 2, "t": 1 / 4}

@@ -159,6 +159,7 @@ def test_mafws_captions_come_in_two_languages(tmp_path: Path, kit: Kit) -> None:
         "caption_zh": "一个男人说话。",
         "description": "A man speaks angrily.",
         "emotion": "anger",
+        "fold": 2,
     }
     assert rows["00151"]["labels"]["description"] == "She sighs."
     assert rows["00026"]["labels"] == {"emotion": "neutral", "fold": 2}

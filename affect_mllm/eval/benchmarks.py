@@ -10,8 +10,6 @@ from affect_mllm import config
 from affect_mllm.eval.task import Task
 from affect_mllm.types import ConfigError
 
-TARGET = "affect_mllm.eval.task.Task"
-
 
 @dataclass(frozen=True)
 class Suite:
@@ -40,7 +38,7 @@ def load_task(name: str) -> Task:
 
 def load_suite(name: str) -> Suite:
     """The suite of `conf/suite/NAME.yaml`; ConfigError if it, or a benchmark of it, is unknown."""
-    suite: Suite = _typed(Suite, _path("suite", name), _mapping(_path("suite", name)))
+    suite: Suite = _typed(Suite, _path("suite", name))
     unknown = sorted(set(suite.benchmarks) - set(benchmark_names()))
     if unknown:
         raise ConfigError(
@@ -51,10 +49,7 @@ def load_suite(name: str) -> Suite:
 
 def read_task(path: Path) -> Task:
     """The task written in one YAML file; ConfigError lists unknown keys and wrong values."""
-    values = _mapping(path)
-    if values.pop("_target_", TARGET) != TARGET:
-        raise ConfigError(str(path), "not a benchmark", expected=f"_target_: {TARGET} and fields")
-    task: Task = _typed(Task, path, values)
+    task: Task = _typed(Task, path)
     return task
 
 
@@ -80,9 +75,15 @@ def _mapping(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in values.items()}
 
 
-def _typed(kind: type, path: Path, values: dict[str, Any]) -> Any:
+def _typed(kind: type, path: Path) -> Any:
+    """The object of `kind` that a YAML file writes down, its `_target_` left out or right."""
     from pydantic import TypeAdapter, ValidationError
 
+    values = _mapping(path)
+    target = f"{kind.__module__}.{kind.__qualname__}"
+    if values.pop("_target_", target) != target:
+        what = "not a benchmark" if kind is Task else "not a suite"
+        raise ConfigError(str(path), what, expected=f"_target_: {target} and fields")
     known = sorted(entry.name for entry in fields(kind))
     if unknown := sorted(key for key in values if key not in known):
         raise ConfigError(str(path), f"unknown keys {unknown}", expected=f"some of {known}")

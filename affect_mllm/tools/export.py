@@ -90,7 +90,8 @@ def _reloaded(folder: Path, batch: Any) -> Any:
 
     from affect_mllm.tools.hf.export import probe_logits
 
-    return probe_logits(AutoModelForImageTextToText.from_pretrained(folder).eval().affect, batch)
+    model: Any = AutoModelForImageTextToText.from_pretrained(folder)
+    return probe_logits(model.eval().affect, batch)
 
 
 def _distance(logits: Any, exact: Any) -> float:

@@ -52,7 +52,8 @@ def settings(tiny, folder: Path, kind: str) -> Any:
     overrides = [
         "experiment=emotion_qwen",
         f"data.manifest={tiny.root / 'manifest.jsonl'}",
-        "data.reader.frames=3",
+        "data.reader.sampling.kind=uniform",
+        "data.reader.sampling.frames=3",
         "model.lora.r=2",
         *tiny_vlm.overrides(tiny_vlm.build(tiny, folder)),
     ]

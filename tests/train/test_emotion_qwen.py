@@ -44,7 +44,7 @@ def run(tiny, folder, tmp_path_factory) -> Path:
         f"run_dir={out}",
         f"data.manifest={tiny.root / 'manifest.jsonl'}",
         "data.reader.sampling.frames=3",
-        "launch.precision=no",
+        "launch.precision=fp32",
         "launch.workers=0",
         "model.lora.r=2",
     ]
@@ -128,7 +128,7 @@ def test_a_cache_is_refused_in_words(tiny, folder, tmp_path) -> None:
                 f"data.manifest={tiny.root / 'manifest.jsonl'}",
                 f"data.cache_dir={tmp_path / 'features'}",
                 "launch.workers=0",
-                "launch.precision=no",
+                "launch.precision=fp32",
                 *parts.overrides(folder),
             ]
         )

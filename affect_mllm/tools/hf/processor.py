@@ -51,9 +51,11 @@ class AffectProcessor(ProcessorMixin):
         """
         questions = [text] if isinstance(text, str) else list(text)
         clips = [media or {}] * len(questions) if not isinstance(media, Sequence) else list(media)
-        words = (
-            list(subtitle) if isinstance(subtitle, list | tuple) else [subtitle] * len(questions)
-        )
+        words: list[str | None]
+        if subtitle is None or isinstance(subtitle, str):
+            words = [subtitle] * len(questions)
+        else:
+            words = list(subtitle)
         if not len(questions) == len(clips) == len(words):
             raise ConfigError(
                 "processor",

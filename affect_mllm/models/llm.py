@@ -10,6 +10,7 @@ from torch import nn
 from affect_mllm.config import weights_path
 from affect_mllm.models.attention import Attention, Borders, choose
 from affect_mllm.models.pretrained import load_tokenizer, loading
+from affect_mllm.models.quantize import Quantize, quantized
 from affect_mllm.types import ConfigError
 
 
@@ -17,7 +18,9 @@ class LanguageModel(nn.Module):
     """A causal LM split where training needs it: embed, hidden states, logits at chosen places.
 
     `model` is `asset:NAME`, a local folder or a Hub id. `lora` is peft's LoraConfig or None.
-    The base weights are frozen and kept in `dtype`; LoRA weights are kept in float32.
+    The base weights are frozen and kept in `dtype`, or in four or eight bits (`quantize`, by
+    bitsandbytes: QLoRA is `nf4` with LoRA); LoRA weights are kept in float32. A stage that names
+    `llm.net` weights as trainable tunes them in full.
     `attention=auto` is flash-attn where it runs, `blocked` on a CPU, SDPA with a mask elsewhere.
     """
 
@@ -28,18 +31,20 @@ class LanguageModel(nn.Module):
         lora: Any = None,
         dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16",
         attention: Attention = "auto",
+        quantize: Quantize = "none",
     ) -> None:
         super().__init__()
         path = weights_path(model)
         self.attention = choose(attention)
+        self.quantize: Quantize = quantize
         with loading(model, "a causal LM"):
             self.tokenizer: Any = load_tokenizer(path)
             self.net: Any = self._load(path, dtype)
         self.net.requires_grad_(False)
-        self.hidden_size = int(self.net.config.get_text_config().hidden_size)
-        embedding = self.net.get_input_embeddings().weight.detach()
-        # Of a model without weights any value will do.
-        self.embedding_rms = 1.0 if embedding.is_meta else _rms(embedding)
+        self.config: Any = self.net.config.get_text_config()
+        _check_head(model, self.config.to_dict())
+        self.hidden_size = int(self.config.hidden_size)
+        self.embedding_rms = self._embedding_rms()
         self.has_lora = lora is not None
         if lora is not None:
             self._add_lora(lora)
@@ -48,8 +53,22 @@ class LanguageModel(nn.Module):
         from transformers import AutoModelForCausalLM
 
         return AutoModelForCausalLM.from_pretrained(
-            path, dtype=dtype, attn_implementation=self.attention, use_safetensors=True
+            path,
+            dtype=dtype,
+            attn_implementation=self.attention,
+            use_safetensors=True,
+            **quantized(self.quantize),
         )
+
+    @torch.no_grad()
+    def _embedding_rms(self) -> float:
+        """The size of a token's embedding as the decoder gets it: Gemma scales them on the way."""
+        layer = self.net.get_input_embeddings()
+        if layer.weight.is_meta:
+            return 1.0  # of a model without weights any value will do
+        few = layer.weight[:64].float()
+        scale = self.embed(torch.arange(len(few), device=few.device)).float().norm() / few.norm()
+        return float(layer.weight.float().pow(2).mean().sqrt() * scale)
 
     def embed(self, input_ids: torch.Tensor) -> torch.Tensor:
         """Token embeddings `[R, L, H]`."""
@@ -65,9 +84,11 @@ class LanguageModel(nn.Module):
         if self.attention in ("blocked", "flash_attention_2"):
             return self._flat_hidden_states(inputs_embeds, segments, position_ids)
         decoder = self.net.get_decoder()
-        mask = block_causal_mask(segments)
+        mask: Any = decoder_masks(segments, self.config.to_dict())
         if self.attention == "eager":  # adds its mask to the scores, where others want a boolean
-            mask = additive(mask, inputs_embeds.dtype)
+            mask = {name: additive(each, inputs_embeds.dtype) for name, each in mask.items()}
+        if len(mask) == 1:
+            (mask,) = mask.values()
         output = decoder(
             inputs_embeds=inputs_embeds,
             attention_mask=mask,
@@ -151,7 +172,7 @@ class LanguageModel(nn.Module):
         from affect_mllm.models.lora import lean
 
         try:
-            inject_adapter_in_model(lean(lora), self.net)
+            inject_adapter_in_model(lean(lora) if self.quantize == "none" else lora, self.net)
         except ValueError as error:
             raise ConfigError("llm.lora", str(error)) from error
         for name, parameter in self.net.named_parameters():
@@ -160,8 +181,21 @@ class LanguageModel(nn.Module):
                 parameter.requires_grad_(False)
 
 
-def _rms(tensor: torch.Tensor) -> float:
-    return float(tensor.float().pow(2).mean().sqrt())
+def _check_head(model: str, config: dict[str, Any]) -> None:
+    """Refuse a model that changes its logits behind the head: losses take the head alone."""
+    changes = {"final_logit_softcapping": None, "logit_scale": 1, "logits_scaling": 1}
+    found = [
+        f"{key}={config[key]}"
+        for key, plain in changes.items()
+        if config.get(key) is not None and config[key] != plain
+    ]
+    if found:
+        raise ConfigError(
+            "llm.model",
+            f"{model} has {', '.join(found)}",
+            expected="a causal LM whose logits are its head's",
+            fix="take another, such as Gemma 3 in place of Gemma 2",
+        )
 
 
 def pad_left(
@@ -174,6 +208,21 @@ def pad_left(
     source = (place - shift) % length
     moved = embeds.gather(1, source.unsqueeze(-1).expand_as(embeds))
     return moved, positions.gather(-1, source.expand_as(positions)), place >= shift
+
+
+def decoder_masks(segments: torch.Tensor, config: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """The masks `[R, 1, L, L]` that a decoder's kinds of layers want, by transformers' names.
+
+    One, unless some layers look at all of an example and others at a window of it (Gemma). A
+    decoder that is given a mask does not apply its window itself (Mistral, Phi-3).
+    """
+    mask, window = block_causal_mask(segments), config.get("sliding_window")
+    kinds = set(config.get("layer_types") or []) or {"sliding_attention"}
+    if window is None or kinds == {"full_attention"}:
+        return {"full_attention": mask}
+    near = torch.ones(mask.shape[-2:], dtype=torch.bool, device=mask.device).triu(1 - window)
+    both = {"full_attention": mask, "sliding_attention": mask & near}
+    return {name: both[name] for name in both if name in kinds}
 
 
 def block_causal_mask(segments: torch.Tensor) -> torch.Tensor:

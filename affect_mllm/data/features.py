@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,13 @@ import numpy as np
 from affect_mllm.data.cache import FeatureCache
 from affect_mllm.data.reader import Clip, ReadsRows, Transform
 from affect_mllm.log import LOGGER
-from affect_mllm.types import DataError, Sample
+from affect_mllm.media.augment import RandomTransform
+from affect_mllm.types import DataError, Patches, Sample
 
 Encode = Callable[[Mapping[str, Any]], dict[str, np.ndarray]]
+# What every rank has to say, collected on all of them.
+Gather = Callable[[Any], list[Any]]
+AT_ONCE = 512  # clips whose turn is decided ahead
 
 
 @dataclass(frozen=True)
@@ -32,56 +37,86 @@ class Features:
         """Whether `clip` gives encoder states."""
         return self.cache is not None
 
-    def clip(self, sample: Sample) -> Clip:
-        """The row's arrays: states from the cache, or encoder inputs. Raises DataError."""
+    def clip(self, sample: Sample, *, seed: tuple[int, ...] | None = None) -> Clip:
+        """The row's arrays: states from the cache, or encoder inputs. Raises DataError.
+
+        Random transforms draw from `seed`; without one, they do what they do for evaluation.
+        """
         if self.cache is None:
-            return self.reader.read(sample, self.transforms)
+            return self.reader.read(sample, _settled(self.transforms, seed))
         if not sample.media:
             return Clip({})
-        states = self.cache.get(sample)
-        if states is None:
+        entry = self.cache.get(sample)
+        if entry is None:
             raise DataError(
                 f"row {sample.id}",
                 "not in the feature cache",
                 fix="the clip could not be read when features were computed",
             )
-        return Clip(dict(states))
+        arrays: dict[str, np.ndarray | Patches] = {**entry.states}
+        return Clip(arrays, entry.warnings)
 
-    def missing(self, samples: Iterable[Sample]) -> list[Sample]:
-        """The rows whose states are still to be computed."""
-        if self.cache is None:
-            return []
-        cache = self.cache
-        return [s for s in samples if s.media and not cache.path(s).is_file()]
+    def lacks(self, sample: Sample) -> bool:
+        """Whether the row's states are still to be computed."""
+        if self.cache is None or not sample.media:
+            return False
+        try:
+            return not self.cache.has(sample)
+        except DataError:
+            return True  # a file that is gone: reading it says so
+
+    def compute(self, sample: Sample, encode: Encode) -> Clip:
+        """The row's states as the cache keeps them, from its media."""
+        clip = self.reader.read(sample, self.transforms)
+        return Clip({**encode(clip.arrays)}, clip.warnings)
 
     def fill(
-        self, samples: Sequence[Sample], encode: Encode, *, done: Callable[[], None]
+        self, samples: Iterable[Sample], encode: Encode, *, done: Callable[[], None]
     ) -> dict[str, DataError]:
         """Compute and keep the states of `samples`; the rows that cannot be read, by id.
 
         One clip a thread from file to states: on a CPU that is about twice as fast as several
-        threads on one clip. `done` is called after each row.
+        threads on one clip. `done` is called after each row. What was computed when something
+        stops it is kept.
         """
+        assert self.cache is not None
         failed: dict[str, DataError] = {}
 
         def one(sample: Sample) -> None:
             try:
-                self._compute(sample, encode)
+                self._keep(sample, encode)
             except DataError as error:
                 failed[sample.id] = error
 
-        workers = os.cpu_count() or 1
-        with one_thread_each(), ThreadPoolExecutor(workers) as pool:
-            for _ in pool.map(one, samples):
-                done()
+        coming = iter(samples)
+        try:
+            with one_thread_each(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+                while part := list(islice(coming, AT_ONCE)):
+                    for _ in pool.map(one, part):
+                        done()
+        finally:
+            self.cache.flush()
         return failed
 
-    def _compute(self, sample: Sample, encode: Encode) -> None:
+    def _keep(self, sample: Sample, encode: Encode) -> None:
         assert self.cache is not None
-        clip = self.reader.read(sample, self.transforms)
+        clip = self.compute(sample, encode)
         for warning in clip.warnings:
             LOGGER.warning("warning: %s", warning)
-        self.cache.put(sample, encode(clip.arrays), clip.warnings)
+        states = {name: np.asarray(array) for name, array in clip.arrays.items()}
+        self.cache.put(sample, states, clip.warnings)
+
+
+def _settled(
+    transforms: Mapping[str, Transform], seed: tuple[int, ...] | None
+) -> Mapping[str, Transform]:
+    """The transforms without chance: drawn from `seed`, or as they are for evaluation."""
+    if not any(isinstance(each, RandomTransform) for each in transforms.values()):
+        return transforms
+    return {
+        name: each.drawn(seed) if isinstance(each, RandomTransform) else each
+        for name, each in transforms.items()
+    }
 
 
 @contextmanager
@@ -97,30 +132,60 @@ def one_thread_each() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def alone(said: Any) -> list[Any]:
+    """What one process gathers: what it said itself."""
+    return [said]
+
+
 def ensure(
-    features: Features, samples: Sequence[Sample], encode: Encode, *, max_bad_fraction: float
+    features: Features,
+    samples: Sequence[Sample],
+    encode: Encode,
+    *,
+    max_bad_fraction: float,
+    gather: Gather = alone,
 ) -> None:
     """Compute what the cache lacks, with a progress bar; say what could not be read.
 
-    Raises DataError when more than `max_bad_fraction` of the rows are unreadable.
+    `samples` are this rank's share. Raises DataError, on every rank, when more than
+    `max_bad_fraction` of all ranks' rows are unreadable, and whatever else stopped a rank.
     """
     if features.cache is None:
         return
-    missing = features.missing(samples)
-    if not missing:
-        LOGGER.info("features: all %d clips are in the cache", len(samples))
+    missing = [number for number, sample in enumerate(samples) if features.lacks(sample)]
+    # Every rank's shards are marked as in use now, before one of them needs room.
+    wanted = sum(gather(len(missing)))
+    total = sum(gather(len(samples)))
+    if not wanted:
+        LOGGER.info("features: all %d clips are in the cache", total)
         return
-    LOGGER.info("features: %d of %d clips to encode once", len(missing), len(samples))
-    with _bar(len(missing)) as done:
-        failed = features.fill(missing, encode, done=done)
-    for error in failed.values():
-        LOGGER.warning("bad sample: %s", error)
-    if len(failed) > max_bad_fraction * len(samples):
-        first = "".join(f"\n  {name}: {error}" for name, error in list(failed.items())[:5])
+    LOGGER.info("features: %d of %d clips to encode once", wanted, total)
+    failed: dict[str, str] = {}
+    stopped: Exception | None = None
+    try:
+        with _bar(len(missing)) as done:
+            found = features.fill((samples[number] for number in missing), encode, done=done)
+        failed = {id: str(error) for id, error in found.items()}
+        for why in failed.values():
+            LOGGER.warning("bad sample: %s", why)
+    except Exception as error:  # the other ranks must hear of it, or they wait for ever
+        stopped = error
+    others = gather((failed, stopped and f"{type(stopped).__name__}: {stopped}"))
+    if stopped is not None:
+        raise stopped
+    if any(reason for _, reason in others):
+        raise DataError("features", "; ".join(str(r) for _, r in others if r), fix="see above")
+    _judge({id: why for part, _ in others for id, why in part.items()}, total, max_bad_fraction)
+
+
+def _judge(failed: Mapping[str, str], total: int, limit: float) -> None:
+    """DataError if the unreadable rows are more than `limit` of all."""
+    if len(failed) > limit * total:
+        first = "".join(f"\n  {id}: {why}" for id, why in list(failed.items())[:5])
         raise DataError(
             "features",
-            f"{len(failed)} of {len(samples)} clips cannot be read{first}",
-            expected=f"at most {max_bad_fraction:.1%}",
+            f"{len(failed)} of {total} clips cannot be read{first}",
+            expected=f"at most {limit:.1%}",
             fix="mend or remove them (`affect-mllm validate --decode` lists all)",
         )
 

@@ -144,7 +144,7 @@ class StepDataset(Dataset[StepBatch]):
         examples = []
         for outline in outlines:
             try:
-                media = self.features.clip(outline.sample).arrays
+                media = self.features.clip(outline.sample, seed=outline.seed).arrays
                 example = self.outliner.example(outline, media)
             except DataError as error:
                 found.bad(outline, error)

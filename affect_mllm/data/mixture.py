@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from affect_mllm.data import manifest
+from affect_mllm.data.rows import JoinedRows
 from affect_mllm.data.template import Conversation, Instruction
 from affect_mllm.types import ConfigError, Sample
 
@@ -108,12 +109,11 @@ class Mixture:
         )
         return Draw(rows[int(order[index])], names[choice], (self.seed, place))
 
-    def samples(self) -> Iterator[Sample]:
+    def samples(self) -> Sequence[Sample]:
         """All rows that can be drawn, each split of a manifest once."""
         places = [(source.manifest, source.split) for source in self.sources]
-        for number, rows in enumerate(self.rows):
-            if places[number] not in places[:number]:
-                yield from rows
+        first = [number for number, place in enumerate(places) if place not in places[:number]]
+        return JoinedRows([self.rows[number] for number in first])
 
     def _at(self, place: int) -> tuple[int, int]:
         """The source at a place, and how many of that source come before it."""

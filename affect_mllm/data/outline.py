@@ -22,7 +22,8 @@ class Outline:
     """A question about a row, what of the row it may see, and what it is expected to take.
 
     `expected` are the modalities that the row names, `hidden` those that must not be seen.
-    `written` is the text if exactly what is expected is there; None where nothing is.
+    `written` is the text if exactly what is expected is there; None where nothing is. `seed` is
+    the draw's.
     """
 
     sample: Sample
@@ -32,6 +33,7 @@ class Outline:
     only: tuple[str, ...]
     written: Written | None
     load: Load
+    seed: tuple[int, int]
 
     def shown(self, there: Collection[str]) -> list[str]:
         """Those of the modalities found in the file that may be seen.
@@ -91,6 +93,7 @@ class Outliner:
             instruction.only,
             written,
             Load(tokens, units),
+            draw.seed,
         )
 
     def example(self, outline: Outline, media: dict[str, Item]) -> Example | None:

@@ -125,6 +125,31 @@ class Rows(Sequence[Sample]):
         return np.arange(len(self)) if self.chosen is None else self.chosen
 
 
+class JoinedRows(Sequence[Sample]):
+    """Several sequences of Samples as one; a slice is again one, and holds no Sample."""
+
+    def __init__(self, parts: Sequence[Sequence[Sample]], numbers: range | None = None) -> None:
+        self._parts = parts
+        self._ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
+        everything = range(int(self._ends[-1]) if len(parts) else 0)
+        self._numbers = everything if numbers is None else numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> JoinedRows: ...
+    def __getitem__(self, index: int | slice) -> Sample | JoinedRows:
+        """The Sample at `index`, parsed now."""
+        if isinstance(index, slice):
+            return JoinedRows(self._parts, self._numbers[index])
+        number = self._numbers[index]
+        part = int(np.searchsorted(self._ends, number, side="right"))
+        return self._parts[part][number - (int(self._ends[part - 1]) if part else 0)]
+
+
 def scan(path: Path) -> tuple[Rows, list[Problem]]:
     """The good rows and the problems of the bad ones, both in file order.
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import PositiveFloat
 
 from affect_mllm.data.cache import FeatureCache
 from affect_mllm.data.chat import Chat, ChatFormat
@@ -13,13 +15,15 @@ from affect_mllm.data.example import ExampleMaker
 from affect_mllm.data.features import Features
 from affect_mllm.data.reader import Reader, Transform
 from affect_mllm.data.template import Conversation, Instruction, Prompt
-from affect_mllm.types import SpanRule
+from affect_mllm.media.augment import RandomTransform
+from affect_mllm.types import ConfigError, SpanRule
 
 
 @dataclass(frozen=True)
 class DataSettings:
     """What `conf/data` holds. `cache_dir=null` runs the encoders on every visit instead.
 
+    `cache_dtype` is what states are kept in, `cache_max_gb` bounds the cache (null: no bound).
     `chat` makes the chat format for a tokenizer: the LLM's own template, or another by `_partial_`.
     """
 
@@ -29,17 +33,35 @@ class DataSettings:
     reader: Reader = field(default_factory=Reader)
     manifest: str | None = None
     cache_dir: str | None = None
+    cache_dtype: Literal["float16", "float32"] = "float16"
+    cache_max_gb: PositiveFloat | None = None
     max_tokens: int = 512
     max_bad_fraction: float = 0.01
 
     def features(
         self, transforms: Mapping[str, Transform], fingerprint: Mapping[str, str]
     ) -> Features:
-        """Reading through the cache, if there is one; `fingerprint` is the model's."""
-        cache = None
-        if self.cache_dir is not None:
-            settings = {"encoders": dict(fingerprint), "reader": self.reader.settings()}
-            cache = FeatureCache(Path(self.cache_dir), settings)
+        """Reading through the cache, if there is one; `fingerprint` is the model's.
+
+        Raises ConfigError for a cache of what a transform makes at random.
+        """
+        if self.cache_dir is None:
+            return Features(self.reader, transforms)
+        random = [name for name, each in transforms.items() if isinstance(each, RandomTransform)]
+        if random:
+            raise ConfigError(
+                "data.cache_dir",
+                f"a feature cache, and the transform of {', '.join(sorted(random))} is random",
+                expected="either cached states or another view at each visit",
+                fix="set data.cache_dir=null, or take the augmentation out of the encoder",
+            )
+        cache = FeatureCache(
+            Path(self.cache_dir),
+            {"encoders": dict(fingerprint), "reader": self.reader.settings()},
+            dtype=self.cache_dtype,
+            max_gb=self.cache_max_gb,
+            files=self.reader.files,
+        )
         return Features(self.reader, transforms, cache)
 
     def maker(self, tokenizer: Any, span_lengths: dict[str, SpanRule]) -> ExampleMaker:

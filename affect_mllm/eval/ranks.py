@@ -34,6 +34,14 @@ class Ranks:
             return self.state.device
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
+    def gather(self, said: T) -> list[T]:
+        """What every process says, in their order."""
+        if self.state is None:
+            return [said]
+        from accelerate.utils import gather_object
+
+        return gather_object([said])
+
     def share(self, items: Sequence[T]) -> list[T]:
         """This process's part: every `world`-th item."""
         return list(items[self.index :: self.world])

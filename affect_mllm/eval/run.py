@@ -108,9 +108,13 @@ class EvalRun:
         model = checkpoint.load_model(folder, plugins=self.plugins, trained=trained)
         model.to(self._ranks.device)
         features = data.features(model.transforms(), model.fingerprint())
-        mine = self._ranks.share(samples)
-        ensure(features, mine, model.encode_clip, max_bad_fraction=data.max_bad_fraction)
-        self._ranks.meet()
+        ensure(
+            features,
+            self._ranks.share(samples),
+            model.encode_clip,
+            max_bad_fraction=data.max_bad_fraction,
+            gather=self._ranks.gather,
+        )
         maker = data.maker(model.llm.tokenizer, model.span_lengths())
         name = checkpoint.checkpoint_hash(folder) + ("" if trained else f"-{UNTRAINED}")
         return Asker(

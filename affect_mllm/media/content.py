@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import sqlite3
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
+from affect_mllm.log import LOGGER
 from affect_mllm.types import DataError
+
+KNOWN = 200_000  # hashes that a process holds; the others are asked for
 
 
 def content_hash(path: Path) -> str:
@@ -33,3 +40,69 @@ def size_of(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
+
+
+class ContentIndex:
+    """Hashes of media files, remembered by path, size and time of change in a small database.
+
+    So a file is read for its hash once, not in every process of every run. The database is only a
+    memory: when it cannot be used, files are hashed again.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._known: dict[tuple[str, str], str] = {}
+        self._local = threading.local()
+
+    def __getstate__(self) -> dict[str, Path]:
+        """Connections stay in the process that opened them."""
+        return {"file": self.file}
+
+    def __setstate__(self, state: dict[str, Path]) -> None:
+        self.__init__(state["file"])
+
+    def of(self, path: Path) -> str:
+        """The content of a file, or of a folder's files with their names. Raises DataError."""
+        try:
+            if path.is_dir():
+                parts = (f"{each.name}\0{self.of(each)}" for each in sorted(path.iterdir()))
+                return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+            stat = path.stat()
+        except OSError as error:
+            raise DataError(str(path), error.strerror or str(error)) from error
+        version = f"{stat.st_size} {stat.st_mtime_ns}"
+        return self.remembered(str(path.absolute()), version, lambda: content_hash(path))
+
+    def remembered(self, name: str, version: str, make: Callable[[], str]) -> str:
+        """The hash known for `name` at `version`, or what `make` returns, from now on known."""
+        key = (name, version)
+        if key not in self._known:
+            found = self._ask("SELECT hash FROM content WHERE name=? AND version=?", key)
+            if found is None:
+                found = make()
+                self._ask("REPLACE INTO content VALUES (?, ?, ?)", (*key, found))
+            if len(self._known) >= KNOWN:
+                self._known.clear()
+            self._known[key] = found
+        return self._known[key]
+
+    def _ask(self, query: str, values: tuple[str, ...]) -> str | None:
+        try:
+            row = self._connection().execute(query, values).fetchone()
+        except sqlite3.Error as error:
+            LOGGER.debug("%s: %s", self.file, error)
+            return None
+        return None if row is None else str(row[0])
+
+    def _connection(self) -> sqlite3.Connection:
+        """One a thread and process: neither forks nor threads may share it."""
+        if getattr(self._local, "owner", None) != os.getpid():
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            made = sqlite3.connect(self.file, timeout=30, isolation_level=None)
+            made.execute("PRAGMA synchronous=OFF")  # what a crash loses is hashed again
+            made.execute(
+                "CREATE TABLE IF NOT EXISTS content"
+                " (name TEXT PRIMARY KEY, version TEXT, hash TEXT) WITHOUT ROWID"
+            )
+            self._local.owner, self._local.connection = os.getpid(), made
+        return self._local.connection

@@ -54,9 +54,13 @@ class Feed:
     ) -> StepDataset:
         engine, data, launch = self.engine, self.data, self.launch
         features = data.features(model.transforms(), model.fingerprint())
-        mine = [*mixture.samples()][engine.rank :: engine.world]
-        ensure(features, mine, model.encode_clip, max_bad_fraction=data.max_bad_fraction)
-        engine.wait()
+        ensure(
+            features,
+            mixture.samples()[engine.rank :: engine.world],
+            model.encode_clip,
+            max_bad_fraction=data.max_bad_fraction,
+            gather=engine.gather,
+        )
         plan = BatchPlan(
             batch_size,
             launch.micro_batches,

@@ -123,7 +123,7 @@ def test_features_are_computed_once_and_unreadable_rows_counted(root, tmp_path) 
     rows = [Sample(n, root, {"video": f"{n}.mp4"}) for n in ("sound", "mute", "broken")]
     made = features(root, tmp_path)
     ensure(made, rows, encode, max_bad_fraction=0.4)
-    assert [row.id for row in made.missing(rows)] == ["broken"]
+    assert [row.id for row in rows if made.lacks(row)] == ["broken"]
     assert made.clip(rows[0]).arrays["frame"].shape == (2, 3)
     with pytest.raises(DataError, match=r"row broken: not in the feature cache"):
         made.clip(rows[2])
@@ -135,7 +135,7 @@ def test_a_row_of_words_needs_no_cache(root, tmp_path) -> None:
     row = Sample("words", root, subtitle="hello")
     for cache_dir in (None, tmp_path):
         made = features(root, cache_dir)
-        assert made.missing([row]) == []
+        assert not made.lacks(row)
         assert made.clip(row).arrays == {}
 
 

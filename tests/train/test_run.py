@@ -227,10 +227,11 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(
     model = tiny.model()
     features = config.build(cfg.data).features(model.transforms(), model.fingerprint())
     for sample in tiny.samples:
-        states = features.cache.get(sample)
-        if states is not None:
-            bad = {name: np.full_like(array, np.nan) for name, array in states.items()}
+        entry = features.cache.get(sample)
+        if entry is not None:
+            bad = {name: np.full_like(array, np.nan) for name, array in entry.states.items()}
             features.cache.put(sample, bad)
+    features.cache.flush()
     monkeypatch.setattr(run_module, "Trainer", Spy)
     with pytest.raises(DataError, match=r"step 1: the loss is not finite; samples c0\d, c0\d"):
         config.build(config.checked(cfg)).run()

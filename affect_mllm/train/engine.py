@@ -53,6 +53,12 @@ class Engine:
         self.module, self.max_norm = module, max_norm
         if self.dtype is not None:
             _compute_in(module, self.device.type, self.dtype)
+        for parameter in module.parameters():  # what splits weights wants plain strides
+            if (
+                parameter.ndim > 2
+                and parameter.stride() != torch.empty(parameter.shape, device="meta").stride()
+            ):
+                parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
         self._place(module, optimizer_of)
 
     def _place(self, module: nn.Module, optimizer_of: OptimizerOf) -> None:

@@ -60,7 +60,7 @@ class Launch:
         group = InitProcessGroupKwargs(backend="gloo" if on_cpu else None, timeout=wait)
         handlers: list[Any] = [] if self.strategy == "single" else [group]
         if self.strategy in STAGES:
-            from affect_mllm.train.zero import plugin
+            from affect_mllm.train.zero import plugin, whole_models
 
             made = plugin(
                 STAGES[self.strategy],
@@ -71,6 +71,7 @@ class Launch:
             engine = Accelerator(
                 deepspeed_plugin=made, mixed_precision="no", kwargs_handlers=handlers
             )
+            whole_models()
         else:
             engine = Accelerator(cpu=on_cpu, mixed_precision="no", kwargs_handlers=handlers)
         outside.check_started(engine.num_processes)

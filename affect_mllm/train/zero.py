@@ -44,6 +44,16 @@ def plugin(stage: int, *, offload: bool, persistence_threshold: int) -> Any:
     return DeepSpeedPlugin(hf_ds_config=config, zero3_init_flag=False)
 
 
+def whole_models() -> None:
+    """Let transformers load models whole: accelerate told it to split them while loading.
+
+    A model is split when it is prepared, after its encoders have filled the feature cache.
+    """
+    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+    unset_hf_deepspeed_config()
+
+
 class Zero(Engine):
     """ZeRO-1, -2 and -3. Its engine state belongs to one number of processes."""
 

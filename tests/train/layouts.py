@@ -1,0 +1,153 @@
+"""One process group that trains the same samples in many layouts; started by torchrun.
+
+`python -m tests.train.layouts TINY OUT STRATEGY…` leaves what every layout reports in OUT, as JSON
+of rank 0. Without a launcher it is the one process that the others have to agree with.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from affect_mllm.data.collate import collate
+from affect_mllm.data.example import Example
+from affect_mllm.data.loader import StepBatch
+from affect_mllm.models.mllm import AffectMLLM
+from affect_mllm.train.engine import Engine
+from affect_mllm.train.launch import Launch
+from affect_mllm.train.loss.objective import Objective
+from affect_mllm.train.loss.token import TokenLoss
+from affect_mllm.train.optim import adamw, select
+from affect_mllm.train.share import share
+from affect_mllm.train.stage import Stage
+from affect_mllm.train.trainer import Trainer
+from affect_mllm.types import Sample
+from tests import tiny as parts
+from tests.tiny import Tiny
+
+STEPS = 5
+TRAINABLE = {r"fusion\..*": 2e-5, r"compressors\..*": 2e-5, r"llm\..*lora_.*": 2e-5}
+ANSWERS = ("happy", "sad and tired and slow", "no", "calm or bored, or neither of them")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which samples, how many micro-batches a rank, and packed into rows of how many tokens."""
+
+    samples: str
+    micro_batches: int
+    row_tokens: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.samples} in {self.micro_batches}, rows of {self.row_tokens}"
+
+
+LAYOUTS = [
+    Layout(samples, micro, rows)
+    for samples, rows in (("alike", 0), ("alike", 300), ("mixed", 0), ("live", 0))
+    for micro in ((1, 4) if samples == "alike" else (3,))
+]
+
+
+def examples(tiny: Tiny, model: AffectMLLM, samples: str) -> list[Example]:
+    """24 examples. `mixed`: the first half words alone, the other with media and long answers;
+    `live`: the same with what encoders read in place of their states."""
+    kinds = [("face", "audio", "text"), ("audio", "text"), ("face",), ("image", "text")]
+    chosen = [kinds[i % 4] for i in range(24)]
+    answers = [ANSWERS[i % 4] for i in range(24)]
+    if samples != "alike":
+        chosen = [("text",)] * 12 + [("face", "audio", "text")] * 12
+        answers = ["no"] * 12 + [ANSWERS[3]] * 12
+    if samples == "live":
+        return [_live(tiny, model, i, chosen[i], answers[i]) for i in range(24)]
+    return [
+        parts.examples(tiny, model, [("text",)] * (i % 5) + [names], answer)[-1]
+        for i, (names, answer) in enumerate(zip(chosen, answers, strict=True))
+    ]
+
+
+def _live(tiny: Tiny, model: AffectMLLM, seed: int, names: Sequence[str], answer: str) -> Example:
+    rng = np.random.default_rng(seed)
+    shapes = {"face": (2 + seed % 2, 3, 64, 64), "audio": (20 + seed, 80)}
+    media = {
+        name: rng.standard_normal(shapes[name]).astype(np.float32)
+        for name in names
+        if name != "text"
+    }
+    row = Sample(f"e{seed}", tiny.root, subtitle=f"sentence {seed}")
+    return tiny.maker(model).make(row, media, question=parts.QUESTION, answer=answer, encoded=False)
+
+
+def batch(everything: list[Example], layout: Layout, engine: Engine) -> StepBatch:
+    """This rank's half (or all) of the samples, in the layout's micro-batches."""
+    mine = np.array_split(np.arange(len(everything)), engine.world)[engine.rank]
+    micro = [
+        collate([everything[i] for i in part], pad_id=0, row_tokens=layout.row_tokens)
+        for part in np.array_split(mine, layout.micro_batches)
+    ]
+    tokens = sum(label != -100 for i in mine for label in everything[i].labels)
+    return StepBatch(tuple(micro), tokens, len(mine), ())
+
+
+def run(tiny: Tiny, launch: Launch, accelerator: Any, layout: Layout) -> dict[str, Any]:
+    """Losses and gradient norms of the steps, and the sum of every weight's change."""
+    model = tiny.model()
+    with torch.no_grad():  # nothing at a neutral start, where a wrong gradient may still be zero
+        torch.manual_seed(5)
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name or ".gate.output" in name:
+                parameter.add_(0.1 * torch.randn_like(parameter))
+    select(model, TRAINABLE)
+    stage = Stage("s", TRAINABLE, [], steps=100, max_grad_norm=0.5)
+    engine = launch.engine(accelerator)
+    engine.prepare(
+        model,
+        lambda module: adamw(select(module, TRAINABLE), TRAINABLE, weight_decay=0.01),
+        max_norm=stage.max_grad_norm,
+    )
+    model.train()
+    objective = Objective({"lm": TokenLoss(chunk=8)}, world=engine.world)
+    nothing: Any = None
+    trainer = Trainer(engine, stage=stage, objective=objective, callbacks=[], checkpoints=nothing)
+    part = batch(examples(tiny, model, layout.samples), layout, engine)
+    rows = [
+        trainer.train_step(step, share(engine, objective, part)) for step in range(1, STEPS + 1)
+    ]
+    names = [name for name, p in model.named_parameters() if p.requires_grad]
+    weights = engine.weights(names)
+    engine.close()
+    return {
+        "loss": [row["loss"] for row in rows],
+        "grad_norm": [row["grad_norm"] for row in rows],
+        "tokens": rows[0]["supervised_tokens"],
+        "weights": {name: float(tensor.double().sum()) for name, tensor in weights.items()},
+    }
+
+
+def main(root: str, out: str, *strategies: str) -> None:
+    """All layouts of all strategies."""
+    from accelerate.state import AcceleratorState
+
+    tiny, found = Tiny(Path(root)), {}
+    for strategy in strategies:
+        AcceleratorState._reset_state()
+        launch = Launch(strategy=strategy, precision="fp32", persistence_threshold=0)  # type: ignore[arg-type]
+        accelerator = launch.accelerator()
+        for layout in LAYOUTS:
+            found[f"{strategy}: {layout.name}"] = run(tiny, launch, accelerator, layout)
+            if accelerator.is_main_process:
+                print(strategy, layout.name, flush=True)
+    if accelerator.is_main_process:
+        Path(out).write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -9,11 +9,12 @@ RUN := outputs/demo$(if $(filter-out 1,$(SEED)),-seed$(SEED))
 EVAL := checkpoint=$(RUN)/train/instruct/final run_dir=$(RUN)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check lint types layers clean
+.PHONY: help venv demo test soak check lint types layers clean
 
 help:
 	@echo "make demo    train, evaluate and report on a synthetic corpus (SEED=$(SEED))"
 	@echo "make test    the tests"
+	@echo "make soak    a run of two processes, killed twenty times"
 	@echo "make check   the tests, ruff, pyright, import layers, hadolint"
 	@echo "make clean   remove caches and build products (.venv and outputs/ stay)"
 
@@ -43,6 +44,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+soak: $(STAMP)
+	AFFECT_SOAK=1 $(BIN)/python -m pytest tests/train/test_kill_ranks.py
 
 check: test lint types layers
 

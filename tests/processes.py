@@ -36,10 +36,12 @@ def started(arguments: Sequence[str], **env: str) -> Iterator[subprocess.Popen[s
         process.communicate()
 
 
-def finished(arguments: Sequence[str], **env: str) -> tuple[int, str]:
+def finished(
+    arguments: Sequence[str], *, deadline_s: float = DEADLINE_S, **env: str
+) -> tuple[int, str]:
     """Exit code and stderr of a process that is let run to its end."""
     with started(arguments, **env) as process:
-        _, said = process.communicate(timeout=DEADLINE_S)
+        _, said = process.communicate(timeout=deadline_s)
         return process.returncode, said
 
 

@@ -119,8 +119,8 @@ class LanguageModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.net.get_input_embeddings().weight.device
+        """Where the weights are; naming one would make ZeRO-3 gather it, on this rank alone."""
+        return next(self.net.parameters()).device
 
     @property
     def is_bf16(self) -> bool:

@@ -14,6 +14,7 @@ from tests.processes import finished
 from tests.train import layouts
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+MINUTES = 900  # many runs in one process group
 GROUPS = [("ddp", "fsdp2"), ("zero1", "zero2", "zero3")]
 TOLERANCE = 1e-6
 
@@ -31,7 +32,7 @@ def halves(tiny, request, tmp_path_factory) -> dict:
     """What two processes report: 2×12 and 2×(3×4), padded and packed."""
     out: Path = tmp_path_factory.mktemp("halves") / "out.json"
     worker = ("-m", "tests.train.layouts", str(tiny.root), str(out), *request.param)
-    code, said = finished([*TORCHRUN, *worker])
+    code, said = finished([*TORCHRUN, *worker], deadline_s=MINUTES)
     assert code == 0, said
     return json.loads(out.read_text())
 

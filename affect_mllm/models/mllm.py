@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -77,30 +77,49 @@ class AffectMLLM(nn.Module):
         It runs in here because DDP, ZeRO-3 and FSDP only see the parts of a model that are used
         inside its forward pass; the losses use the LLM's head and heads of their own.
         """
-        tokens, gates = self.media_tokens(batch)
-        embeds = splice(self.llm.embed(batch.input_ids), batch.spans, tokens)
-        idle = [n for n in (self.branches if self.training else batch.idle) if n not in batch.media]
-        if idle:
-            embeds = embeds + self._unused(idle, batch)
+        names = self.branches if self.training else (*batch.media, *batch.idle)
+        tokens, gates, idle = self._media(batch, names)
+        embeds = splice(self.llm.embed(batch.input_ids), batch.spans, tokens) + idle
         states = self.llm.hidden_states(embeds, batch.segments, self.positions(batch))
         return objective(self, batch, Hidden(states, tokens, gates))
 
     def media_tokens(self, batch: Batch) -> tuple[Tokens, dict[str, torch.Tensor]]:
         """The LLM tokens of every media item, `multi` included, and the gates `[N, E]`."""
-        states = {name: self.encode(name, items) for name, items in batch.media.items()}
+        tokens, gates, _ = self._media(batch, tuple(batch.media))
+        return tokens, gates
+
+    def _media(
+        self, batch: Batch, names: Collection[str]
+    ) -> tuple[Tokens, dict[str, torch.Tensor], torch.Tensor]:
+        """`media_tokens`, and zero from one idle item of every other modality in `names`.
+
+        So every rank runs the same modules, equally often and in one order, as ZeRO and FSDP need
+        it, and a batch of words alone has a gradient: idle items run where real ones would.
+        """
+        states = {}
+        for name in (name for name in self.branches if name in names):
+            items = batch.media.get(name, batch.idle.get(name))
+            states[name] = self._idle(name) if items is None else self.encode(name, items)
         owners = {name: items.examples for name, items in batch.media.items()}
         if self.fusion is not None and states:
-            states["multi"], owners["multi"] = self._fuse(states, owners)
+            real = {name: states[name] for name in states if name in owners}
+            alone = dict.fromkeys(states, (0,))
+            states["multi"], fused = self._fuse(real or states, owners or alone)
+            owners |= {"multi": fused} if real else {}
         text = self._instructions(batch)
         tokens: Tokens = {}
         gates: dict[str, torch.Tensor] = {}
+        idle = torch.zeros((), device=self.llm.device)
         for name, item_states in states.items():
+            if name not in owners:
+                idle = idle + 0 * self._compress(name, item_states, None).tokens.sum()
+                continue
             asked = None if text is None else text[list(owners[name])]
             compressed = self._compress(name, item_states, asked)
             tokens[name] = dict(zip(owners[name], _real(compressed), strict=True))
             if compressed.gate is not None:
                 gates[name] = compressed.gate
-        return tokens, gates
+        return tokens, gates, idle
 
     def _instructions(self, batch: Batch) -> torch.Tensor | None:
         """What each example is asked `[B, H]`, where a gate wants to know."""
@@ -224,21 +243,8 @@ class AffectMLLM(nn.Module):
         assert isinstance(encoder, Encoder)
         return encoder
 
-    def _unused(self, names: Sequence[str], batch: Batch) -> torch.Tensor:
-        """Zero, from one idle item through every modality that this batch does not have.
-
-        So every rank runs the same modules equally often, as ZeRO-3 and FSDP need it, and a batch
-        of words alone has a gradient. `batch.idle` has items where other ranks run encoders.
-        """
-        states = {name: self._idle(name, batch.idle.get(name)) for name in names}
-        if self.fusion is not None and not batch.media:
-            states["multi"], _ = self._fuse(states, dict.fromkeys(states, (0,)))
-        parts = [self._compress(name, item, None).tokens.sum() for name, item in states.items()]
-        return 0 * torch.stack(parts).sum()
-
-    def _idle(self, modality: str, items: MediaBatch | None) -> States:
-        if items is not None:
-            return self.encode(modality, items)
+    def _idle(self, modality: str) -> States:
+        """One state of zeros, where no rank runs the encoder."""
         device, width = self.llm.device, self._encoder(self.branches[modality]).hidden_size
         real = torch.ones(1, 1, dtype=torch.bool, device=device)
         return States(torch.zeros(1, 1, width, device=device), real)

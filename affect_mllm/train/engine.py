@@ -8,6 +8,7 @@ this rank's share of one sum over all ranks; after `exchange` the gradient is th
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -88,7 +89,7 @@ class Engine:
     def update(self) -> float:
         """Clip to the global norm, step, and forget the gradients; returns the norm before it.
 
-        With fp16 a step whose gradients overflow is left out, and the loss scale falls.
+        A step whose gradients are not finite is left out; with fp16 the loss scale falls.
         """
         norm = self._clip()
         if self.scale.keep(norm):
@@ -145,11 +146,19 @@ class Engine:
         self.accelerator.free_memory()
 
     def _clip(self) -> float:
-        for parameter in self.parameters():
-            assert parameter.grad is not None
-            self.scale.down(parameter.grad)
-        norm: Any = nn.utils.clip_grad_norm_(self.parameters(), self.max_norm)
-        return float(state.whole(norm))
+        grads = [state.local(p.grad) for p in self.parameters() if p.grad is not None]
+        for grad in grads:
+            self.scale.down(grad)
+        norm = math.sqrt(self._squares(grads))
+        if norm > self.max_norm:
+            for grad in grads:
+                grad.mul_(self.max_norm / (norm + 1e-6))
+        return norm
+
+    def _squares(self, grads: Sequence[torch.Tensor]) -> float:
+        """The squared norm of all gradients, in float64: in float32 it depends on the split."""
+        norms = [torch.linalg.vector_norm(grad, dtype=torch.float64) for grad in grads]
+        return float(torch.stack(norms).square().sum()) if norms else 0.0
 
     def _complete(self) -> None:
         """A parameter that nothing used has a gradient of zero, whatever the strategy."""

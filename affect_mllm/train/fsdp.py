@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import nn
@@ -37,6 +37,10 @@ class FullyShard(Engine):
     def exchange(self) -> None:
         """Done in `backward`."""
         self._complete()
+
+    def _squares(self, grads: Sequence[torch.Tensor]) -> float:
+        own = torch.tensor(super()._squares(grads), dtype=torch.float64, device=self.device)
+        return float(self.accelerator.reduce(own, "sum"))
 
     @contextlib.contextmanager
     def whole(self) -> Iterator[nn.Module]:

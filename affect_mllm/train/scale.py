@@ -34,7 +34,7 @@ class LossScale:
     def keep(self, norm: float) -> bool:
         """Whether to take the step of this gradient norm, which is the same on all ranks."""
         if not self.enabled:
-            return True
+            return math.isfinite(norm)
         factor, steps = self.value
         if not math.isfinite(norm):
             self.value = (factor / 2, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -95,6 +96,13 @@ class Trainer:
         self._check_finite(step, broken)
         engine.exchange()
         norm = engine.update()
+        if not math.isfinite(norm) and not engine.scale.enabled:
+            raise DataError(
+                f"stage {self.stage.name}, step {step}",
+                f"the gradient is not finite ({norm}), though the loss is",
+                expected="a finite one; nothing is saved of this step",
+                fix="lower the learning rate, or compute in fp32",
+            )
         found, weights = self._over_ranks(sums, gates)
         self.tokens_seen += part.tokens
         return {

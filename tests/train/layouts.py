@@ -28,7 +28,7 @@ from affect_mllm.train.optim import adamw, select
 from affect_mllm.train.share import share
 from affect_mllm.train.stage import Stage
 from affect_mllm.train.trainer import Trainer
-from affect_mllm.types import Sample
+from affect_mllm.types import DataError, Sample
 from tests import tiny as parts
 from tests.tiny import Tiny
 
@@ -97,11 +97,11 @@ def batch(everything: list[Example], layout: Layout, engine: Engine) -> StepBatc
     return StepBatch(tuple(micro), tokens, len(mine), ())
 
 
-def run(tiny: Tiny, launch: Launch, accelerator: Any, layout: Layout) -> dict[str, Any]:
-    """Losses and gradient norms of the steps, and the sum of every weight's change."""
+def trainer_of(tiny: Tiny, launch: Launch, accelerator: Any) -> tuple[AffectMLLM, Trainer]:
+    """A tiny model that is nowhere at a neutral start, where a wrong gradient may still be zero."""
     model = tiny.model()
-    with torch.no_grad():  # nothing at a neutral start, where a wrong gradient may still be zero
-        torch.manual_seed(5)
+    torch.manual_seed(5)
+    with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "lora_B" in name or ".gate.output" in name:
                 parameter.add_(0.1 * torch.randn_like(parameter))
@@ -116,20 +116,51 @@ def run(tiny: Tiny, launch: Launch, accelerator: Any, layout: Layout) -> dict[st
     model.train()
     objective = Objective({"lm": TokenLoss(chunk=8)}, world=engine.world)
     nothing: Any = None
-    trainer = Trainer(engine, stage=stage, objective=objective, callbacks=[], checkpoints=nothing)
+    return model, Trainer(
+        engine, stage=stage, objective=objective, callbacks=[], checkpoints=nothing
+    )
+
+
+def sums(model: AffectMLLM, engine: Engine) -> dict[str, float]:
+    names = [name for name, p in model.named_parameters() if p.requires_grad]
+    return {name: float(t.double().sum()) for name, t in engine.weights(names).items()}
+
+
+def run(tiny: Tiny, launch: Launch, accelerator: Any, layout: Layout) -> dict[str, Any]:
+    """Losses and gradient norms of the steps, and every weight's sum after them."""
+    model, trainer = trainer_of(tiny, launch, accelerator)
+    engine, objective = trainer.engine, trainer.objective
     part = batch(examples(tiny, model, layout.samples), layout, engine)
     rows = [
         trainer.train_step(step, share(engine, objective, part)) for step in range(1, STEPS + 1)
     ]
-    names = [name for name, p in model.named_parameters() if p.requires_grad]
-    weights = engine.weights(names)
+    weights = sums(model, engine)
     engine.close()
     return {
         "loss": [row["loss"] for row in rows],
         "grad_norm": [row["grad_norm"] for row in rows],
         "tokens": rows[0]["supervised_tokens"],
-        "weights": {name: float(tensor.double().sum()) for name, tensor in weights.items()},
+        "weights": weights,
     }
+
+
+def broken(tiny: Tiny, launch: Launch, accelerator: Any) -> dict[str, Any]:
+    """What every rank says of a step in which the last rank has a sample of not-a-number."""
+    model, trainer = trainer_of(tiny, launch, accelerator)
+    engine = trainer.engine
+    given = examples(tiny, model, "mixed")
+    given[-1].media["face"][:] = np.nan
+    part = batch(given, Layout("mixed", 3, 0), engine)
+    before = sums(model, engine)
+    try:
+        trainer.train_step(1, share(engine, trainer.objective, part))
+        said = "nothing"
+    except DataError as error:
+        said = str(error)
+    same = sums(model, engine) == before
+    found = {"said": engine.gather(said), "same": same, "sample": given[-1].sample_id}
+    engine.close()
+    return found
 
 
 def main(root: str, out: str, *strategies: str) -> None:
@@ -143,8 +174,7 @@ def main(root: str, out: str, *strategies: str) -> None:
         accelerator = launch.accelerator()
         for layout in LAYOUTS:
             found[f"{strategy}: {layout.name}"] = run(tiny, launch, accelerator, layout)
-            if accelerator.is_main_process:
-                print(strategy, layout.name, flush=True)
+        found[f"{strategy}: broken"] = broken(tiny, launch, accelerator)
     if accelerator.is_main_process:
         Path(out).write_text(json.dumps(found))
 

@@ -16,6 +16,7 @@ from affect_mllm.types import ExitCode
 from tests.processes import finished
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "train.py")
+ACCELERATE = ("-m", "accelerate.commands.launch", "--num_processes", "2")
 
 
 def rows(run_dir: Path, stage: str) -> list[dict]:
@@ -24,7 +25,7 @@ def rows(run_dir: Path, stage: str) -> list[dict]:
 
 def test_two_processes_train_as_one(tiny, tiny_run, tmp_path) -> None:
     command = tiny.overrides(tmp_path, "launch=ddp")
-    code, said = finished([*TORCHRUN, *command], ACCELERATE_USE_CPU="true")
+    code, said = finished([*TORCHRUN, *command])
     assert code == ExitCode.DONE, said
     for stage in ("align", "emotion", "instruct"):
         one, two = rows(tiny_run, stage), rows(tmp_path, stage)
@@ -54,7 +55,8 @@ def test_a_rank_with_fewer_examples_than_the_other_waits_for_it(tiny, tmp_path) 
         "data.max_bad_fraction=0.0",
     )
     code, said = finished(
-        [*TORCHRUN, *tiny.overrides(tmp_path / "two", "launch=ddp", *more)],
+        [*ACCELERATE, "--multi_gpu", "train.py"]
+        + tiny.overrides(tmp_path / "two", "launch=ddp", *more),
         ACCELERATE_USE_CPU="true",
     )
     assert code == ExitCode.DONE, said
@@ -72,5 +74,17 @@ def test_two_processes_of_a_single_run_are_refused(tiny, tmp_path) -> None:
     assert "single, but 2 processes were started" in said
     assert "launch=ddp" in said
     assert "exitcode  : 2" in said
+    assert code != ExitCode.DONE
+    assert not (tmp_path / "align").exists()
+
+
+@pytest.mark.parametrize("strategy", ["single", "ddp"])
+def test_one_process_where_accelerate_was_asked_for_two_is_refused(
+    tiny, tmp_path, strategy
+) -> None:
+    """With `--cpu` it starts one, and says nothing of the other."""
+    command = tiny.overrides(tmp_path, "stage=align", f"launch={strategy}")
+    code, said = finished([*ACCELERATE, "--cpu", "train.py", *command])
+    assert "asked for several processes and started one" in said
     assert code != ExitCode.DONE
     assert not (tmp_path / "align").exists()

@@ -37,8 +37,12 @@ def halves(tiny, request, tmp_path_factory) -> dict:
     return json.loads(out.read_text())
 
 
+def steps(found: dict) -> dict:
+    return {name: row for name, row in found.items() if "loss" in row}
+
+
 def check(found: dict, alone: dict) -> None:
-    for name, got in found.items():
+    for name, got in steps(found).items():
         samples = name.split(": ")[1].split(" in ")[0]
         want = next(row for key, row in alone.items() if f" {samples} " in key)
         assert got["tokens"] == want["tokens"]
@@ -48,9 +52,9 @@ def check(found: dict, alone: dict) -> None:
 
 
 def test_micro_batches_and_packing_change_nothing_in_one_process(alone) -> None:
-    assert len({name.split(": ")[1] for name in alone}) == len(layouts.LAYOUTS)
+    assert len(steps(alone)) == len(layouts.LAYOUTS)
     check(alone, alone)
-    for row in alone.values():
+    for row in steps(alone).values():
         assert row["loss"][0] > row["loss"][-1], "it trains"
         assert min(row["grad_norm"]) > 0.5, "clipping is at work"
 
@@ -58,5 +62,16 @@ def test_micro_batches_and_packing_change_nothing_in_one_process(alone) -> None:
 def test_two_processes_do_what_one_does_under_every_strategy(halves, alone) -> None:
     """Also where one has words alone and the other has media, from states and through encoders."""
     strategies = {name.split(":")[0] for name in halves}
-    assert len(halves) == len(strategies) * len(layouts.LAYOUTS)
+    assert len(steps(halves)) == len(strategies) * len(layouts.LAYOUTS)
     check(halves, alone)
+
+
+def test_a_loss_that_is_not_finite_stops_all_ranks_before_the_update(halves, alone) -> None:
+    """Only the last rank has the sample; every rank names it, and no weight has moved."""
+    found = {name: row for name, row in {**halves, **alone}.items() if "said" in row}
+    assert len(found) == len({name.split(":")[0] for name in {**halves, **alone}})
+    for name, row in found.items():
+        assert row["same"], name
+        for said in row["said"]:
+            assert "step 1: the loss is not finite" in said, name
+            assert row["sample"] in said, name

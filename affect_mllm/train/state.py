@@ -70,10 +70,14 @@ def read_moments(folder: Path, module: nn.Module, optimizer: torch.optim.Optimiz
             f"is of parameters that do not train here, such as {min(strange)}",
             fix="resume with the stage's settings, or remove this checkpoint",
         )
+    fused = {p for g in optimizer.param_groups if g.get("fused") for p in g["params"]}
     for key, tensor in found.items():
         kind, name = key.split("/", 1)
         parameter = parameters[name]
-        optimizer.state[parameter][kind] = _like(tensor, parameter)
+        if tensor.ndim == 0 and parameter not in fused:
+            optimizer.state[parameter][kind] = tensor  # AdamW counts its steps on the CPU
+        else:
+            optimizer.state[parameter][kind] = _like(tensor, parameter)
     factor, steps = json.loads((folder / SCALE).read_text())
     return float(factor), int(steps)
 
@@ -121,8 +125,6 @@ def _held(
 
 def _like(tensor: torch.Tensor, parameter: nn.Parameter) -> torch.Tensor:
     """On the parameter's device, and split as it is if it has its shape."""
-    if tensor.ndim == 0:  # AdamW keeps its step count where it was made: on the CPU
-        return tensor
     held: Any = parameter.data
     if isinstance(held, DTensor) and tensor.shape == held.shape:
         return distribute_tensor(tensor.to(held.device), held.device_mesh, held.placements)

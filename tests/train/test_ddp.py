@@ -54,9 +54,9 @@ def test_a_rank_with_fewer_examples_than_the_other_waits_for_it(tiny, tmp_path) 
         f"data.manifest={tmp_path / 'manifest.jsonl'}",
         "data.max_bad_fraction=0.0",
     )
+    two = tiny.overrides(tmp_path / "two", "launch=ddp", *more)
     code, said = finished(
-        [*ACCELERATE, "--multi_gpu", "train.py"]
-        + tiny.overrides(tmp_path / "two", "launch=ddp", *more),
+        [*ACCELERATE, "--multi_gpu", "train.py", *two],
         ACCELERATE_USE_CPU="true",
     )
     assert code == ExitCode.DONE, said

@@ -68,4 +68,5 @@ def gated_items(batch: Batch) -> int:
 
 
 def _total(parts: list[torch.Tensor], hidden: Hidden) -> torch.Tensor:
-    return torch.stack(parts).sum() if parts else 0 * hidden.states.float().sum()
+    """Their sum, connected to the model where this rank has no gate."""
+    return sum(parts, start=0 * hidden.states.float().sum())

@@ -114,9 +114,10 @@ def answer_starts(batch: Batch, which: Sequence[int]) -> tuple[torch.Tensor, tor
     DataError for an example without any.
     """
     positions, _ = supervised(batch.labels)
-    places: dict[int, tuple[int, int]] = {}
-    for row, column in positions.nonzero().tolist():
-        places.setdefault(int(batch.segments[row, column]), (row, column))
+    places: dict[int, list[int]] = {}
+    owners = batch.segments[positions].tolist()
+    for owner, place in zip(owners, positions.nonzero().tolist(), strict=True):
+        places.setdefault(owner, place)
     lost = [batch.sample_ids[i] for i in which if i not in places]
     if lost:
         raise DataError(f"rows {lost}", "have no answer", expected="one, for the heads of losses")

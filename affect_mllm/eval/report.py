@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from markupsafe import Markup
 
 from affect_mllm.eval import report_charts, report_data
 from affect_mllm.eval.predictions import write_text_atomic
 from affect_mllm.eval.report_clips import Clips, load_clips
-from affect_mllm.eval.report_data import Run
+from affect_mllm.eval.report_data import Run, is_fraction
+from affect_mllm.eval.report_reads import against_first, family_wheel
 from affect_mllm.log import LOGGER
 from affect_mllm.types import ConfigError
 
@@ -54,11 +57,14 @@ def render(runs: Sequence[Run], clips: dict[tuple[int, str], Clips]) -> str:
         "short": _short,
         "clock": _clock,
         "pretty": _pretty,
+        "shown": _shown,
+        "interval": _interval,
     }
     page = environment.get_template("report.html.j2")
     return page.render(
         runs=[_view(run, clips) for run in runs],
         spread=report_data.spread(runs) if len(runs) > 1 else [],
+        against=against_first(runs) if len(runs) > 1 else [],
         synthetic=any(
             summary["task"].get("synthetic") for run in runs for summary in run.benchmarks.values()
         ),
@@ -76,15 +82,17 @@ def _view(run: Run, clips: dict[tuple[int, str], Clips]) -> dict[str, Any]:
         "name": run.name,
         "info": run.results.get("info") or {},
         "benchmarks": [
-            _benchmark(name, summary, clips.get((id(run), name)))
+            _benchmark(name, summary, clips.get((id(run), name)), family_wheel(run, summary))
             for name, summary in run.benchmarks.items()
         ],
         "stages": [_stage(stage) for stage in run.stages],
     }
 
 
-def _benchmark(name: str, summary: dict[str, Any], clips: Clips | None) -> dict[str, Any]:
-    metric = summary["task"]["metrics"][0]
+def _benchmark(
+    name: str, summary: dict[str, Any], clips: Clips | None, families: Markup | None
+) -> dict[str, Any]:
+    metric = report_data.drawn_metric(summary)
     rows = report_data.table(summary)
     parts = [
         {
@@ -110,6 +118,8 @@ def _benchmark(name: str, summary: dict[str, Any], clips: Clips | None) -> dict[
         ),
         "parts": parts,
         "clips": clips,
+        "families": families,
+        "followed": summary.get("followed") or {},
     }
 
 
@@ -134,6 +144,21 @@ def _stage(stage: report_data.Stage) -> dict[str, Any]:
         if stage.gate
         else None,
     }
+
+
+def _shown(value: float | None, metric: str) -> str:
+    """A metric's value: percent of its range, or a plain number where it has the task's unit."""
+    if value is None:
+        return "–"
+    return _percent(value) if is_fraction(metric) else f"{value:.3f}"
+
+
+def _interval(found: Mapping[str, Any], metric: str) -> str:
+    """The ends of a metric's interval, in percent without the sign or in the task's unit."""
+    low, high = found["ci_low"], found["ci_high"]
+    if low is None or high is None:
+        return ""
+    return f"{100 * low:.1f}–{100 * high:.1f}" if is_fraction(metric) else f"{low:.3f}–{high:.3f}"
 
 
 def _percent(value: float | None, digits: int = 1) -> str:

@@ -12,13 +12,11 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from affect_mllm.data import manifest
 from affect_mllm.eval import report_charts
-from affect_mllm.eval.predictions import Prediction, read_predictions
+from affect_mllm.eval.predictions import Prediction
 from affect_mllm.eval.read import Read
 from affect_mllm.eval.report_data import Run
-from affect_mllm.eval.score import read_answers
-from affect_mllm.eval.task import Task
+from affect_mllm.eval.report_reads import reference_read
 from affect_mllm.types import AffectError, DataError, Sample
 
 CLIPS, FRAMES, FRAME_WIDTH = 12, 4, 180
@@ -58,13 +56,8 @@ class Clips:
 
 def load_clips(run: Run, summary: dict[str, Any], *, count: int = CLIPS) -> Clips:
     """Clips of the reference variant: half of them wrong where there are enough, spread by id."""
-    path = summary.get("predictions", {}).get(summary["reference"])
-    if not path or not summary.get("manifest"):
-        return Clips([], "results.json names no manifest or no predictions.")
     try:
-        samples = manifest.read(run.file(summary["manifest"]))
-        task = Task(**summary["task"])
-        read = read_answers(task, samples, read_predictions(run.file(path)))
+        _, read = reference_read(run, summary)
     except AffectError as error:
         return Clips([], str(error))
     return Clips([_clip(read, index) for index in choose(read, count)])

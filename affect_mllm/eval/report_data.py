@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from affect_mllm.eval.metrics.registry import METRICS
 from affect_mllm.eval.report_charts import Bar
 from affect_mllm.types import DataError
 
@@ -101,6 +102,17 @@ def table(summary: Mapping[str, Any]) -> list[Row]:
     ]
 
 
+def is_fraction(metric: str) -> bool:
+    """Whether a metric lies between 0 and 1; an error in the unit of the scale does not."""
+    return METRICS[metric].worst is not None
+
+
+def drawn_metric(summary: Mapping[str, Any]) -> str:
+    """A task's first metric that a bar from 0 to 1 can show; its first one if there is none."""
+    names = summary["task"]["metrics"]
+    return next((name for name in names if is_fraction(name)), names[0])
+
+
 def bar_items(
     summary: Mapping[str, Any], metric: str, part: tuple[str, str] | None = None
 ) -> list[Bar]:
@@ -111,9 +123,9 @@ def bar_items(
         found = scores["metrics"][metric]
         kind = "main" if row.is_reference else "base" if row.name in BASELINES else "plain"
         ceiling = row.scores.get("ceiling") if part is None else None
-        items.append(
-            Bar(row.name, found["value"], found["ci_low"], found["ci_high"], ceiling, kind)
-        )
+        if found["value"] is not None:
+            ends = found["ci_low"], found["ci_high"]
+            items.append(Bar(row.name, found["value"], *ends, ceiling, kind))
     return items
 
 
@@ -123,19 +135,23 @@ def parts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(key, part) for key in summary["task"]["breakdowns"] for part in found[key]]
 
 
-def spread(runs: Sequence[Run], metric: str = "accuracy") -> list[dict[str, Any]]:
-    """For the main benchmark of several runs: each variant's values, their mean and deviation."""
+def spread(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """For the first run's main benchmark: each variant's values, their mean and deviation."""
     from statistics import mean, stdev
 
-    mains = [next(iter(run.benchmarks.values())) for run in runs]
+    name, first = next(iter(runs[0].benchmarks.items()))
+    metric = first["task"]["metrics"][0]
+    empty: dict[str, Any] = {"variants": {}}
+    mains = [run.benchmarks.get(name, empty) for run in runs]
     names = sorted({name for main in mains for name in main["variants"]}, key=_variant_order)
     rows = []
     for name in names:
         values = [main["variants"].get(name, {}).get("metrics", {}).get(metric) for main in mains]
-        found = [value["value"] for value in values if value]
+        found = [v["value"] for v in values if v and v["value"] is not None]
         rows.append(
             {
                 "name": name,
+                "metric": metric,
                 "values": values,
                 "mean": mean(found) if found else None,
                 "sd": stdev(found) if len(found) > 1 else None,

@@ -12,6 +12,8 @@ from affect_mllm.eval import report_charts
 from affect_mllm.eval.report import write_report
 from affect_mllm.eval.report_clips import choose
 from affect_mllm.eval.report_data import load_run
+from affect_mllm.eval.report_reads import against_first
+from affect_mllm.eval.report_wheel import FAMILIES, families
 from affect_mllm.eval.score import read_answers
 from affect_mllm.types import ConfigError, DataError
 from tests.eval.runs import answers, corpus, make_run, task
@@ -176,3 +178,91 @@ def test_axis_values_are_few_round_and_reach_the_top(top):
 def test_charts_survive_values_that_are_not_finite():
     chart = report_charts.lines({"loss": [(1, float("nan"))]}, title="loss", unit="step")
     assert "no finite values" in chart
+
+
+def other_run(root, run, *, wrong: str):
+    """The same corpus answered by another model, right but for one clip."""
+    import json
+
+    from affect_mllm.data import manifest
+    from affect_mllm.eval.summary import summarise, write_results
+    from tests.eval.runs import write_predictions
+
+    samples = [s for s in manifest.read(run.parent / "manifest.jsonl") if s.split == "test"]
+    said = answers(samples, {wrong: "angry"})
+    path = write_predictions(root / "eval/toy/x.predictions.jsonl", said)
+    found = summarise(task(), samples, {"face+audio+text": said})
+    found |= {"manifest": run.parent / "manifest.jsonl", "predictions": {"face+audio+text": path}}
+    write_results(root, {"toy": found})
+    return json.loads((root / "results.json").read_text())
+
+
+def test_runs_are_compared_with_the_first_on_the_same_samples(run, tmp_path):
+    other_run(tmp_path, run, wrong="s00")
+    found = against_first([load_run(run), load_run(tmp_path)])
+    (entry,) = found
+    (row,) = entry["rows"]
+    assert entry["benchmark"] == "toy"
+    # The first run has s00 and s03 wrong, the other one s00 alone.
+    assert (row["n10"], row["n01"]) == (0, 1)
+    assert row["value"] == pytest.approx(1 / 12)
+    assert row["ci_low"] <= row["value"] <= row["ci_high"]
+    words = Page(write_report([run, tmp_path], tmp_path / "page.html").read_text()).words
+    assert "against" in words
+    assert "8.3 %" in words
+
+
+def test_runs_on_other_samples_are_not_compared(run, tmp_path):
+    from affect_mllm.data import manifest
+
+    other_run(tmp_path, run, wrong="s00")
+    fewer = manifest.read(run.parent / "manifest.jsonl")[:-1]
+    path = run.parent / "fewer.jsonl"
+    manifest.write([s for s in fewer if s.id != "s05"], path)
+    results = tmp_path / "results.json"
+    results.write_text(results.read_text().replace(str(run.parent / "manifest.jsonl"), str(path)))
+    (entry,) = against_first([load_run(run), load_run(tmp_path)])
+    assert "samples are others" in entry["rows"][0]["absent"]
+
+
+def test_a_scale_is_shown_in_its_unit_and_without_a_confusion(tmp_path):
+    from affect_mllm.data import manifest
+    from affect_mllm.eval.predictions import Prediction
+    from affect_mllm.eval.summary import summarise, write_results
+    from affect_mllm.types import Sample
+    from tests.eval.runs import write_predictions
+
+    scale = task(kind="regression", labels=(), low=-3, high=3, truth="sentiment",
+                 metrics=("mae", "pearson"))  # fmt: skip
+    samples = [
+        Sample(f"s{i}", tmp_path, subtitle="x", split="test", labels={"sentiment": i - 2})
+        for i in range(5)
+    ]
+    manifest.write(samples, tmp_path / "manifest.jsonl")
+    said = [Prediction(s.id, response=f"{s.labels['sentiment'] + 1}") for s in samples]
+    path = write_predictions(tmp_path / "x.predictions.jsonl", said)
+    found = summarise(scale, samples, {"face+audio+text": said})
+    found |= {
+        "manifest": tmp_path / "manifest.jsonl",
+        "predictions": {"face+audio+text": path},
+        "followed": {"audio": {n: {"value": 0.5, "ci_low": 0.4, "ci_high": 0.6, "n": 5}
+                               for n in ("donor", "own", "neither")}},
+    }  # fmt: skip
+    write_results(tmp_path, {"toy": found})
+    page = Page(write_report([tmp_path], tmp_path / "page.html").read_text())
+    assert "1.000" in page.words
+    assert "Confusion of" not in page.words
+    assert "Which modality does the model follow?" in page.words
+    assert "50.0 % 40.0–60.0" in page.words
+
+
+def test_families_of_true_and_answered_labels():
+    true = families([("happy",), ("sad", "angry"), ("neutral",), ()])
+    assert true == {
+        **dict.fromkeys(FAMILIES, 0.0),
+        "joy": 0.25,
+        "sadness": 0.125,
+        "anger": 0.125,
+        "neutral": 0.25,
+        "other": 0.25,
+    }

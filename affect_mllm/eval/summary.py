@@ -2,7 +2,8 @@
 
 RUN/results.json has on its top level what `score` gives for the reference variant of the first
 benchmark (`benchmark version compat checkpoint prompt_hash metrics …`), its `variants` and
-`comparisons`, then `info` (what was run: seed, config, …) and
+`comparisons`, the means of the `suites` that are complete, then `info` (what was run: seed,
+config, …) and
 
     "runs": {BENCHMARK: {
         "task": {…}, "reference": VARIANT, "n": …,
@@ -29,6 +30,7 @@ from affect_mllm.eval.parts import groups_of
 from affect_mllm.eval.predictions import Prediction, rounded, write_json_atomic
 from affect_mllm.eval.read import Read
 from affect_mllm.eval.score import read_answers, score
+from affect_mllm.eval.suite import suite_means
 from affect_mllm.eval.task import Task
 from affect_mllm.types import ConfigError, DataError, Sample
 
@@ -110,6 +112,7 @@ def write_results(
             for name, variant in main["variants"].items()
         },
         "comparisons": main["comparisons"],
+        "suites": suite_means(runs),
         "info": info or {},
         "main": next(iter(runs)),
         "runs": runs,

@@ -34,6 +34,9 @@ class Official:
     differences: tuple[str, ...] = ()
     tables: bool = False
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "differences", tuple(self.differences))
+
 
 @dataclass(frozen=True)
 class Task:
@@ -80,6 +83,8 @@ class Task:
     def __post_init__(self) -> None:
         for name in ("labels", "metrics", "require", "breakdowns"):  # YAML has lists
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        bounds = {name: (float(low), float(high)) for name, (low, high) in self.verdicts.items()}
+        object.__setattr__(self, "verdicts", bounds)
         if isinstance(self.official, dict):
             object.__setattr__(self, "official", Official(**self.official))
         if self.kind == "sentiment" and not self.labels:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from affect_mllm import config
 from affect_mllm.data import manifest
 from affect_mllm.eval.benchmarks import benchmark_names, load_suite, load_task, suite_names
 from affect_mllm.eval.emotion_wheel.own import own_tables
@@ -137,6 +138,20 @@ def test_the_question_can_be_asked_of_every_row(name, files):
         asked = task.ask(row)
         assert "{" not in asked
         assert len(asked) >= 20
+
+
+@every_benchmark
+def test_hydra_makes_the_same_task(name):
+    assert config.build(config.compose("eval", [f"benchmark={name}"]).benchmark) == load_task(name)
+
+
+@every_benchmark
+def test_the_documentations_table_is_true(name):
+    page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    task = load_task(name)
+    cells = [f"`{name}`", task.kind, task.split or "all rows", ", ".join(task.metrics)]
+    cells += ["yes" if task.official else "–", task.status]
+    assert f"| {' | '.join(cells)} |" in page
 
 
 def test_no_fixture_is_left_without_its_benchmark():

@@ -67,6 +67,22 @@ def test_a_rank_with_fewer_examples_than_the_other_waits_for_it(tiny, tmp_path) 
     assert [row["loss"] for row in two] == pytest.approx(losses, rel=1e-5)
 
 
+def test_a_rank_without_any_example_takes_part(tiny, tmp_path) -> None:
+    """One example a step for two ranks: one of them has nothing, in every step."""
+    more = ("stage=align", "stages.align.batch_size=1")
+    code, said = finished(
+        [*TORCHRUN, *tiny.overrides(tmp_path / "two", "launch=ddp", *more)],
+        ACCELERATE_USE_CPU="true",
+    )
+    assert code == ExitCode.DONE, said
+    assert main(tiny.overrides(tmp_path / "one", *more)) == ExitCode.DONE
+    one, two = rows(tmp_path / "one", "align"), rows(tmp_path / "two", "align")
+    assert [row["examples"] for row in two] == [1, 1]
+    assert [row["imbalance"] for row in two] == pytest.approx([1.0, 1.0])
+    losses = [row["loss"] for row in one]
+    assert [row["loss"] for row in two] == pytest.approx(losses, rel=1e-5)
+
+
 def test_two_processes_of_a_single_run_are_refused(tiny, tmp_path) -> None:
     code, said = finished(
         [*TORCHRUN, *tiny.overrides(tmp_path, "stage=align")], ACCELERATE_USE_CPU="true"

@@ -68,7 +68,7 @@ class BatchPlan:
 
     batch_size: int
     micro_batches: int = 1
-    row_tokens: int = 256
+    row_tokens: int = 1024
     rank: int = 0
     world: int = 1
     budget: Budget = field(default_factory=Budget)

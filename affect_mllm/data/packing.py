@@ -152,14 +152,16 @@ def _similar(loads: Sequence[Load], count: int, budget: Budget) -> Bins | None:
 def _cut(loads: Sequence[Load], order: Sequence[int], area: int, budget: Budget) -> Bins:
     """Bins of neighbours in `order`; one above `area` or the budget holds a single example."""
     bins: Bins = []
+    longest, units = 0, 0.0
     for number in order:
-        grown = [*bins[-1], number] if bins else [number]
-        size = _area(loads, grown)
-        units = sum(loads[i].units for i in grown)
-        if bins and size <= area and budget.holds(size, units):
-            bins[-1] = grown
-        else:
+        load = loads[number]
+        size = longest * (len(bins[-1]) + 1) if bins else 0
+        if bins and size <= area and budget.holds(size, units + load.units):
+            bins[-1].append(number)
+            units += load.units
+        else:  # the longest of its bin, since they come in that order
             bins.append([number])
+            longest, units = load.tokens, load.units
     return bins
 
 

@@ -37,7 +37,7 @@ class Launch:
     )
     precision: Literal["fp32", "bf16", "fp16"] = "bf16"
     micro_batches: PositiveInt = 1
-    row_tokens: NonNegativeInt = 256
+    row_tokens: NonNegativeInt = 1024
     workers: NonNegativeInt = 1
     budget: Budget = field(default_factory=Budget)
     processes: PositiveInt | None = None

@@ -12,7 +12,6 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,9 @@ import pytest
 import torch
 
 from affect_mllm.train import run as run_module
+from affect_mllm.train import state
 from affect_mllm.train.checkpoint import StageCheckpoints
+from affect_mllm.train.engine import Engine
 from affect_mllm.train.main import main as train
 from affect_mllm.train.trainer import Trainer
 
@@ -62,10 +63,11 @@ def _watch(patch: pytest.MonkeyPatch) -> None:
             stream.write(json.dumps([self.stage.name, step, ids]) + "\n")
         return step_of(self, step, part)
 
-    def save_final(self: StageCheckpoints, engine: Any, step: int, **more: Any) -> None:
+    def save_final(self: StageCheckpoints, engine: Engine, step: int, **more: Any) -> None:
         digest = hashlib.sha256()
-        for tensor in _tensors(engine.optimizer.state_dict()):
-            digest.update(tensor.detach().reshape(-1).contiguous().view(torch.uint8).numpy())
+        for name, tensor in sorted(_moments(engine).items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().numpy().tobytes())
         path = self.folder.parent / f"optimizer-{self.folder.name}-{engine.rank}"
         path.write_text(digest.hexdigest())
         final(self, engine, step, **more)
@@ -74,15 +76,15 @@ def _watch(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(StageCheckpoints, "save_final", save_final)
 
 
-def _tensors(node: Any) -> Iterator[torch.Tensor]:
-    if isinstance(node, torch.Tensor):
-        yield node if node.ndim else node.reshape(1)
-    elif isinstance(node, dict):
-        for key in sorted(node, key=str):
-            yield from _tensors(node[key])
-    elif isinstance(node, list | tuple):
-        for item in node:
-            yield from _tensors(item)
+def _moments(engine: Engine) -> dict[str, torch.Tensor]:
+    """The whole state of the optimiser by kind and parameter; DeepSpeed's without its padding."""
+    if engine.any_world:
+        return state.moments(engine.module, engine.optimizer)
+    from deepspeed.utils import safe_get_full_optimizer_state
+
+    trained = [(name, p) for name, p in engine.module.named_parameters() if p.requires_grad]
+    kinds = ("exp_avg", "exp_avg_sq")
+    return {f"{k}/{n}": safe_get_full_optimizer_state(p, k) for n, p in trained for k in kinds}
 
 
 if __name__ == "__main__":

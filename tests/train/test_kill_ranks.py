@@ -26,9 +26,13 @@ LENGTHS = {"align": 8, "emotion": 4, "instruct": 8 + 5 * KILLS}
 
 def command(tiny, folder: Path) -> list[str]:
     sizes = [
-        f"stages.{stage}.{key}"
+        setting
         for stage, steps in LENGTHS.items()
-        for key in (f"steps={steps}", "save_every=2", "keep_last=2")
+        for setting in (
+            f"stages.{stage}.steps={steps}",
+            f"stages.{stage}.save_every=2",
+            f"+stages.{stage}.keep_last=2",
+        )
     ]
     given = ("launch=ddp", "model.llm.lora.lora_dropout=0.3", *sizes)
     return [*TORCHRUN, *tiny.overrides(folder, *given)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,10 @@ from affect_mllm.data.loader import StepBatch
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.train.engine import Engine
 from affect_mllm.train.launch import Launch
-from affect_mllm.train.loss.objective import Objective
+from affect_mllm.train.loss.contrastive import InfoNCE
+from affect_mllm.train.loss.gates import GateEntropy, LoadBalance
+from affect_mllm.train.loss.heads import VADRegression
+from affect_mllm.train.loss.objective import Loss, Objective
 from affect_mllm.train.loss.token import TokenLoss
 from affect_mllm.train.optim import adamw, select
 from affect_mllm.train.share import share
@@ -51,26 +54,46 @@ class Layout:
 
 
 LAYOUTS = [
-    Layout(samples, micro, rows)
-    for samples, rows in (("alike", 0), ("alike", 300), ("mixed", 0), ("live", 0))
-    for micro in ((1, 4) if samples == "alike" else (3,))
+    *(Layout("alike", micro, rows) for micro in (1, 4) for rows in (0, 300)),
+    Layout("mixed", 3, 0),
+    Layout("live", 3, 0),
+    Layout("coupled", 1, 0),
 ]
+LOSSES: dict[str, Loss] = {"lm": TokenLoss(chunk=8)}
+# In one micro-batch over all ranks: what compares samples with each other sees them all.
+COUPLED: dict[str, Loss] = {
+    **LOSSES,
+    "vad": VADRegression(),
+    "described": InfoNCE("clip", "description", size=8),
+    "pair": InfoNCE("face", "audio", size=8),
+    "balance": LoadBalance(),
+    "entropy": GateEntropy(weight=0.1),
+}
 
 
 def examples(tiny: Tiny, model: AffectMLLM, samples: str) -> list[Example]:
-    """24 examples. `mixed`: the first half words alone, the other with media and long answers;
-    `live`: the same with what encoders read in place of their states."""
+    """24 examples, with labels for losses that want them.
+
+    `mixed`: the first half words alone, the other with media and long answers; `live`: the same
+    with what encoders read in place of their states.
+    """
     kinds = [("face", "audio", "text"), ("audio", "text"), ("face",), ("image", "text")]
     chosen = [kinds[i % 4] for i in range(24)]
     answers = [ANSWERS[i % 4] for i in range(24)]
-    if samples != "alike":
+    if samples in ("mixed", "live"):
         chosen = [("text",)] * 12 + [("face", "audio", "text")] * 12
         answers = ["no"] * 12 + [ANSWERS[3]] * 12
     if samples == "live":
         return [_live(tiny, model, i, chosen[i], answers[i]) for i in range(24)]
-    return [
+    made = [
         parts.examples(tiny, model, [("text",)] * (i % 5) + [names], answer)[-1]
         for i, (names, answer) in enumerate(zip(chosen, answers, strict=True))
+    ]
+    return [
+        replace(
+            example, sample_id=f"e{i}", truth={"valence": i / 24, "description": f"clip {i % 9}"}
+        )
+        for i, example in enumerate(made)
     ]
 
 
@@ -97,7 +120,9 @@ def batch(everything: list[Example], layout: Layout, engine: Engine) -> StepBatc
     return StepBatch(tuple(micro), tokens, len(mine), ())
 
 
-def trainer_of(tiny: Tiny, launch: Launch, accelerator: Any) -> tuple[AffectMLLM, Trainer]:
+def trainer_of(
+    tiny: Tiny, launch: Launch, accelerator: Any, losses: dict[str, Loss]
+) -> tuple[AffectMLLM, Trainer]:
     """A tiny model that is nowhere at a neutral start, where a wrong gradient may still be zero."""
     model = tiny.model()
     torch.manual_seed(5)
@@ -105,16 +130,18 @@ def trainer_of(tiny: Tiny, launch: Launch, accelerator: Any) -> tuple[AffectMLLM
         for name, parameter in model.named_parameters():
             if "lora_B" in name or ".gate.output" in name:
                 parameter.add_(0.1 * torch.randn_like(parameter))
-    select(model, TRAINABLE)
-    stage = Stage("s", TRAINABLE, [], steps=100, max_grad_norm=0.5)
+    stage = Stage("s", TRAINABLE, [], steps=100, max_grad_norm=0.5, losses=losses)
+    stage.add_heads(model)
+    rates = {**TRAINABLE, r"heads\..*": 2e-5} if len(model.heads) else TRAINABLE
+    select(model, rates)
     engine = launch.engine(accelerator)
     engine.prepare(
         model,
-        lambda module: adamw(select(module, TRAINABLE), TRAINABLE, weight_decay=0.01),
+        lambda module: adamw(select(module, rates), rates, weight_decay=0.01),
         max_norm=stage.max_grad_norm,
     )
     model.train()
-    objective = Objective({"lm": TokenLoss(chunk=8)}, world=engine.world)
+    objective = Objective(losses, world=engine.world)
     nothing: Any = None
     return model, Trainer(
         engine, stage=stage, objective=objective, callbacks=[], checkpoints=nothing
@@ -128,7 +155,8 @@ def sums(model: AffectMLLM, engine: Engine) -> dict[str, float]:
 
 def run(tiny: Tiny, launch: Launch, accelerator: Any, layout: Layout) -> dict[str, Any]:
     """Losses and gradient norms of the steps, and every weight's sum after them."""
-    model, trainer = trainer_of(tiny, launch, accelerator)
+    losses = COUPLED if layout.samples == "coupled" else LOSSES
+    model, trainer = trainer_of(tiny, launch, accelerator, losses)
     engine, objective = trainer.engine, trainer.objective
     part = batch(examples(tiny, model, layout.samples), layout, engine)
     rows = [
@@ -138,6 +166,7 @@ def run(tiny: Tiny, launch: Launch, accelerator: Any, layout: Layout) -> dict[st
     engine.close()
     return {
         "loss": [row["loss"] for row in rows],
+        "losses": rows[0]["losses"],
         "grad_norm": [row["grad_norm"] for row in rows],
         "tokens": rows[0]["supervised_tokens"],
         "weights": weights,
@@ -146,7 +175,7 @@ def run(tiny: Tiny, launch: Launch, accelerator: Any, layout: Layout) -> dict[st
 
 def broken(tiny: Tiny, launch: Launch, accelerator: Any) -> dict[str, Any]:
     """What every rank says of a step in which the last rank has a sample of not-a-number."""
-    model, trainer = trainer_of(tiny, launch, accelerator)
+    model, trainer = trainer_of(tiny, launch, accelerator, LOSSES)
     engine = trainer.engine
     given = examples(tiny, model, "mixed")
     given[-1].media["face"][:] = np.nan

@@ -46,6 +46,7 @@ def check(found: dict, alone: dict) -> None:
         samples = name.split(": ")[1].split(" in ")[0]
         want = next(row for key, row in alone.items() if f" {samples} " in key)
         assert got["tokens"] == want["tokens"]
+        assert got["losses"] == pytest.approx(want["losses"], rel=TOLERANCE, abs=0), name
         assert got["loss"] == pytest.approx(want["loss"], rel=TOLERANCE, abs=0), name
         assert got["grad_norm"] == pytest.approx(want["grad_norm"], rel=TOLERANCE, abs=0), name
         assert got["weights"] == pytest.approx(want["weights"], rel=1e-4, abs=1e-4), name

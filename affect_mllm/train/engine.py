@@ -19,10 +19,11 @@ from torch import nn
 from affect_mllm.models.hidden import Hidden
 from affect_mllm.train import state
 from affect_mllm.train.scale import LossScale
-from affect_mllm.types import Batch
+from affect_mllm.types import AffectError, Batch
 
 T = TypeVar("T")
 BUCKET = 1 << 25  # numbers that are added up over ranks at a time
+LOST = ("by peer", "Broken pipe", "Timed out", "timed out", "NCCL", "closed the connection")
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 OptimizerOf = Callable[[nn.Module], torch.optim.Optimizer]
@@ -196,3 +197,16 @@ def _buckets(tensors: Sequence[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
         bucket.append(tensor)
     if bucket:
         yield bucket
+
+
+def lost_rank(error: RuntimeError) -> AffectError | None:
+    """What to tell a user when a collective failed because another process is gone, or None."""
+    said = str(error)
+    if not torch.distributed.is_initialized() or not any(words in said for words in LOST):
+        return None
+    return AffectError(
+        f"rank {torch.distributed.get_rank()}",
+        f"another process ended or stopped answering ({said.splitlines()[0][:200]})",
+        fix="its own message, or the launcher's, says why; the same command goes on from the last "
+        "checkpoint",
+    )

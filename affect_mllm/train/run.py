@@ -22,7 +22,7 @@ from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.train import lineage
 from affect_mllm.train.callbacks import Callback, JsonlLog, ProgressBar, Tracker, check_tracker
 from affect_mllm.train.checkpoint import StageCheckpoints
-from affect_mllm.train.engine import Engine
+from affect_mllm.train.engine import Engine, lost_rank
 from affect_mllm.train.feed import Feed
 from affect_mllm.train.launch import Launch
 from affect_mllm.train.loss.objective import Objective
@@ -78,9 +78,12 @@ class TrainRun:
             LOGGER.info("stopped on request at step %d; the same command goes on", stop.step)
             self._status("stopped")
             return ExitCode.STOPPED
-        except BaseException:
+        except BaseException as error:
             if self._begun:  # else a run that lives in this folder keeps its status
                 self._status("failed")
+            lost = lost_rank(error) if isinstance(error, RuntimeError) else None
+            if lost is not None:
+                raise lost from error
             raise
         self._status("done")
         return ExitCode.DONE

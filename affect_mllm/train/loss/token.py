@@ -18,6 +18,8 @@ from affect_mllm.models.hidden import Hidden
 from affect_mllm.train.loss.objective import Loss
 from affect_mllm.types import Batch, ConfigError
 
+LOGIT_OPTIONS = ("final_logit_softcapping", "logit_scale", "logits_scaling")
+
 
 class TokenLoss(Loss):
     """Cross-entropy of the supervised tokens, `chunk` positions at a time."""
@@ -39,13 +41,24 @@ class TokenLoss(Loss):
         belongs to the root, which stays gathered.
         """
         positions, targets = supervised(batch.labels)
-        output = model.llm.net.get_output_embeddings()
-        if not isinstance(output, nn.Linear):
-            raise ConfigError(
-                "llm", f"its head is a {type(output).__name__}", expected="a plain linear head"
-            )
+        output = plain_head(model.llm.net)
         states = hidden.states[positions]
         return chunked_loss_sum(states, output.weight, output.bias, targets, chunk=self.chunk)
+
+
+def plain_head(net: Any) -> nn.Linear:
+    """The LLM's head. ConfigError if its logits are more than a linear map, as in Gemma 2."""
+    head, config = net.get_output_embeddings(), net.config.get_text_config()
+    scaled = {name: getattr(config, name, None) for name in LOGIT_OPTIONS}
+    scaled = {name: value for name, value in scaled.items() if value not in (None, 1.0)}
+    if scaled or not isinstance(head, nn.Linear):
+        raise ConfigError(
+            "llm",
+            f"the head of {type(net).__name__} is {type(head).__name__}, with {scaled or 'nothing'}",
+            expected="a linear head whose logits are used as they are",
+            fix="take another LLM: its loss would not be the one it was trained with",
+        )
+    return head
 
 
 def supervised(labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy, linear
 from affect_mllm.data.collate import collate
 from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.loss.token import TokenLoss, chunked_loss_sum, supervised
+from affect_mllm.types import ConfigError
 from tests import tiny as parts
 
 KINDS = [("face", "audio", "text"), ("text",), ("audio",), ("face", "text"), ("image",)]
@@ -97,3 +98,16 @@ def test_a_batch_of_words_alone_has_a_gradient_and_changes_no_value(tiny) -> Non
     assert torch.equal(loud, quiet)
     loud.backward()
     assert not any(p.grad.any() for p in model.compressors.parameters())
+
+
+def test_an_llm_that_changes_its_logits_is_refused(tiny) -> None:
+    """Gemma 2 caps them: cross-entropy of the plain head's would be of another model."""
+    model = tiny.model()
+    batch = collate(parts.examples(tiny, model, [("text",)]), pad_id=0)
+    model.llm.net.config.final_logit_softcapping = 30.0
+    with pytest.raises(ConfigError, match=r"final_logit_softcapping': 30"):
+        model(batch, LM)
+    model.llm.net.config.final_logit_softcapping = None
+    model.llm.net.lm_head = nn.Sequential(model.llm.net.lm_head)
+    with pytest.raises(ConfigError, match="Sequential"):
+        model(batch, LM)

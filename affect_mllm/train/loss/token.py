@@ -54,9 +54,9 @@ def plain_head(net: Any) -> nn.Linear:
     if scaled or not isinstance(head, nn.Linear):
         raise ConfigError(
             "llm",
-            f"the head of {type(net).__name__} is {type(head).__name__}, with {scaled or 'nothing'}",
+            f"the head of {type(net).__name__}: {type(head).__name__}, {scaled or 'no options'}",
             expected="a linear head whose logits are used as they are",
-            fix="take another LLM: its loss would not be the one it was trained with",
+            fix="take another LLM: this loss would not be the one it was trained with",
         )
     return head
 

@@ -170,7 +170,7 @@ def test_a_head_is_saved_and_a_later_stage_goes_on_with_it(tiny, tmp_path) -> No
     assert not any(name.startswith("heads.") for name in weights(final))
     assert all(row["losses"]["emotion"] > 0 for row in rows(tmp_path / "a"))
     checkpoint.load_model(final)  # which has no such head
-    again = (f"stages.align.init_from={final}", "stages.align.steps=1")
+    again = (f"+stages.align.init_from={final}", "stages.align.steps=1")
     head(tiny, tmp_path / "b", classes, *again).run()
     first = [rows(tmp_path / run)[0]["losses"]["emotion"] for run in ("a", "b")]
     assert first[1] < first[0], "it is not a new one"

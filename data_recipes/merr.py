@@ -4,7 +4,8 @@ FOLDER holds Emotion-LLaMA's annotations: `MERR_coarse_grained.json` or `MERR_fi
 ({name: {pseu_emotion, visual_prior_list, audio_prior_list, text, peak_index, caption |
 smp_reason_caption}}), `MERR_*_grained.txt` (`name emotion` or `name frames emotion [valence]`) and
 optionally `transcription_en_all.csv` (`name, sentence`). The labels are pseudo-labels from facial
-action units, the descriptions a model's. The clips are MER2023's unlabelled ones.
+action units, the descriptions a model's. The clips are MER2023's unlabelled ones. `peak_s` is the
+frame `peak_index` at the clip's frame rate; whether 0 or 1 is the first frame is not published.
 Format: ZebangCheng/Emotion-LLaMA, docs/dataset/configuration.md.
 """
 
@@ -22,6 +23,7 @@ from readers.mer import subtitles
 from readers.tables import lines_of
 from recipe import Dataset, Entry, Folder, Inputs, MediaRoot, Out, Subset, output, run
 
+from affect_mllm.media.video import probe
 from affect_mllm.types import DataError
 
 Grain = Literal["coarse", "fine"]
@@ -63,6 +65,7 @@ def rows(inputs: Inputs, *, grain: Grain) -> Iterator[Entry]:
     texts = subtitles(inputs.folder / "transcription_en_all.csv", "sentence", needed=False)
     listed = emotions(inputs.folder / f"MERR_{grain}_grained.txt")
     videos = spread(inputs.media_root, VIDEO)
+    without = 0
     for at, (name, record) in enumerate(read_json(path, dict).items(), start=1):
         where = f"{path}:{name}"
         emotion = _emotion(where, record.get("pseu_emotion"), listed.get(name))
@@ -72,7 +75,13 @@ def rows(inputs: Inputs, *, grain: Grain) -> Iterator[Entry]:
         row = {"id": name, "video": videos.get(name, inputs.media_root / f"{name}.mp4")}
         labels = {"emotion": emotion, **_cues(where, record, _CAPTION[grain])}
         row |= {"subtitle": subtitle, "language": "zh", "split": "train", "labels": labels}
+        if "peak_index" in labels and row["video"].is_file():
+            peak_s = _peak_s(row["video"], labels["peak_index"])
+            row |= {"peak_s": peak_s} if peak_s is not None else {}
+            without += peak_s is None
         yield Entry(row, path, at)
+    if without:
+        inputs.notes.append(f"{without} rows have a peak frame that is not found in their clip")
 
 
 def emotions(path: Path) -> dict[str, str]:
@@ -98,6 +107,17 @@ def _emotion(where: str, written: object, listed: str | None) -> str:
             where, f"the emotions {sorted(named)}", expected="one, in the JSON or the list"
         )
     return named.pop()
+
+
+def _peak_s(video: Path, index: int) -> float | None:
+    """When the clip shows its frame `index`; None where it does not have it or is not readable."""
+    try:
+        clip = probe(video)
+    except DataError:  # that it cannot be read is for validate to say
+        return None
+    if not clip.fps or not clip.duration_s or index / clip.fps >= clip.duration_s:
+        return None
+    return index / clip.fps
 
 
 def _cues(where: str, record: dict[str, Any], caption: str) -> dict[str, Any]:

@@ -77,12 +77,13 @@ def merr(root: Path, kit: Kit) -> Made:
         "AU_list": ["AU12"],
         "visual_prior_list": ["Lip corner puller", "Cheek raiser"],
         "audio_prior_list": "a bright voice",
-        "peak_index": "17",
+        "peak_index": "3",
         "pseu_emotion": "happy",
         "text": "",
         "smp_reason_caption": "The bright voice and the smile say that she is happy.",
     }
     other = {**entry, "pseu_emotion": "doubt", "text": "Is it?", "visual_prior_list": []}
+    other["peak_index"] = "170"
     content = json.dumps({"samplenew_1": entry, "samplenew_2": other})
     path = write(root / "annotations/MERR_fine_grained.json", content)
     write(path.with_suffix(".txt"), "samplenew_1 happy\nsamplenew_2 35 doubt -1.17\n")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.recipes import makers
 from tests.recipes.kit import SUBSET, Kit, corpora, run, table, write
 
@@ -123,10 +125,14 @@ def test_emers_first_release_has_emotion_subtitle_and_reason(tmp_path: Path, kit
 
 def test_merr_has_cues_and_the_text_of_either_file(tmp_path: Path, kit: Kit) -> None:
     made = makers.merr(tmp_path, kit)
-    first, second = run("merr", [*made.args, SUBSET], tmp_path).rows.values()
+    ran = run("merr", [*made.args, SUBSET], tmp_path)
+    first, second = ran.rows.values()
     assert first["labels"]["visual_cues"] == "Lip corner puller, Cheek raiser"
     assert first["labels"]["vocal_cues"] == "a bright voice"
-    assert first["labels"]["peak_index"] == 17
+    assert first["labels"]["peak_index"] == 3
+    assert first["peak_s"] == pytest.approx(3 / 25)
+    assert "peak_s" not in second
+    assert "1 rows have a peak frame that is not found in their clip" in ran.out
     assert first["subtitle"] == "Look here!"
     assert (second["subtitle"], second["labels"]["emotion"]) == ("Is it?", "doubt")
     assert "visual_cues" not in second["labels"]

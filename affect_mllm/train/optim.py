@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from pydantic import NonNegativeFloat, NonNegativeInt
 from torch import nn
 
 from affect_mllm.types import ConfigError
@@ -16,11 +18,21 @@ from affect_mllm.types import ConfigError
 
 @dataclass(frozen=True)
 class Schedule:
-    """Factor on every peak learning rate: linear warm-up, then cosine, linear or constant."""
+    """Factor on every peak learning rate: linear warm-up, then one of four shapes.
 
-    kind: Literal["cosine", "linear", "constant"] = "cosine"
-    warmup_steps: int = 0
-    final: float = 0.0
+    `cosine` and `linear` fall to `final` by the last step, `constant` stays. `wsd` stays too and
+    falls in a straight line during the last share `decay` of the stage (MiniCPM, arXiv 2404.06395
+    §4: warm-up, stable, decay), so that a stage can be made longer without a wrong past.
+    """
+
+    kind: Literal["cosine", "linear", "constant", "wsd"] = "cosine"
+    warmup_steps: NonNegativeInt = 0
+    final: NonNegativeFloat = 0.0
+    decay: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.decay <= 1:
+            raise ConfigError("schedule.decay", f"{self.decay}", expected="a share, 0 < decay ≤ 1")
 
     def factor(self, step: int, steps: int) -> float:
         """The factor of `step` (from 0) in a stage of `steps`."""
@@ -28,12 +40,78 @@ class Schedule:
             return (step + 1) / self.warmup_steps
         if self.kind == "constant":
             return 1.0
-        done = (step - self.warmup_steps) / max(1, steps - self.warmup_steps)
+        begin = self.warmup_steps
+        if self.kind == "wsd":
+            begin = max(begin, steps - math.ceil(self.decay * steps))
+        done = max(0, step - begin) / max(1, steps - begin)
         fall = (1 + math.cos(math.pi * done)) / 2 if self.kind == "cosine" else 1 - done
         return self.final + (1 - self.final) * fall
 
 
-def select(model: nn.Module, trainable: Mapping[str, float]) -> dict[str, list[nn.Parameter]]:
+@dataclass(frozen=True)
+class Rate:
+    """One regex's peak learning rate, and a weight decay where it is not the stage's."""
+
+    lr: NonNegativeFloat
+    weight_decay: NonNegativeFloat | None = None
+
+    @classmethod
+    def of(cls, given: float | Rate | Mapping[str, float]) -> Rate:
+        """From a YAML's value: a number, or `{lr: …, weight_decay: …}`."""
+        if isinstance(given, Rate):
+            return given
+        return cls(**given) if isinstance(given, Mapping) else cls(given)
+
+
+@dataclass(frozen=True)
+class AdamW:
+    """AdamW's settings. `fused` is torch's one-kernel step, on CPU and CUDA alike.
+
+    `bits=8` keeps the two moments in 8 bits (bitsandbytes; Dettmers et al., arXiv 2110.02861):
+    a quarter of the optimiser's memory, for CUDA.
+    """
+
+    betas: tuple[float, float] = (0.9, 0.98)
+    eps: float = 1e-8
+    fused: bool = True
+    bits: Literal[8, 32] = 32
+
+    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """The optimiser over parameter groups. Raises ConfigError if 8 bits cannot be had."""
+        betas = (self.betas[0], self.betas[1])
+        if self.bits == 32:
+            return torch.optim.AdamW(groups, lr=0.0, betas=betas, eps=self.eps, fused=self.fused)
+        lacking = _eight_bit_lacks(groups)
+        if lacking:
+            raise ConfigError(
+                "stage.optimizer.bits",
+                f"8, but {lacking}",
+                expected="CUDA and the package bitsandbytes, with whole (not sharded) weights",
+                fix="set stages.NAME.optimizer.bits=32, or pip install bitsandbytes",
+            )
+        from bitsandbytes.optim import AdamW8bit
+
+        return AdamW8bit(groups, lr=0.0, betas=betas, eps=self.eps)
+
+
+def _eight_bit_lacks(groups: list[dict[str, Any]]) -> str | None:
+    if importlib.util.find_spec("bitsandbytes") is None:
+        return "the package bitsandbytes is not installed"
+    parameters = [p for group in groups for p in group["params"]]
+    if not all(p.is_cuda for p in parameters):
+        return "the weights are not on a CUDA device"
+    if any(type(p) is not nn.Parameter or isinstance(p.data, _dtensor()) for p in parameters):
+        return "the weights are sharded"
+    return None
+
+
+def _dtensor() -> type:
+    from torch.distributed.tensor import DTensor
+
+    return DTensor
+
+
+def select(model: nn.Module, trainable: Mapping[str, Any]) -> dict[str, list[nn.Parameter]]:
     """Freeze all, then unfreeze what a regex matches in full; the first match decides.
 
     Returns the parameters by regex. A regex that matches no parameter is a ConfigError.
@@ -57,21 +135,29 @@ def select(model: nn.Module, trainable: Mapping[str, float]) -> dict[str, list[n
     return {regex: members for regex, members in groups.items() if members}
 
 
-def adamw(
-    groups: Mapping[str, list[nn.Parameter]], peaks: Mapping[str, float], *, weight_decay: float
-) -> torch.optim.AdamW:
-    """AdamW over the groups; vectors (norms, biases) are not decayed."""
+def build(
+    groups: Mapping[str, list[nn.Parameter]],
+    trainable: Mapping[str, Any],
+    *,
+    weight_decay: float,
+    settings: AdamW | None = None,
+) -> torch.optim.Optimizer:
+    """AdamW over the groups, each with its peak rate and decay; vectors are not decayed.
+
+    `weight_decay` is the stage's; a regex of `trainable` may have its own.
+    """
     made = []
     for regex, members in groups.items():
+        rate = Rate.of(trainable[regex])
+        own = weight_decay if rate.weight_decay is None else rate.weight_decay
         for decay, part in (
-            (weight_decay, [p for p in members if p.ndim > 1]),
+            (own, [p for p in members if p.ndim > 1]),
             (0.0, [p for p in members if p.ndim <= 1]),
         ):
             if part:
-                made.append(
-                    {"params": part, "weight_decay": decay, "peak_lr": peaks[regex], "name": regex}
-                )
-    return torch.optim.AdamW(made, lr=0.0, betas=(0.9, 0.98), eps=1e-8)
+                named = {"peak_lr": rate.lr, "name": regex}
+                made.append({"params": part, "weight_decay": decay, **named})
+    return (settings or AdamW()).build(made)
 
 
 def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> dict[str, float]:

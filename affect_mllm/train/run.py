@@ -26,7 +26,8 @@ from affect_mllm.train.engine import Engine, lost_rank
 from affect_mllm.train.feed import Feed
 from affect_mllm.train.launch import Launch
 from affect_mllm.train.loss.objective import Objective
-from affect_mllm.train.optim import adamw, select
+from affect_mllm.train import optim
+from affect_mllm.train.optim import select
 from affect_mllm.train.stage import Stage, check_heads
 from affect_mllm.train.trainer import Stopped, Trainer
 from affect_mllm.train.validation import ValidationLoss
@@ -160,8 +161,11 @@ class TrainRun:
         trained = sum(p.numel() for members in groups.values() for p in members)
         engine.prepare(
             model,
-            lambda module: adamw(
-                select(module, stage.trainable), stage.trainable, weight_decay=stage.weight_decay
+            lambda module: optim.build(
+                select(module, stage.trainable),
+                stage.trainable,
+                weight_decay=stage.weight_decay,
+                settings=stage.optimizer,
             ),
             max_norm=stage.max_grad_norm,
         )

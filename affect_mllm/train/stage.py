@@ -13,7 +13,7 @@ from affect_mllm.data.mixture import Mixing, Mixture, Source
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.train.loss.objective import Loss
 from affect_mllm.train.loss.token import TokenLoss
-from affect_mllm.train.optim import Schedule
+from affect_mllm.train.optim import AdamW, Rate, Schedule
 from affect_mllm.types import ConfigError
 
 
@@ -61,7 +61,8 @@ class Validation:
 class Stage:
     """One entry of an experiment's `stages`.
 
-    `trainable`: regex over parameter names → peak learning rate; what no regex names is frozen.
+    `trainable`: regex over parameter names → peak learning rate, or `{lr, weight_decay}`; what no
+    regex names is frozen. `ema` averages the trained weights with that decay.
     `losses`: by name. `experts`: the experts that the hybrid compressors' gates may use. `copy`:
     part of a parameter's name → part of the name it is copied to, done once when the stage begins.
     `init_from`: `previous` (the stage before, nothing for the first), or a checkpoint folder.
@@ -69,7 +70,7 @@ class Stage:
     """
 
     name: str
-    trainable: dict[str, float]
+    trainable: dict[str, float | Rate]
     sources: list[Source]
     steps: PositiveInt
     batch_size: PositiveInt = 16
@@ -79,6 +80,7 @@ class Stage:
     modality_dropout: float = 0.0
     schedule: Schedule = field(default_factory=Schedule)
     weight_decay: float = 0.01
+    optimizer: AdamW = field(default_factory=AdamW)
     max_grad_norm: float = 1.0
     save_every: PositiveInt = 100
     keep_last: PositiveInt = 1

@@ -1,0 +1,85 @@
+"""A running average of the weights that train: what is evaluated, chosen and kept at the end."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from affect_mllm.train.callbacks import Callback
+from affect_mllm.types import CheckpointError, ConfigError
+
+FILE = "ema.safetensors"
+
+
+class Ema(Callback):
+    """`average ← decay · average + (1 − decay) · weights` after every update, in float32.
+
+    Early on the decay is `(1 + t) / (10 + t)` if that is less (as in TensorFlow's
+    ExponentialMovingAverage), so that the start is forgotten soon.
+    """
+
+    def __init__(self, module: nn.Module, *, decay: float, rank: int = 0) -> None:
+        self.decay, self.rank, self.updates = decay, rank, 0
+        self.weights = {n: p for n, p in module.named_parameters() if p.requires_grad}
+        self.average = {n: p.detach().float().clone() for n, p in self.weights.items()}
+
+    @torch.no_grad()
+    def log(self, row: dict[str, Any]) -> None:
+        """Take in this step's weights."""
+        self.updates += 1
+        keep = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        for name, weight in self.weights.items():
+            self.average[name].lerp_(weight.float(), 1 - keep)
+
+    @contextlib.contextmanager
+    @torch.no_grad()
+    def in_place(self) -> Iterator[None]:
+        """The model has the averaged weights; afterwards its own again."""
+        own = {name: weight.detach().clone() for name, weight in self.weights.items()}
+        for name, weight in self.weights.items():
+            weight.copy_(self.average[name])
+        try:
+            yield
+        finally:
+            for name, weight in self.weights.items():
+                weight.copy_(own[name])
+
+    def save(self, folder: Path) -> None:
+        """The average, to resume from."""
+        if self.rank == 0:
+            from safetensors.torch import save_file
+
+            tensors = {name: tensor.cpu().contiguous() for name, tensor in self.average.items()}
+            save_file(tensors, folder / FILE, metadata={"updates": str(self.updates)})
+
+    def load(self, folder: Path) -> None:
+        """What `save` wrote. Raises CheckpointError."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(folder / FILE, "pt") as file:
+                self.updates = int(file.metadata()["updates"])
+                for name, tensor in self.average.items():
+                    tensor.copy_(file.get_tensor(name))
+        except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+            raise CheckpointError(str(folder / FILE), str(error)) from error
+
+
+def check_ema(decay: float | None, strategy: str) -> None:
+    """ConfigError where the average cannot be kept: every rank has to hold whole weights."""
+    if decay is None:
+        return
+    if not 0 < decay < 1:
+        raise ConfigError("stage.ema", f"{decay}", expected="a decay between 0 and 1, as 0.999")
+    if strategy not in ("single", "ddp"):
+        raise ConfigError(
+            "stage.ema",
+            f"{decay}, with launch.strategy={strategy}",
+            expected="single or ddp: the others split weights over ranks",
+            fix="set stages.NAME.ema=null, or choose launch=ddp",
+        )

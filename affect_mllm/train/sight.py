@@ -1,0 +1,101 @@
+"""How fast and how full a step is: tokens/s, samples/s, share of the peak, waiting, memory."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+
+from affect_mllm.train.devices import Peak, peak
+from affect_mllm.types import Batch
+
+
+class Sight:
+    """Counts one step's FLOPs and says from then on what each step reached.
+
+    FLOPs are counted as they are executed (torch's FlopCounterMode) in the first step that this
+    process takes, and scaled by the real tokens of later ones. Computing activations again
+    (gradient checkpointing) counts too: with it `mfu` is the device's use, not the model's.
+    """
+
+    def __init__(self, device: torch.device, dtype: torch.dtype | None) -> None:
+        self.device = device
+        self.peak: Peak = peak(device, dtype or torch.float32)
+        self.per_token: float | None = None
+        self._counted = 0.0
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Around forward and backward of a step; counts the first one's FLOPs."""
+        if self.per_token is not None:
+            yield
+            return
+        from torch.utils.flop_counter import FlopCounterMode
+
+        with FlopCounterMode(display=False) as counter:
+            yield
+        self._counted = float(counter.get_total_flops())
+
+    def pace(
+        self, micro_batches: tuple[Batch, ...], whole: Mapping[str, Any], busy: float, waited: float
+    ) -> dict[str, Any]:
+        """A row's numbers. `whole` has the step's `supervised_tokens` and `examples` of all ranks.
+
+        `tokens` and `flops` are this rank's; `data_wait` is a share of the step, `memory_gb` the
+        most that the device (on a CPU: this process) has held.
+        """
+        tokens = real_tokens(micro_batches)
+        if self.per_token is None:
+            self.per_token = self._counted / max(1, tokens)
+        spent = busy + waited
+        flops = self.per_token * tokens
+        return {
+            "supervised_tokens_per_s": whole["supervised_tokens"] / spent,
+            "samples_per_s": whole["examples"] / spent,
+            "tokens": tokens,
+            "flops": flops,
+            "mfu": flops / spent / self.peak.flops_per_s,
+            "mfu_peak": self.peak.source,
+            "data_wait": waited / spent,
+            "memory_gb": memory_gb(self.device),
+        }
+
+
+def real_tokens(micro_batches: tuple[Batch, ...]) -> int:
+    """Positions that belong to an example, padding left out."""
+    return sum(int((batch.segments >= 0).sum()) for batch in micro_batches)
+
+
+def memory_gb(device: torch.device) -> float:
+    """Peak memory so far in GiB: allocated on a CUDA device, resident of this process elsewhere."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+
+
+def group_norms(optimizer: Any) -> dict[str, float]:
+    """The gradient norm of each regex's parameters, before clipping; empty under DeepSpeed.
+
+    DeepSpeed keeps gradients to itself, in pieces; gathering them every step would cost more than
+    the number is worth.
+    """
+    squares: dict[str, torch.Tensor] = {}
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is None:
+                continue
+            square = parameter.grad.detach().float().square().sum()
+            before = squares.get(group["name"])
+            squares[group["name"]] = square if before is None else before + square
+    return {name: float(_whole(square).sqrt()) for name, square in squares.items()}
+
+
+def _whole(value: Any) -> torch.Tensor:
+    from torch.distributed.tensor import DTensor
+
+    return value.full_tensor() if isinstance(value, DTensor) else value

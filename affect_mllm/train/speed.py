@@ -1,0 +1,109 @@
+"""What makes a step cheaper and leaves what it computes as it is."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from affect_mllm.log import LOGGER
+from affect_mllm.models.mllm import AffectMLLM
+from affect_mllm.types import ConfigError
+
+Part = Literal["llm", "encoders"]
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Settings of `speed` in `conf/train.yaml`, applied to a built model.
+
+    `gradient_checkpointing` computes the activations of these parts again in the backward pass
+    instead of keeping them. `compile` compiles each decoder layer of the LLM (torch.compile; the
+    first steps take minutes). `liger` uses Liger-Kernel's norms, rotary embeddings and MLPs
+    (arXiv 2410.10989): `auto` where they can run, `always` refuses where they cannot.
+    """
+
+    gradient_checkpointing: Sequence[Part] = ()
+    compile: bool = False
+    liger: Literal["auto", "always", "never"] = "auto"
+
+    def apply(self, model: AffectMLLM) -> None:
+        """Change `model` in place, once its stage has said what trains. Raises ConfigError."""
+        net = model.llm.net
+        self._use_liger(net)
+        if "llm" in self.gradient_checkpointing:
+            _checkpoint(net, "llm")
+        if "encoders" in self.gradient_checkpointing:
+            _checkpoint_encoders(model)
+        if self.compile:
+            for layer in net.get_decoder().layers:
+                layer.compile(dynamic=True)
+
+    def _use_liger(self, net: Any) -> None:
+        if self.liger == "never":
+            return
+        lacking = liger_lacks(str(net.config.model_type))
+        if lacking and self.liger == "always":
+            raise ConfigError(
+                "speed.liger",
+                f"always, but {lacking}",
+                expected="a CUDA device, the package liger-kernel and an LLM that it knows",
+                fix="set speed.liger=auto, or pip install 'affect-mllm[flash]'",
+            )
+        if not lacking:
+            from liger_kernel.transformers import _apply_liger_kernel_to_instance
+
+            # The loss is ours: logits only where a label is, in chunks.
+            _apply_liger_kernel_to_instance(
+                model=net, fused_linear_cross_entropy=False, cross_entropy=False
+            )
+            LOGGER.info("Liger kernels in %s", net.config.model_type)
+
+
+def liger_lacks(model_type: str) -> str | None:
+    """What keeps Liger's kernels from running here for this kind of LLM, or None."""
+    if not torch.cuda.is_available():
+        return "there is no CUDA device"
+    if importlib.util.find_spec("liger_kernel") is None:
+        return "the package liger-kernel is not installed"
+    from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN
+
+    known = model_type in MODEL_TYPE_TO_APPLY_LIGER_FN
+    return None if known else f"Liger does not know a {model_type}"
+
+
+def _checkpoint_encoders(model: AffectMLLM) -> None:
+    trained = {
+        name: encoder
+        for name, encoder in model.encoders.items()
+        if any(parameter.requires_grad for parameter in encoder.parameters())
+    }
+    if not trained:
+        raise ConfigError(
+            "speed.gradient_checkpointing",
+            "encoders, but no encoder trains in this stage",
+            expected="[llm]: a frozen encoder keeps no activations",
+        )
+    for name, encoder in trained.items():
+        for net in encoder.children():
+            _checkpoint(net, f"encoders.{name}")
+
+
+def _checkpoint(net: nn.Module, where: str) -> None:
+    """transformers' or timm's own switch. Raises ConfigError for a network without one."""
+    from transformers import PreTrainedModel
+
+    if isinstance(net, PreTrainedModel) and net.supports_gradient_checkpointing:
+        # Re-entrant checkpointing loses gradients where a layer's input needs none.
+        net.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        return
+    switch = getattr(net, "set_grad_checkpointing", None)  # timm's models have it
+    if switch is None:
+        raise ConfigError(
+            "speed.gradient_checkpointing", f"{where} is a {type(net).__name__}, which cannot"
+        )
+    switch(True)

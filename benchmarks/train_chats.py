@@ -107,17 +107,16 @@ def write_manifest(folder: Path, count: int) -> Path:
 
 def chats(manifest_path: Path, tokenizer: object) -> list[Chat]:
     """The rows as our own example maker renders them, for the contenders that want ids."""
-    from affect_mllm.data.example import ExampleMaker
-    from affect_mllm.data.template import ChatFormat, Prompt
+    from affect_mllm import config
     from affect_mllm.types import Sample
 
-    maker = ExampleMaker(
-        ChatFormat(tokenizer), Prompt(system=SYSTEM), {}, fused=False, max_tokens=4 * LONGEST
-    )
+    options = [f"data.prompt.system={SYSTEM}", f"data.max_tokens={4 * LONGEST}"]
+    cfg = config.compose("train", ["experiment=demo", *options])
+    maker = config.build(cfg.data).maker(tokenizer, {})
     made = []
     for line in manifest_path.read_text().splitlines():
         row = json.loads(line)
         sample = Sample(row["id"], manifest_path.parent, subtitle=row["subtitle"])
         example = maker.make(sample, {}, question=QUESTION, answer=row["labels"]["description"])
-        made.append(Chat(example.input_ids, example.labels))
+        made.append(Chat(list(example.input_ids), list(example.labels)))
     return made

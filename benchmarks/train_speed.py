@@ -322,9 +322,8 @@ def _ratios(found: dict[str, dict[str, float]], peak: float) -> None:
     ratio("peak memory, ours ÷ Trainer", OURS, TRAINER, "peak_gb", "at most 0.4")
     ratio("two ranks of one thread ÷ one", TWO_RANKS, ONE_RANK, "supervised", "at least 1.9")
     if OURS in found:
-        print(
-            f"{'share of the bf16 peak':54}{found[OURS]['flops'] / peak:7.2f}   wanted: at least 0.25"
-        )
+        share = found[OURS]["flops"] / peak
+        print(f"{'share of the bf16 peak':54}{share:7.2f}   wanted: at least 0.25")
 
 
 if __name__ == "__main__":

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
+from pydantic import NonNegativeFloat
 from torch import nn
 
 from affect_mllm.config import weights_path
 from affect_mllm.models.attention import Attention, Borders, choose
+from affect_mllm.models.neftune import noisy
 from affect_mllm.models.pretrained import load_tokenizer, loading
 from affect_mllm.models.quantize import Quantize, quantized
 from affect_mllm.types import ConfigError
@@ -32,11 +34,13 @@ class LanguageModel(nn.Module):
         dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16",
         attention: Attention = "auto",
         quantize: Quantize = "none",
+        neftune_alpha: NonNegativeFloat = 0.0,
     ) -> None:
         super().__init__()
         path = weights_path(model)
         self.attention = choose(attention)
         self.quantize: Quantize = quantize
+        self.neftune_alpha = neftune_alpha
         with loading(model, "a causal LM"):
             self.tokenizer: Any = load_tokenizer(path)
             self.net: Any = self._load(path, dtype)
@@ -70,9 +74,12 @@ class LanguageModel(nn.Module):
         scale = self.embed(torch.arange(len(few), device=few.device)).float().norm() / few.norm()
         return float(layer.weight.float().pow(2).mean().sqrt() * scale)
 
-    def embed(self, input_ids: torch.Tensor) -> torch.Tensor:
-        """Token embeddings `[R, L, H]`."""
-        return self.net.get_input_embeddings()(input_ids)
+    def embed(self, input_ids: torch.Tensor, segments: torch.Tensor | None = None) -> torch.Tensor:
+        """Token embeddings `[R, L, H]`; with `segments`, noisy while training (`neftune_alpha`)."""
+        embeds = self.net.get_input_embeddings()(input_ids)
+        if self.training and self.neftune_alpha and segments is not None:
+            return noisy(embeds, segments, self.neftune_alpha)
+        return embeds
 
     def hidden_states(
         self, inputs_embeds: torch.Tensor, segments: torch.Tensor, position_ids: torch.Tensor

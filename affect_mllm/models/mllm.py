@@ -79,7 +79,8 @@ class AffectMLLM(nn.Module):
         """
         names = self.branches if self.training else (*batch.media, *batch.idle)
         tokens, gates, idle = self._media(batch, names)
-        embeds = splice(self.llm.embed(batch.input_ids), batch.spans, tokens) + idle
+        embeds = splice(self.llm.embed(batch.input_ids, batch.segments), batch.spans, tokens)
+        embeds = embeds + idle
         states = self.llm.hidden_states(embeds, batch.segments, self.positions(batch))
         return objective(self, batch, Hidden(states, tokens, gates))
 

@@ -6,7 +6,7 @@ import torch
 
 
 def noisy(embeds: torch.Tensor, segments: torch.Tensor, alpha: float) -> torch.Tensor:
-    """`embeds` `[R, L, H]` plus noise within ±alpha / √(tokens · H) (Jain et al., arXiv 2310.05914).
+    """`embeds` `[R, L, H]` plus noise within ±alpha / √(tokens · H) (arXiv 2310.05914).
 
     `tokens` are those of the example that a position belongs to, so that packing does not change
     the noise's size. Media tokens, which are put in place afterwards, get none.

@@ -37,7 +37,7 @@ class Command:
 
 COMMANDS = {
     "train": Command(
-        "affect_mllm.train.main:main", "Train an experiment's stages (key=value ...).", raw=True
+        "affect_mllm.tools.train:main", "Train an experiment's stages (key=value ...).", raw=True
     ),
     "eval": Command(
         "affect_mllm.eval.main:main", "Evaluate a checkpoint (key=value ...).", raw=True

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -29,7 +28,7 @@ class Ema(Callback):
         self.average = {n: p.detach().float().clone() for n, p in self.weights.items()}
 
     @torch.no_grad()
-    def log(self, row: dict[str, Any]) -> None:
+    def update(self) -> None:
         """Take in this step's weights."""
         self.updates += 1
         keep = min(self.decay, (1 + self.updates) / (10 + self.updates))

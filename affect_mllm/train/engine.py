@@ -19,6 +19,7 @@ from torch import nn
 from affect_mllm.models.hidden import Hidden
 from affect_mllm.train import state
 from affect_mllm.train.scale import LossScale
+from affect_mllm.train.sight import group_norms
 from affect_mllm.types import AffectError, Batch
 
 T = TypeVar("T")
@@ -97,6 +98,10 @@ class Engine:
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return norm
+
+    def group_norms(self) -> dict[str, float]:
+        """The gradient norm of each regex's parameters, before clipping."""
+        return group_norms(self.optimizer, 1 / self.scale.value[0])
 
     def parameters(self) -> list[nn.Parameter]:
         """Everything that trains."""

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from affect_mllm import config, log
+from affect_mllm.train import multirun
+from affect_mllm.train.benchmarks import MakeBenchmark
 from affect_mllm.types import ConfigError, ExitCode
 
 
-def main(overrides: Sequence[str]) -> ExitCode:
-    """Train as the overrides say."""
+def main(arguments: Sequence[str], *, make_benchmark: MakeBenchmark | None = None) -> ExitCode:
+    """Train as the overrides say; with `-m`, once for every combination of `key=a,b`."""
     log.setup()
+    if set(arguments) & set(multirun.FLAGS):
+        return multirun.run(arguments, partial(main, make_benchmark=make_benchmark))
+    overrides = arguments
     wrong = [text for text in overrides if text.lstrip("+~").startswith("stage.")]
     if wrong:
         name = wrong[0].split("=")[0].split(".", 1)[1]
         raise ConfigError(wrong[0], "has no effect", fix=f"write stages.NAME.{name}=…")
-    return config.build(config.checked(config.compose("train", overrides))).run()
+    return config.build(config.checked(config.compose("train", overrides))).run(make_benchmark)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from pydantic import PositiveFloat
 
 from affect_mllm import config
 from affect_mllm.data.mixture import check_instructions
@@ -19,15 +20,17 @@ from affect_mllm.data.settings import DataSettings
 from affect_mllm.log import LOGGER
 from affect_mllm.models import checkpoint
 from affect_mllm.models.mllm import AffectMLLM
-from affect_mllm.train import lineage
+from affect_mllm.train import benchmarks, dry_run, lineage, optim
+from affect_mllm.train.benchmarks import MakeBenchmark
 from affect_mllm.train.callbacks import Callback, JsonlLog, ProgressBar, Tracker, check_tracker
 from affect_mllm.train.checkpoint import StageCheckpoints
+from affect_mllm.train.ema import Ema, check_ema
 from affect_mllm.train.engine import Engine, lost_rank
 from affect_mllm.train.feed import Feed
 from affect_mllm.train.launch import Launch
 from affect_mllm.train.loss.objective import Objective
-from affect_mllm.train import optim
 from affect_mllm.train.optim import select
+from affect_mllm.train.speed import Speed
 from affect_mllm.train.stage import Stage, check_heads
 from affect_mllm.train.trainer import Stopped, Trainer
 from affect_mllm.train.validation import ValidationLoss
@@ -43,7 +46,7 @@ class TrainRun:
     `from_stage` leaves out the stages before it. Every stage rebuilds model and optimiser from the
     checkpoint of the stage before, so that one run of all stages equals stage by stage. A finished
     stage is re-used, an interrupted one goes on from its newest checkpoint; with `resume=never`
-    both are refused instead.
+    both are refused instead. `dry_run` takes two steps of each stage and keeps nothing.
     """
 
     name: str
@@ -57,18 +60,29 @@ class TrainRun:
     from_stage: str | None = None
     resume: Literal["auto", "never"] = "auto"
     tracker: Literal["none", "tensorboard", "wandb"] = "none"
+    speed: Node = field(default_factory=dict)
+    stuck_after_s: PositiveFloat = 600.0
+    dry_run: bool = False
     plugins: list[str] = field(default_factory=list)
 
-    def run(self) -> ExitCode:
-        """Train; DONE, or STOPPED when a signal asked for it. `status.json` says so too."""
+    def run(self, make_benchmark: MakeBenchmark | None = None) -> ExitCode:
+        """Train; DONE, or STOPPED when a signal asked for it. `status.json` says so too.
+
+        `make_benchmark` makes what a stage's `benchmarks` asks for; training knows none itself.
+        """
+        if self.dry_run:
+            return dry_run.take(self, self._selected(), make_benchmark)
+        self._make_benchmark = make_benchmark
         self._data: DataSettings = config.build(self.data)
         self._launch: Launch = config.build(self.launch)
+        self._speed: Speed = config.build(self.speed) if self.speed else Speed()
         check_tracker(self.tracker)
         self._begun = False
         try:
             stages = [config.build(self.stages[name]) for name in self._selected()]
             for stage in stages:  # a wrong label must not show only when the last stage begins
                 check_instructions(stage.sources, self._data.instructions)
+                check_ema(stage.ema, self._launch.strategy)
             self._accelerator = self._launch.accelerator(
                 max_norms=[stage.max_grad_norm for stage in stages]
             )
@@ -105,7 +119,7 @@ class TrainRun:
     def _run_stage(self, stage: Stage) -> None:
         from accelerate.utils import set_seed
 
-        parent = self._parent(stage)
+        parent = self.parent(stage)
         meta = lineage.meta(stage, parent, seed=self.seed, decides=self._decides(stage))
         checkpoints = StageCheckpoints(
             Path(self.run_dir) / stage.name,
@@ -150,6 +164,7 @@ class TrainRun:
         resume: tuple[Path, int] | None,
     ) -> None:
         groups = select(model, stage.trainable)
+        self._speed.apply(model)
         check_heads(model, stage.losses)
         checkpoints.meta["trained"] = self._trained(model, checkpoints.meta["trained"])
         lora_idle = model.llm.lora_is_zero() and not any(
@@ -158,6 +173,7 @@ class TrainRun:
         model.llm.use_lora(not lora_idle)
         feed = Feed(engine, self._data, self._launch, self.seed)
         dataset, held_out = feed.training(model, stage), feed.held_out(model, stage)
+        asked = benchmarks.of_stage(engine, stage, self._make_benchmark, self._data, model)
         trained = sum(p.numel() for members in groups.values() for p in members)
         engine.prepare(
             model,
@@ -171,9 +187,12 @@ class TrainRun:
         )
         torch.manual_seed(self.seed + engine.rank)  # or ranks would drop the same places
         first, tokens_seen = 0, 0
+        average = None if stage.ema is None else Ema(model, decay=stage.ema, rank=engine.rank)
         if resume:
             first = resume[1]
             tokens_seen = checkpoints.load_step(engine, resume[0])["tokens_seen"]
+            if average is not None:
+                average.load(resume[0] / "engine")
             LOGGER.info("stage %s: goes on after step %d", stage.name, first)
         LOGGER.info("stage %s: %d steps, %.2f M trainable", stage.name, stage.steps, trained / 1e6)
         self._begun = True
@@ -184,6 +203,7 @@ class TrainRun:
             batches = partial(feed.loader, held_out, 0, stage.validation.batches)
             every = stage.validation.every
             callbacks.append(ValidationLoss(engine, objective, batches, every=every))
+        callbacks += [each for each in (asked, average) if each is not None]
         trainer = Trainer(
             engine,
             stage=stage,
@@ -192,13 +212,15 @@ class TrainRun:
             checkpoints=checkpoints,
             tokens_seen=tokens_seen,
         )
+        trainer.watchdog.limit_s = self.stuck_after_s
         loader = feed.loader(dataset, first, stage.steps)
         try:
             trainer.fit(loader, first, max_bad=self._data.max_bad_fraction)
         finally:
             for callback in callbacks:
                 callback.stop()
-        checkpoints.save_final(engine, stage.steps, tokens_seen=trainer.tokens_seen)
+        with trainer.averaged():
+            checkpoints.save_final(engine, stage.steps, tokens_seen=trainer.tokens_seen)
 
     def _callbacks(self, engine: Engine, stage: Stage, first: int) -> list[Callback]:
         if not engine.is_main:
@@ -214,7 +236,8 @@ class TrainRun:
             watchers.append(Tracker(self.tracker, folder, name, settings))
         return watchers
 
-    def _parent(self, stage: Stage) -> Path | None:
+    def parent(self, stage: Stage) -> Path | None:
+        """The checkpoint that a stage starts from, or None for the very first."""
         if stage.init_from != "previous":
             return Path(stage.init_from)
         names = list(self.stages)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from affect_mllm.train.devices import Peak, peak
+from affect_mllm.train.state import whole
 from affect_mllm.types import Batch
 
 
@@ -78,24 +79,13 @@ def memory_gb(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
-def group_norms(optimizer: Any) -> dict[str, float]:
-    """The gradient norm of each regex's parameters, before clipping; empty under DeepSpeed.
-
-    DeepSpeed keeps gradients to itself, in pieces; gathering them every step would cost more than
-    the number is worth.
-    """
+def group_norms(optimizer: Any, factor: float) -> dict[str, float]:
+    """The gradient norm of each regex's parameters over all shards, times `factor`."""
     squares: dict[str, torch.Tensor] = {}
     for group in optimizer.param_groups:
         for parameter in group["params"]:
-            if parameter.grad is None:
-                continue
-            square = parameter.grad.detach().float().square().sum()
-            before = squares.get(group["name"])
-            squares[group["name"]] = square if before is None else before + square
-    return {name: float(_whole(square).sqrt()) for name, square in squares.items()}
-
-
-def _whole(value: Any) -> torch.Tensor:
-    from torch.distributed.tensor import DTensor
-
-    return value.full_tensor() if isinstance(value, DTensor) else value
+            if parameter.grad is not None:
+                square = parameter.grad.detach().float().square().sum()
+                before = squares.get(group["name"])
+                squares[group["name"]] = square if before is None else before + square
+    return {name: factor * float(whole(total).sqrt()) for name, total in squares.items()}

@@ -11,6 +11,7 @@ from torch import nn
 
 from affect_mllm.data.mixture import Mixing, Mixture, Source
 from affect_mllm.models.mllm import AffectMLLM
+from affect_mllm.train.benchmarks import Asked
 from affect_mllm.train.loss.objective import Loss
 from affect_mllm.train.loss.token import TokenLoss
 from affect_mllm.train.optim import AdamW, Rate, Schedule
@@ -86,6 +87,8 @@ class Stage:
     keep_last: PositiveInt = 1
     validation: Validation | None = None
     best: Best | None = None
+    benchmarks: Asked | None = None
+    ema: float | None = None
     init_from: str = "previous"
     mixing: Mixing = field(default_factory=Mixing)
 

@@ -17,11 +17,14 @@ from affect_mllm.data.loader import StepBatch
 from affect_mllm.log import LOGGER
 from affect_mllm.train.callbacks import Callback, Row
 from affect_mllm.train.checkpoint import StageCheckpoints
+from affect_mllm.train.ema import Ema
 from affect_mllm.train.engine import Engine
 from affect_mllm.train.loss.objective import Objective, Terms
 from affect_mllm.train.optim import set_rates
 from affect_mllm.train.share import Share, share
+from affect_mllm.train.sight import Sight
 from affect_mllm.train.stage import Stage
+from affect_mllm.train.watchdog import Watchdog
 from affect_mllm.types import DataError
 
 FEW = 500  # examples below which a share of bad ones says nothing yet
@@ -54,6 +57,8 @@ class Trainer:
     ) -> None:
         self.engine, self.stage, self.objective = engine, stage, objective
         self.callbacks, self.checkpoints = callbacks, checkpoints
+        self.average = next((each for each in callbacks if isinstance(each, Ema)), None)
+        self.sight, self.watchdog = Sight(engine.device, engine.dtype), Watchdog()
         self.stop_asked = False
         self.seen = self.bad = 0
         self.tokens_seen = tokens_seen
@@ -62,16 +67,18 @@ class Trainer:
         """Steps `first_step + 1 … stage.steps`. Raises Stopped when a signal came."""
         self.engine.module.train()
         start = time.perf_counter()
-        with self._signals():
+        with self._signals(), self.watchdog:
             for step, (batch, waited) in enumerate(_timed(loader), first_step + 1):
                 began = time.perf_counter()
+                self.watchdog.at(step, "agreeing on the batch")
                 part = share(self.engine, self.objective, batch)
                 self._count_bad(part, max_bad)
                 row = self.train_step(step, part)
                 busy = time.perf_counter() - began
-                row |= self._pace(row, busy, waited)
+                row |= self.sight.pace(part.micro_batches, row, busy, waited)
                 row |= self._left(step, time.perf_counter() - start, first_step)
                 self._after(step, row)
+                self.watchdog.at(step + 1, "waiting for data")
 
     def train_step(self, step: int, part: Share) -> Row:
         """One update. Raises DataError, before the update, when the loss is not finite."""
@@ -83,18 +90,24 @@ class Trainer:
         gates: dict[str, torch.Tensor] = {}
         broken: list[str] = []
         waits = engine.lockstep or self.objective.coupled
-        for number, micro in enumerate(part.micro_batches, 1):
-            terms = engine.forward(micro, self.objective)
-            loss = self.objective.total(terms.losses, part.counts)
-            if not bool(torch.isfinite(loss)):
-                broken += micro.sample_ids
-            # All ranks know of a bad loss before gradients meet, so that none is left waiting.
-            if engine.agreed(bool(broken)) if waits else broken:
-                break
-            engine.backward(loss, last=number == len(part.micro_batches))
-            _add(sums, gates, terms)
+        with self.sight.watching():
+            for number, micro in enumerate(part.micro_batches, 1):
+                self.watchdog.at(step, f"forward of micro-batch {number}")
+                terms = engine.forward(micro, self.objective)
+                loss = self.objective.total(terms.losses, part.counts)
+                if not bool(torch.isfinite(loss)):
+                    broken += micro.sample_ids
+                # All ranks know of a bad loss before gradients meet, so that none waits for ever.
+                if engine.agreed(bool(broken)) if waits else broken:
+                    break
+                self.watchdog.at(step, f"backward of micro-batch {number}")
+                engine.backward(loss, last=number == len(part.micro_batches))
+                _add(sums, gates, terms)
         self._check_finite(step, broken)
+        self.watchdog.at(step, "adding up gradients")
         engine.exchange()
+        norms = engine.group_norms()
+        self.watchdog.at(step, "update")
         norm = engine.update()
         if not math.isfinite(norm) and not engine.scale.enabled:
             raise DataError(
@@ -109,6 +122,7 @@ class Trainer:
             "loss": self.objective.total(found, part.counts),
             "losses": {name: found[name] / max(1, part.counts[name]) for name in found},
             "grad_norm": norm,
+            "grad_norms": norms,
             "supervised_tokens": part.tokens,
             "tokens_seen": self.tokens_seen,
             **part.numbers,
@@ -120,20 +134,29 @@ class Trainer:
         """Evaluate, log, save, and stop if a signal asked for it."""
         last = step == self.stage.steps
         metrics: dict[str, float] = {}
-        for callback in self.callbacks:
-            metrics |= callback.evaluate(step, last=last)
+        self.watchdog.at(step, "evaluating")
+        if self.average is not None:
+            self.average.update()
+        with self.averaged():
+            for callback in self.callbacks:
+                metrics |= callback.evaluate(step, last=last)
+            self.checkpoints.offer(self.engine, step, metrics, tokens_seen=self.tokens_seen)
         if metrics:
             row["eval"] = metrics
             self.engine.module.train()
         for callback in self.callbacks:
             callback.log({"stage": self.stage.name, "step": step, **row})
+        self.watchdog.at(step, "saving")
         save = partial(self.checkpoints.save_step, self.engine, self.callbacks)
-        self.checkpoints.offer(self.engine, step, metrics, tokens_seen=self.tokens_seen)
         stopping = self.engine.agreed(self.stop_asked)
         if stopping or (step % self.stage.save_every == 0 and not last):
             save(step, tokens_seen=self.tokens_seen)
         if stopping:
             raise Stopped(step)
+
+    def averaged(self) -> contextlib.AbstractContextManager[None]:
+        """The model has the running average of its weights, if the stage keeps one."""
+        return contextlib.nullcontext() if self.average is None else self.average.in_place()
 
     def _over_ranks(
         self, sums: Mapping[str, float], gates: Mapping[str, torch.Tensor]
@@ -152,12 +175,6 @@ class Trainer:
         return found, {
             name: {e: w / sum(row) for e, w in zip(names(name), row, strict=True)}
             for name, row in sorted(totals.items())
-        }
-
-    def _pace(self, row: Row, busy: float, waited: float) -> Row:
-        return {
-            "supervised_tokens_per_s": row["supervised_tokens"] / (busy + waited),
-            "data_wait": waited / (busy + waited),
         }
 
     def _left(self, step: int, spent: float, first: int) -> Row:

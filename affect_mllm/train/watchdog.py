@@ -1,4 +1,4 @@
-"""The watchdog: says in which step and phase a run is stuck, on which rank, and where in the code."""
+"""The watchdog: says in which step and phase a run is stuck, on which rank, and where."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ class Watchdog:
     the line that the main thread is in.
     """
 
-    def __init__(self, *, limit_s: float, say: Callable[[str], None] = LOGGER.error) -> None:
+    def __init__(
+        self, *, limit_s: float = 600.0, say: Callable[[str], None] = LOGGER.error
+    ) -> None:
         self.limit_s, self._say = limit_s, say
         self._step, self._phase, self._since = 0, "start", time.monotonic()
         self._told: float | None = None
@@ -28,20 +30,19 @@ class Watchdog:
         self._main = threading.get_ident()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
-    def start(self) -> None:
+    def __enter__(self) -> None:
         """Begin to watch."""
-        self._since = time.monotonic()
+        self.at(self._step, "waiting for the first batch")
         self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        """Watch no longer."""
+        self._over.set()
+        self._thread.join()
 
     def at(self, step: int, phase: str) -> None:
         """The run is now in `phase` of `step`."""
         self._step, self._phase, self._since = step, phase, time.monotonic()
-
-    def stop(self) -> None:
-        """Watch no longer."""
-        self._over.set()
-        if self._thread.is_alive():
-            self._thread.join()
 
     def _watch(self) -> None:
         while not self._over.wait(min(1.0, self.limit_s / 4)):
@@ -60,5 +61,5 @@ class Watchdog:
             f"for {stuck:.0f} s (limit {self.limit_s:.0f} s)\n"
             f"  the main thread is at {where}\n"
             "  to mend it: if another rank says something else, that one is the cause; "
-            "train.stuck_after_s raises the limit"
+            "stuck_after_s=… raises the limit"
         )

@@ -79,6 +79,10 @@ class Zero(Engine):
         self.model.step()
         return float(self.model.get_global_grad_norm())
 
+    def group_norms(self) -> dict[str, float]:
+        """None: DeepSpeed keeps gradients in pieces, and gathering them would cost too much."""
+        return {}
+
     def weights(self, names: Sequence[str]) -> dict[str, torch.Tensor]:
         """Gathered one at a time, so that the whole model need not fit."""
         from deepspeed.runtime.zero.partition_parameters import GatheredParameters

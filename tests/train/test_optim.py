@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from affect_mllm.train.optim import Schedule, adamw, select, set_rates
+from affect_mllm.train.optim import AdamW, Rate, Schedule, build, select, set_rates
 from affect_mllm.types import ConfigError
 
 
@@ -43,7 +43,7 @@ def test_a_regex_hidden_by_an_earlier_one_is_no_error() -> None:
 
 def test_matrices_decay_and_vectors_do_not() -> None:
     peaks = {r"gate\..*": 1e-3, r"llm\..*": 1e-4}
-    optimizer = adamw(select(net(), peaks), peaks, weight_decay=0.1)
+    optimizer = build(select(net(), peaks), peaks, weight_decay=0.1)
     found = {(g["name"], g["weight_decay"], g["params"][0].ndim) for g in optimizer.param_groups}
     assert found == {
         (regex, decay, ndim) for regex in peaks for decay, ndim in ((0.1, 2), (0.0, 1))
@@ -74,7 +74,7 @@ def test_a_schedule_of_only_warm_up_does_not_divide_by_zero() -> None:
 
 def test_no_decay_means_adamw_leaves_a_vector_without_gradient_alone() -> None:
     model = net()
-    optimizer = adamw(select(model, {".*": 1.0}), {".*": 1.0}, weight_decay=0.5)
+    optimizer = build(select(model, {".*": 1.0}), {".*": 1.0}, weight_decay=0.5)
     set_rates(optimizer, 1.0)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     for parameter in model.parameters():

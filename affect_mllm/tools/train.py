@@ -1,0 +1,70 @@
+"""`affect-mllm train`: training that can ask benchmarks, which training itself knows nothing of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from affect_mllm.data import manifest
+from affect_mllm.data.features import ensure
+from affect_mllm.data.settings import DataSettings
+from affect_mllm.eval.answers import Asker
+from affect_mllm.eval.predictions import Prediction
+from affect_mllm.eval.score import score
+from affect_mllm.eval.task import Task, load_task
+from affect_mllm.models.mllm import AffectMLLM
+from affect_mllm.train.benchmarks import Asked
+from affect_mllm.train.main import main as train
+from affect_mllm.types import ConfigError, ExitCode, Sample
+
+
+def main(arguments: Sequence[str]) -> ExitCode:
+    """Train as the overrides say; `-m` (`--multirun`) runs every combination of `key=a,b`."""
+    return train(arguments, make_benchmark=benchmark)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A benchmark's task on some rows of the training manifest."""
+
+    name: str
+    task: Task
+    samples: list[Sample]
+    data: DataSettings
+    asked: Asked
+
+    def ask(self, model: AffectMLLM, rank: int, world: int) -> list[dict[str, Any]]:
+        """This rank's share, generated as an evaluation of a checkpoint would."""
+        features = self.data.features(model.transforms(), model.fingerprint())
+        maker = self.data.maker(model.llm.tokenizer, model.span_lengths())
+        asker = Asker(model, maker, features, "in training", batch_size=self.asked.batch_size)
+        return list(asker.answer(self.samples[rank::world], self.task.question))
+
+    def metrics(self, rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+        """Each metric's value; answers that cannot be read count as wrong, as everywhere."""
+        order = {sample.id: place for place, sample in enumerate(self.samples)}
+        answers = [
+            Prediction(id=row["id"], response=row["response"], prompt_hash=row["prompt_hash"])
+            for row in sorted(rows, key=lambda row: order[row["id"]])
+        ]
+        scored = score(self.task, self.samples, answers)
+        return {name: float(found["value"]) for name, found in scored["metrics"].items()}
+
+
+def benchmark(name: str, asked: Asked, data: DataSettings, model: AffectMLLM) -> Watched:
+    """`conf/benchmark/NAME.yaml` on the asked split of the training manifest.
+
+    Raises ConfigError without a manifest; DataError where no row of the split counts.
+    """
+    if data.manifest is None:
+        raise ConfigError("data.manifest", "null, but stage.benchmarks asks for rows of it")
+    task = replace(load_task(name), split=asked.split)
+    from pathlib import Path
+
+    chosen = task.select(manifest.read(Path(data.manifest)))
+    step = 1 if asked.max_rows is None else max(1, -(-len(chosen) // asked.max_rows))
+    chosen = chosen[::step]
+    features = data.features(model.transforms(), model.fingerprint())
+    ensure(features, chosen, model.encode_clip, max_bad_fraction=data.max_bad_fraction)
+    return Watched(name, task, chosen, data, asked)

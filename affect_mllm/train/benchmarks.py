@@ -1,0 +1,106 @@
+"""Benchmarks while training: asked on the validation split, by generating, on all ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from pydantic import PositiveInt
+
+from affect_mllm.data.settings import DataSettings
+from affect_mllm.models.mllm import AffectMLLM
+from affect_mllm.train.callbacks import Callback
+from affect_mllm.train.engine import Engine
+from affect_mllm.types import ConfigError
+
+if TYPE_CHECKING:
+    from affect_mllm.train.stage import Stage
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A stage's `benchmarks`: which, how often, on which rows of the training manifest.
+
+    `max_rows` of the split are asked, evenly spread over it; None asks all.
+    """
+
+    names: list[str]
+    every: PositiveInt = 500
+    max_rows: PositiveInt | None = 200
+    split: str = "val"
+    batch_size: PositiveInt = 32
+
+    def __post_init__(self) -> None:
+        if self.split.startswith("test"):
+            raise ConfigError(
+                "stage.benchmarks.split",
+                f"{self.split} is a test set",
+                expected="a validation split",
+                fix="set one aside: nothing is watched or chosen on a test set",
+            )
+
+
+class Benchmark(Protocol):
+    """One benchmark as training sees it."""
+
+    @property
+    def name(self) -> str:
+        """What its metrics are named after."""
+        ...
+
+    def ask(self, model: AffectMLLM, rank: int, world: int) -> list[dict[str, Any]]:
+        """The answers to this rank's share of the rows."""
+        ...
+
+    def metrics(self, rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+        """Metrics of all ranks' answers by name."""
+        ...
+
+
+# Made by whoever knows both training and evaluation: from a name and what to ask about.
+MakeBenchmark = Callable[[str, Asked, DataSettings, AffectMLLM], Benchmark]
+
+
+def of_stage(
+    engine: Engine,
+    stage: Stage,
+    make: MakeBenchmark | None,
+    data: DataSettings,
+    model: AffectMLLM,
+) -> Benchmarks | None:
+    """What the stage wants to be asked while it trains, made while the model is whole."""
+    asked = stage.benchmarks
+    if asked is None:
+        return None
+    if make is None:
+        raise ConfigError(
+            f"stages.{stage.name}.benchmarks",
+            f"{asked.names}, but this caller of training has no benchmarks",
+            fix="train with train.py or `affect-mllm train`",
+        )
+    made = [make(name, asked, data, model) for name in asked.names]
+    engine.wait()
+    return Benchmarks(engine, made, every=asked.every)
+
+
+class Benchmarks(Callback):
+    """`val/NAME/METRIC` of each benchmark, every `every` steps and after the last."""
+
+    def __init__(self, engine: Engine, benchmarks: Sequence[Benchmark], *, every: int) -> None:
+        self.engine, self.benchmarks, self.every = engine, benchmarks, every
+
+    def evaluate(self, step: int, *, last: bool) -> dict[str, float]:
+        """All benchmarks' metrics, the same on every rank, when they are due."""
+        if step % self.every and not last:
+            return {}
+        found: dict[str, float] = {}
+        with torch.no_grad(), self.engine.whole() as model:
+            model.eval()
+            for benchmark in self.benchmarks:
+                mine = benchmark.ask(model, self.engine.rank, self.engine.world)  # type: ignore[arg-type]
+                rows = [row for rank in self.engine.gather(mine) for row in rank]
+                metrics = benchmark.metrics(rows)
+                found |= {f"val/{benchmark.name}/{name}": v for name, v in metrics.items()}
+        return found

@@ -1,0 +1,71 @@
+"""`-m`: one run for every combination of swept values, as Hydra's multirun composes them."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from affect_mllm.log import LOGGER
+from affect_mllm.types import ConfigError, ExitCode
+
+FLAGS = ("-m", "--multirun")
+
+
+def run(arguments: Sequence[str], train: Callable[[Sequence[str]], ExitCode]) -> ExitCode:
+    """Train every job in turn, each in `RUN_DIR/key=value,…`; the first that stops ends it all.
+
+    Finished jobs are re-used by the same command, as stages are. Raises ConfigError when nothing
+    is swept.
+    """
+    overrides = [text for text in arguments if text not in FLAGS]
+    jobs = combinations(overrides)
+    base = _base(jobs[0][1])
+    for number, (swept, job) in enumerate(jobs, 1):
+        folder = Path(base) / _name(swept)
+        LOGGER.info("run %d of %d: %s (%s)", number, len(jobs), " ".join(swept), folder)
+        code = train([*(o for o in job if not o.startswith("run_dir=")), f"run_dir={folder}"])
+        if code != ExitCode.DONE:
+            return code
+    LOGGER.info("mean and spread: affect-mllm spread %s", base)
+    return ExitCode.DONE
+
+
+def combinations(overrides: Sequence[str]) -> list[tuple[list[str], list[str]]]:
+    """Each job's swept overrides and all its overrides, in Hydra's order (the last one fastest).
+
+    Hydra's own grammar: `a,b`, `range(1,4)`, `choice(…)`, `glob(*)` is not for groups here.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException as error:
+        raise ConfigError("command line", str(error).strip()) from error
+    choices: list[list[str]] = []
+    for override in parsed:
+        if override.is_sweep_override():
+            name = override.get_key_element()
+            choices.append([f"{name}={value}" for value in override.sweep_string_iterator()])
+        else:
+            choices.append([str(override.input_line)])
+    if all(len(options) == 1 for options in choices):
+        raise ConfigError(
+            "--multirun", "nothing to sweep", fix="give several values, such as seed=1,2,3"
+        )
+    swept = [place for place, options in enumerate(choices) if len(options) > 1]
+    return [([job[p] for p in swept], list(job)) for job in itertools.product(*choices)]
+
+
+def _base(overrides: Sequence[str]) -> str:
+    """Where the runs' folders go: the run_dir of the first job's configuration."""
+    from affect_mllm import config
+
+    return str(config.compose("train", overrides).run_dir)
+
+
+def _name(swept: Sequence[str]) -> str:
+    """A folder name: `seed=1`, or `seed=1,lr=0.001`."""
+    return ",".join(re.sub(r"[^\w.=+-]+", "-", text.lstrip("+")) for text in swept)

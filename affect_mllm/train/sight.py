@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from affect_mllm.train.devices import Peak, peak
 from affect_mllm.train.state import whole
@@ -18,7 +20,7 @@ from affect_mllm.types import Batch
 class Sight:
     """Counts one step's FLOPs and says from then on what each step reached.
 
-    FLOPs are counted as they are executed (torch's FlopCounterMode) in the first step that this
+    FLOPs are counted as they are executed (by torch's formulas) in the first step that this
     process takes, and scaled by the real tokens of later ones. Computing activations again
     (gradient checkpointing) counts too: with it `mfu` is the device's use, not the model's.
     """
@@ -35,11 +37,9 @@ class Sight:
         if self.per_token is not None:
             yield
             return
-        from torch.utils.flop_counter import FlopCounterMode
-
-        with FlopCounterMode(display=False) as counter:
+        with _Counter() as counter:
             yield
-        self._counted = float(counter.get_total_flops())
+        self._counted = float(counter.flops)
 
     def pace(
         self, micro_batches: tuple[Batch, ...], whole: Mapping[str, Any], busy: float, waited: float
@@ -64,6 +64,23 @@ class Sight:
             "data_wait": waited / spent,
             "memory_gb": memory_gb(self.device),
         }
+
+
+class _Counter(TorchDispatchMode):
+    """Adds up FLOPs by torch's own formulas. FlopCounterMode would also take composite operations
+    apart, which rounds otherwise: a resumed run's first step has to equal the uninterrupted one's.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        output = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func.overloadpacket)
+        if formula is not None:
+            self.flops += formula(*args, **(kwargs or {}), out_val=output)
+        return output
 
 
 def real_tokens(micro_batches: tuple[Batch, ...]) -> int:

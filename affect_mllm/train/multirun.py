@@ -25,7 +25,8 @@ def run(arguments: Sequence[str], train: Callable[[Sequence[str]], ExitCode]) ->
     for number, (swept, job) in enumerate(jobs, 1):
         folder = Path(base) / _name(swept)
         LOGGER.info("run %d of %d: %s (%s)", number, len(jobs), " ".join(swept), folder)
-        code = train([*(o for o in job if not o.startswith("run_dir=")), f"run_dir={folder}"])
+        given = [text for text in job if not text.startswith("run_dir=")]
+        code = train([*given, f"run_dir='{folder}'"])  # in quotes for its equals sign
         if code != ExitCode.DONE:
             return code
     LOGGER.info("mean and spread: affect-mllm spread %s", base)

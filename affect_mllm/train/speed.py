@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -98,8 +99,10 @@ def _checkpoint(net: nn.Module, where: str) -> None:
     from transformers import PreTrainedModel
 
     if isinstance(net, PreTrainedModel) and net.supports_gradient_checkpointing:
-        # Re-entrant checkpointing loses gradients where a layer's input needs none.
-        net.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        with warnings.catch_warnings():  # its new name is not in the oldest transformers we admit
+            warnings.simplefilter("ignore", FutureWarning)
+            # Re-entrant checkpointing loses gradients where a layer's input needs none.
+            net.gradient_checkpointing_enable({"use_reentrant": False})
         return
     switch = getattr(net, "set_grad_checkpointing", None)  # timm's models have it
     if switch is None:

@@ -100,7 +100,7 @@ def test_generation_is_the_same_with_its_mask_and_cache(tiny) -> None:
     assert answers[0] == answers[1]
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="a machine without CUDA is what it is about")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_without_cuda_flash_attention_is_refused_and_auto_takes_what_runs() -> None:
     with pytest.raises(ConfigError, match=r"no CUDA device(.|\n)*blocked"):
         choose("flash_attention_2")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from affect_mllm.train import optim
 from affect_mllm.train.optim import AdamW, Rate, Schedule, build, select, set_rates
 from affect_mllm.types import ConfigError
 
@@ -65,6 +66,66 @@ def test_matrices_decay_and_vectors_do_not() -> None:
 )
 def test_schedule_values(schedule: Schedule, expected: dict[int, float]) -> None:
     assert {step: schedule.factor(step, 100) for step in expected} == pytest.approx(expected)
+
+
+def test_wsd_stays_and_then_falls_in_a_straight_line() -> None:
+    schedule = Schedule("wsd", warmup_steps=10, final=0.2, decay=0.25)
+    expected = {0: 0.1, 9: 1.0, 10: 1.0, 75: 1.0, 80: 0.84, 90: 0.52, 100: 0.2}
+    assert {step: schedule.factor(step, 100) for step in expected} == pytest.approx(expected)
+    longer = {step: schedule.factor(step, 400) for step in (9, 80, 299)}
+    assert longer == {9: 1.0, 80: 1.0, 299: 1.0}, "a longer stage has the same past"
+
+
+@pytest.mark.parametrize("share", [0.0, -0.5, 1.5])
+def test_a_decay_that_is_no_share_is_refused(share) -> None:
+    with pytest.raises(ConfigError, match=r"schedule\.decay"):
+        Schedule("wsd", decay=share)
+
+
+def test_a_regex_has_a_weight_decay_of_its_own() -> None:
+    trainable = {
+        r"gate\..*": {"lr": 1e-3, "weight_decay": 0.5},
+        r"llm\..*": 1e-4,
+        "expert.*": Rate(2.0),
+    }
+    optimizer = build(select(net(), trainable), trainable, weight_decay=0.1)
+    found = {(g["name"], g["peak_lr"], g["weight_decay"]) for g in optimizer.param_groups}
+    assert found == {
+        (r"gate\..*", 1e-3, 0.5),
+        (r"gate\..*", 1e-3, 0.0),
+        (r"llm\..*", 1e-4, 0.1),
+        (r"llm\..*", 1e-4, 0.0),
+        ("expert.*", 2.0, 0.1),
+        ("expert.*", 2.0, 0.0),
+    }
+
+
+def test_the_fused_step_is_the_plain_one() -> None:
+    results = []
+    for fused in (True, False):
+        torch.manual_seed(0)
+        model = net()
+        optimizer = build(
+            select(model, {".*": 0.1}), {".*": 0.1}, weight_decay=0.1, settings=AdamW(fused=fused)
+        )
+        for _ in range(3):
+            set_rates(optimizer, 1.0)
+            sum(p.pow(2).sum() for p in model.parameters()).backward()
+            optimizer.step()
+        results.append(torch.cat([p.flatten() for p in model.parameters()]))
+    torch.testing.assert_close(*results)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_eight_bits_without_cuda_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"not on a CUDA device(.|\n)*bits=32"):
+        build(select(net(), {".*": 1.0}), {".*": 1.0}, weight_decay=0.0, settings=AdamW(bits=8))
+
+
+def test_eight_bits_without_the_package_are_refused(monkeypatch) -> None:
+    monkeypatch.setattr(optim.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="bitsandbytes is not installed"):
+        build(select(net(), {".*": 1.0}), {".*": 1.0}, weight_decay=0.0, settings=AdamW(bits=8))
 
 
 def test_a_schedule_of_only_warm_up_does_not_divide_by_zero() -> None:

@@ -1,0 +1,159 @@
+"""What a run shows: counted FLOPs, device peaks, gradient norms by group, a step that is stuck."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+
+import pytest
+import torch
+from torch import nn
+
+from affect_mllm.train import sight as sight_module
+from affect_mllm.train.devices import Peak, measured, peak, published
+from affect_mllm.train.main import main
+from affect_mllm.train.sight import Sight, group_norms
+from affect_mllm.train.watchdog import Watchdog
+from affect_mllm.types import Batch, ExitCode
+
+BF16 = torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("name", "tflops"),
+    [
+        ("NVIDIA A100-SXM4-80GB", 312.0),
+        ("NVIDIA H100 80GB HBM3", 989.4),
+        ("NVIDIA H100 PCIe", 756.0),
+        ("NVIDIA H100 NVL", 835.5),
+        ("NVIDIA H200", 989.4),
+        ("NVIDIA H20", 148.0),
+        ("NVIDIA L4", 121.0),
+        ("NVIDIA L40S", 362.1),
+        ("NVIDIA A10", 125.0),
+        ("NVIDIA A10G", 70.0),
+        ("NVIDIA GeForce RTX 4090", 165.2),
+    ],
+)
+def test_dense_peaks_of_the_data_sheets(name, tflops) -> None:
+    assert published(name, BF16) == Peak(tflops * 1e12, "published")
+
+
+def test_a_device_that_is_not_listed_has_no_published_peak() -> None:
+    assert published("NVIDIA GeForce RTX 4090 D", BF16) is None
+    assert published("Imaginary 9000", BF16) is None
+    assert published("NVIDIA A100-SXM4-80GB", torch.float32) is None
+
+
+def test_a_v100_has_a_peak_for_fp16_only() -> None:
+    assert published("Tesla V100-SXM2-16GB", torch.float16) == Peak(125e12, "published")
+    assert published("Tesla V100-SXM2-16GB", BF16) is None
+
+
+def test_a_cpu_is_measured() -> None:
+    found = peak(torch.device("cpu"), torch.float32)
+    assert found.source == "measured"
+    assert 1e8 < measured(torch.device("cpu"), torch.float32, size=64).flops_per_s < 1e15
+    assert found.flops_per_s > 1e8
+
+
+def batch(real: int, padding: int) -> Batch:
+    segments = torch.tensor([[0] * real + [-1] * padding])
+    zeros = torch.zeros_like(segments)
+    return Batch(zeros, zeros, zeros, segments, (), {}, ("a",))
+
+
+def test_flops_are_counted_once_by_hand_and_scaled_by_real_tokens(monkeypatch) -> None:
+    monkeypatch.setattr(sight_module, "peak", lambda device, dtype: Peak(1e6, "published"))
+    sight = Sight(torch.device("cpu"), torch.float32)
+    layer, head = nn.Linear(8, 16, bias=False), nn.Linear(16, 4, bias=False)
+    layer.weight.requires_grad_(False)
+    inputs = torch.randn(10, 8, requires_grad=True)
+    with sight.watching():
+        head(layer(inputs)).sum().backward()
+    # forward of both, input gradients of both, weight gradient of the head alone
+    expected = 2 * 10 * (8 * 16 * 2 + 16 * 4 * 3)
+    row = sight.pace((batch(10, 6),), {"supervised_tokens": 6, "examples": 2}, 1.5, 0.5)
+    assert row["flops"] == expected
+    assert row["tokens"] == 10
+    assert row["mfu"] == pytest.approx(expected / 2.0 / 1e6)
+    assert (row["supervised_tokens_per_s"], row["samples_per_s"]) == (3.0, 1.0)
+    assert row["data_wait"] == 0.25
+    assert row["mfu_peak"] == "published"
+    with sight.watching():  # not counted again
+        head(layer(inputs)).sum().backward()
+    twice = (batch(10, 0), batch(10, 3))
+    again = sight.pace(twice, {"supervised_tokens": 6, "examples": 2}, 1.0, 0.0)
+    assert again["flops"] == 2 * expected
+
+
+def test_gradient_norms_by_group_and_the_whole() -> None:
+    model = nn.ModuleDict({"a": nn.Linear(2, 3), "b": nn.Linear(3, 1)})
+    groups = [
+        {"params": [model["a"].weight], "name": "a"},
+        {"params": [model["a"].bias], "name": "a"},
+        {"params": list(model["b"].parameters()), "name": "b"},
+    ]
+    optimizer = torch.optim.SGD(groups, lr=0.1)
+    model["b"](model["a"](torch.randn(5, 2))).square().sum().backward()
+    found = group_norms(optimizer, 0.5)
+    for name in ("a", "b"):
+        flat = torch.cat([p.grad.flatten() for p in model[name].parameters()])
+        assert found[name] == pytest.approx(0.5 * float(flat.norm()))
+    whole = nn.utils.clip_grad_norm_(model.parameters(), 1e9)
+    assert math.hypot(*found.values()) == pytest.approx(0.5 * float(whole))
+
+
+def test_a_run_writes_down_how_fast_and_how_full_it_is(tiny, tmp_path) -> None:
+XX
+                tmp_path,
+                "stage=instruct",
+                "stages.instruct.init_from=previous",
+                "~stages.align",
+                "~stages.emotion",
+            )
+        )
+        == ExitCode.DONE
+    )
+    lines = (tmp_path / "instruct/metrics.jsonl").read_text().splitlines()
+    for row in map(json.loads, lines):
+        assert 0 < row["mfu"] < 1
+        assert row["mfu_peak"] == "measured"
+        assert row["flops"] > 0
+        assert 0 <= row["data_wait"] <= 1
+        assert row["memory_gb"] > 0.1
+        assert set(row["grad_norms"]) == set(row["lr"])
+        assert math.hypot(*row["grad_norms"].values()) == pytest.approx(row["grad_norm"], rel=1e-4)
+
+
+def test_the_watchdog_names_rank_step_phase_and_line_once(monkeypatch) -> None:
+    monkeypatch.setenv("RANK", "3")
+    said: list[str] = []
+    heard = threading.Event()
+
+    def say(message: str) -> None:
+        said.append(message)
+        heard.set()
+
+    dog = Watchdog(limit_s=0.05, say=say)
+    with dog:
+        dog.at(7, "backward of micro-batch 2")
+        assert heard.wait(30), "it said nothing"
+        heard.clear()
+        dog.at(8, "saving")
+        assert heard.wait(30), "it spoke only once"
+    assert "rank 3: step 7 is stuck in backward of micro-batch 2" in said[0]
+    assert "main thread is at" in said[0]
+    assert "in wait" in said[0]
+    assert "step 8 is stuck in saving" in said[1]
+    assert len(said) == 2
+
+
+def test_the_watchdog_is_silent_while_phases_change() -> None:
+    said: list[str] = []
+    dog = Watchdog(limit_s=60, say=said.append)
+    with dog:
+        for step in range(1000):
+            dog.at(step, "forward")
+    assert said == []

@@ -1,0 +1,85 @@
+"""Cheaper steps compute the same, and what cannot be had is refused."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from affect_mllm.data.collate import collate
+from affect_mllm.models.neftune import noisy
+from affect_mllm.train import speed as speed_module
+from affect_mllm.train.loss.objective import Objective
+from affect_mllm.train.loss.token import TokenLoss
+from affect_mllm.train.speed import Speed, liger_lacks
+from affect_mllm.types import ConfigError
+from tests.tiny import examples
+
+
+def gradients(tiny, settings: Speed) -> tuple[float, int, dict[str, torch.Tensor]]:
+    """Loss, how often a decoder layer's MLP ran, and the gradients of LoRA and connectors."""
+    model = tiny.model("auto")
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith("compressors.") or "lora_" in name)
+    settings.apply(model)
+    model.train()
+    calls: list[int] = []
+    layer = model.llm.net.get_decoder().layers[1]
+    layer.mlp.register_forward_pre_hook(lambda *_: calls.append(1))
+    batch = collate(examples(tiny, model, (("face", "text"), ("audio",))), pad_id=0)
+    loss = model(batch, Objective({"lm": TokenLoss()})).losses["lm"]
+    loss.backward()
+    found = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+    return float(loss.detach()), len(calls), found
+
+
+def test_checkpointed_activations_give_the_same_gradients(tiny) -> None:
+    loss, once, grads = gradients(tiny, Speed())
+    again, twice, more = gradients(tiny, Speed(gradient_checkpointing=["llm"]))
+    assert (once, twice) == (1, 2)
+    assert again == pytest.approx(loss)
+    assert more.keys() == grads.keys()
+    for name, grad in grads.items():
+        torch.testing.assert_close(more[name], grad)
+
+
+def test_checkpointing_frozen_encoders_is_refused(tiny) -> None:
+    with pytest.raises(ConfigError, match="no encoder trains"):
+        gradients(tiny, Speed(gradient_checkpointing=["encoders"]))
+
+
+def test_trained_encoders_have_their_own_switch(tiny) -> None:
+    model = tiny.model()
+    model.encoders["audio"].requires_grad_(True)
+    Speed(gradient_checkpointing=["encoders"]).apply(model)
+    assert model.encoders["audio"].net.is_gradient_checkpointing
+    assert not model.llm.net.is_gradient_checkpointing
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_liger_is_refused_where_it_cannot_run_and_left_out_where_it_may_be(tiny) -> None:
+    with pytest.raises(ConfigError, match=r"no CUDA device(.|\n)*speed.liger=auto"):
+        Speed(liger="always").apply(tiny.model())
+    Speed(liger="auto").apply(tiny.model())
+
+
+def test_a_missing_liger_is_named(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(speed_module.importlib.util, "find_spec", lambda name: None)
+    assert liger_lacks("llama") == "the package liger-kernel is not installed"
+
+
+def test_noise_is_bounded_by_the_examples_own_length_and_only_there_in_training(tiny) -> None:
+    torch.manual_seed(0)
+    segments = torch.tensor([[0] * 4 + [1] * 16 + [-1] * 5])
+    embeds = torch.zeros(1, 25, 64)
+    noise = noisy(embeds, segments, 5.0).abs()[0]
+    for start, end, tokens in ((0, 4, 4), (4, 20, 16)):
+        bound = 5.0 / (tokens * 64) ** 0.5
+        largest = float(noise[start:end].max())
+        assert 0.9 * bound < largest <= bound
+    llm = tiny.model().llm
+    llm.neftune_alpha = 5.0
+    ids = torch.arange(25)[None]
+    assert torch.equal(llm.embed(ids, segments), llm.embed(ids))
+    llm.train()
+    assert not torch.equal(llm.embed(ids, segments), llm.embed(ids))

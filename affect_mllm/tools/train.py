@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from affect_mllm.data import manifest
 from affect_mllm.data.features import ensure
 from affect_mllm.data.settings import DataSettings
-from affect_mllm.eval.answers import Asker
+from affect_mllm.eval.answers import Asker, Question
+from affect_mllm.eval.benchmarks import load_task
 from affect_mllm.eval.predictions import Prediction
 from affect_mllm.eval.score import score
-from affect_mllm.eval.task import Task, load_task
+from affect_mllm.eval.task import Task
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.train.benchmarks import Asked
 from affect_mllm.train.main import main as train
@@ -39,7 +41,8 @@ class Watched:
         features = self.data.features(model.transforms(), model.fingerprint())
         maker = self.data.maker(model.llm.tokenizer, model.span_lengths())
         asker = Asker(model, maker, features, "in training", batch_size=self.asked.batch_size)
-        return list(asker.answer(self.samples[rank::world], self.task.question))
+        question = Question(self.task.question, self.task.ask)
+        return list(asker.answer(self.samples[rank::world], question))
 
     def metrics(self, rows: Sequence[dict[str, Any]]) -> dict[str, float]:
         """Each metric's value; answers that cannot be read count as wrong, as everywhere."""
@@ -60,8 +63,6 @@ def benchmark(name: str, asked: Asked, data: DataSettings, model: AffectMLLM) ->
     if data.manifest is None:
         raise ConfigError("data.manifest", "null, but stage.benchmarks asks for rows of it")
     task = replace(load_task(name), split=asked.split)
-    from pathlib import Path
-
     chosen = task.select(manifest.read(Path(data.manifest)))
     step = 1 if asked.max_rows is None else max(1, -(-len(chosen) // asked.max_rows))
     chosen = chosen[::step]

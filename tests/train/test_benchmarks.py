@@ -1,0 +1,112 @@
+"""A benchmark asked while training, and a trial run that leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from affect_mllm import config
+from affect_mllm.models import checkpoint
+from affect_mllm.tools.train import benchmark, main
+from affect_mllm.train.benchmarks import Asked
+from affect_mllm.train.main import main as train_alone
+from affect_mllm.types import ConfigError, DataError, ExitCode
+from tests.processes import finished
+
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "train.py")
+ALONE = ("~stages.align", "~stages.emotion")
+ASKED = "+stages.instruct.benchmarks={_target_: affect_mllm.train.benchmarks.Asked, %s}"
+SPLIT = "names: [synthetic], every: 1, split: train, batch_size: 4"
+
+
+def evals(run_dir: Path) -> list[dict]:
+    lines = (run_dir / "instruct/metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)["eval"] for line in lines]
+
+
+def test_a_benchmark_is_asked_on_all_ranks_and_chooses_the_best(tiny, tmp_path) -> None:
+    best = "+stages.instruct.best={_target_: affect_mllm.train.stage.Best, metric: %s, mode: max}"
+    given = [*ALONE, ASKED % SPLIT, best % "val/synthetic/accuracy"]
+    command = tiny.overrides(tmp_path / "one", *given)
+    assert main(command) == ExitCode.DONE
+    found = evals(tmp_path / "one")
+    assert len(found) == 2
+    for row in found:
+        assert set(row) == {
+            f"val/synthetic/{name}" for name in ("accuracy", "uar", "weighted_f1", "macro_f1")
+        }
+        assert all(0 <= value <= 1 for value in row.values())
+    assert checkpoint.read_meta(tmp_path / "one/instruct/best")["best"]["value"] in [
+        row["val/synthetic/accuracy"] for row in found
+    ]
+    code, said = finished(
+        [*TORCHRUN, *tiny.overrides(tmp_path / "two", *given, "launch=ddp")],
+        ACCELERATE_USE_CPU="true",
+    )
+    assert code == ExitCode.DONE, said
+    assert evals(tmp_path / "two")[0] == pytest.approx(found[0])
+
+
+def test_rows_are_spread_over_the_split(tiny) -> None:
+    model = tiny.model()
+    asked = Asked(["synthetic"], split="train", max_rows=3)
+    made = benchmark("synthetic", asked, tiny.data, model)
+    assert [sample.id for sample in made.samples] == ["c00", "c04", "c08"]
+    rows = made.ask(model, 0, 2) + made.ask(model, 1, 2)
+    assert sorted(row["id"] for row in rows) == ["c00", "c04", "c08"]
+    right = [
+        {**row, "response": emotion}
+        for row, emotion in zip(
+            sorted(rows, key=lambda row: row["id"]), ("happy", "sad", "angry"), strict=True
+        )
+    ]
+    assert made.metrics(right)["accuracy"] == 1.0
+    right[0]["response"] = "what?"
+    assert made.metrics(right[::-1])["accuracy"] == pytest.approx(2 / 3)
+
+
+def test_a_test_split_a_wrong_name_an_empty_split_and_a_caller_without_are_refused(
+    tiny, tmp_path
+) -> None:
+    with pytest.raises(ConfigError, match=r"test is a test set"):
+        Asked(["synthetic"], split="test")
+    with pytest.raises(ConfigError, match="nothing_such"):
+        benchmark("nothing_such", Asked(["nothing_such"]), tiny.data, tiny.model())
+    with pytest.raises(DataError, match="val"):
+        benchmark("synthetic", Asked(["synthetic"]), tiny.data, tiny.model())
+    with pytest.raises(ConfigError, match="train with"):
+        train_alone(tiny.overrides(tmp_path, *ALONE, ASKED % SPLIT))
+
+
+def test_a_dry_run_reports_every_stage_and_leaves_nothing_behind(tiny, tmp_path, capsys) -> None:
+    folder = tmp_path / "not/yet/there"
+    cache = tmp_path / "features"
+    given = (f"data.cache_dir={cache}", "stages.instruct.steps=1000", "dry_run=true")
+    assert main(tiny.overrides(folder, *given)) == ExitCode.DONE
+    said = capsys.readouterr().out
+    for name, steps in (("align", 2), ("emotion", 2), ("instruct", 1000)):
+        (line,) = [line for line in said.splitlines() if line.startswith(f"{name} ")]
+        assert int(line.split()[1]) == steps
+        assert float(line.split()[2]) > 0
+    assert "GB" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_beside_a_run_leaves_that_alone_and_fails_as_it_would(
+    tiny, tiny_run, tmp_path, capsys
+) -> None:
+    folder = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    given = ("stage=instruct", "dry_run=true", "seed=5")
+    assert main(tiny.overrides(folder, *given)) == ExitCode.DONE
+    assert "instruct" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+    cfg = config.compose("train", tiny.overrides(folder, *given))
+    OmegaConf.update(cfg, "stages.instruct.trainable", {"no_such": 1.0}, force_add=True)
+    with pytest.raises(ConfigError, match="matches no parameter"):
+        config.build(config.checked(cfg)).run()
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]

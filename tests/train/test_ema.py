@@ -68,8 +68,8 @@ def test_the_final_checkpoint_is_the_average_and_a_resume_goes_on_with_it(
     )
     assert any(not torch.equal(plain[name], whole[name]) for name in plain)
     losses = [
-        [json.loads(x)["loss"] for x in (tmp_path / n / "instruct/metrics.jsonl").open()]
-        for n in ("plain", "whole")
+        [json.loads(x)["loss"] for x in rows.read_text().splitlines()]
+        for rows in (tmp_path / n / "instruct/metrics.jsonl" for n in ("plain", "whole"))
     ]
     assert losses[0] == losses[1], "averaging must not touch the training"
 

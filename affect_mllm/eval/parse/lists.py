@@ -3,7 +3,8 @@
 label_list_v1
     Reads the `<answer>` tag, or what follows a reasoning trace. A JSON list, or a list in brackets,
     lines or commas, after a lead-in ("The person feels …") or none, is taken item by item if no
-    item has more than four words; "not …" items are left out. Any other text is searched for the
+    item is longer than four words (two between mere commas) or a phrase of our word list; "not …"
+    items and adverbs ("extremely angry") are left out. Any other text is searched for the
     words of our emotion-wheel list (everyday words such as "down" excepted), and a mention that is
     negated or stands in a clause that declines does not count. None left: empty (also for "[]"),
     refused, or out_of_vocabulary.
@@ -34,7 +35,8 @@ from affect_mllm.eval.parse.text import (
 )
 
 POLES = ("negative", "neutral", "positive")
-_ITEM_WORDS = 4
+_ITEM_WORDS = 4  # of an item between brackets or on a line of its own
+_BARE_WORDS = 2  # of one between commas
 _ITEM_CHARACTERS = 4  # of Chinese
 _SEPARATOR = re.compile(r"[,;/\n、]|\band\b|&|以及|和|与")
 _BULLET = re.compile(r"^\s*(?:[-*•·]|\(?\d+[.)])\s*")
@@ -101,25 +103,28 @@ def _says_pole(response: str) -> bool:
 def _listed(text: str) -> list[str] | None:
     """The items of a text that is a list; None if it is not one."""
     inner = text.strip(" .。!")
-    if inner.startswith("[") and inner.endswith("]"):
+    marked = inner.startswith("[") and inner.endswith("]")
+    if marked:
         inner = _json_items(inner)
-    inner = _LEAD.sub("", inner, count=1) if len(inner.split("\n")) == 1 else inner
+    elif "\n" not in inner:
+        inner = _LEAD.sub("", inner, count=1)
     items = [_item(part) for part in _SEPARATOR.split(inner)]
     items = [item for item in items if not is_blank(item)]
-    if any(_is_sentence(item) for item in items):
+    longest = _ITEM_WORDS if marked or "\n" in inner else _BARE_WORDS
+    if any(_is_prose(item, longest) for item in items):
         return None
     if len(items) == 1 and own.look_up(items[0]) is None and len(items[0].split()) > 1:
         return None
     return [item for item in items if not _NOT.match(item)]
 
 
-def _is_sentence(item: str) -> bool:
-    longest = _ITEM_CHARACTERS if CJK.search(item) else 80
-    return (
-        len(item.split()) > _ITEM_WORDS
-        or len(item) > longest
-        or re.search(r"[.!?:。]", item) is not None
-    )
+def _is_prose(item: str, longest: int) -> bool:
+    """Whether an item is no label: too long, and not a phrase of the word list."""
+    if own.look_up(item) is not None:
+        return False
+    characters = _ITEM_CHARACTERS if CJK.search(item) else 80
+    stops = re.search(r"[.!?:。]", item) is not None
+    return len(item.split()) > longest or len(item) > characters or stops
 
 
 def _json_items(text: str) -> str:
@@ -133,6 +138,9 @@ def _item(part: str) -> str:
     part = _BULLET.sub("", part).strip(" .'\"“”‘’()[]*。")
     while (shorter := _FILLER.sub("", part)) != part:
         part = shorter
+    first, _, rest = part.partition(" ")
+    if first.endswith("ly") and own.look_up(spaces(rest)) is not None:
+        return spaces(rest)  # "extremely angry"
     return spaces(part)
 
 

@@ -20,6 +20,10 @@ from affect_mllm.eval.parse.policies import extract
         ("angry, not sad", ("angry",)),
         ("<think>sad</think><answer>wistful; calm</answer>", ("wistful", "calm")),
         ("bananas", ("bananas",)),
+        ("extremely angry, slightly sad", ("angry", "sad")),
+        ("The man appears happy because he won.", ("happy",)),
+        ("[at a loss, a sense of guilt]", ("at a loss", "sense of guilt")),
+        ("looking forward to, joyful", ("looking forward to", "joyful")),
         ("他感到悲伤和愤怒", ("悲伤", "愤怒")),
         (
             "The woman raises her voice and frowns, so she is angry and frustrated. "

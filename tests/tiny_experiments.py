@@ -62,7 +62,7 @@ def shrink(tiny: Tiny, node: Any) -> None:
         node.model = str(tiny_encoders.folder(tiny.root, name))
     elif kind == "HFVisionEncoder":
         node.model = str(tiny_encoders.folder(tiny.root, _like(str(node.model), VISION, "clip")))
-        node.transform.size, node.grid = 32, 2
+        node.transform.size = 32
     elif kind == "SpeechEncoder":
         node.model = str(tiny_encoders.folder(tiny.root, _like(str(node.model), SPEECH, "hubert")))
         if "duration_s" in node.transform:

@@ -245,10 +245,11 @@ class AffectMLLM(nn.Module):
         return encoder
 
     def _idle(self, modality: str) -> States:
-        """One state of zeros, where no rank runs the encoder."""
+        """The fewest states, zeros, where no rank runs the encoder."""
         device, width = self.llm.device, self._encoder(self.branches[modality]).hidden_size
-        real = torch.ones(1, 1, dtype=torch.bool, device=device)
-        return States(torch.zeros(1, 1, width, device=device), real)
+        count = self._compressor(modality).frame_states
+        real = torch.ones(1, count, dtype=torch.bool, device=device)
+        return States(torch.zeros(1, count, width, device=device), real)
 
     def _compressor(self, modality: str) -> Compressor:
         own = modality in self.compressors

@@ -97,6 +97,16 @@ def test_absent_sound_is_not_silence(tiny, model) -> None:
         assert (last[one] - last[other]).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("names", [("audio",), ("frame",), ("face",), ("image",), ("text",)])
+def test_any_one_modality_is_enough(tiny, model, names: tuple[str, ...]) -> None:
+    (example,) = parts.examples(tiny, model, [names])
+    assert torch.isfinite(alone(model, example)).all()
+    (prompt,) = parts.examples(tiny, model, [names], answer=None)
+    answers, gates = model.generate(collate([prompt], pad_id=0), max_new_tokens=3)
+    assert len(answers) == 1
+    assert set(gates) == ({*names, "multi"} if names != ("text",) else set())
+
+
 @pytest.mark.parametrize("name", ["face", "audio"])
 def test_every_modality_changes_the_answer(tiny, model, name: str) -> None:
     (example,) = parts.examples(tiny, model, [("face", "audio", "text")])

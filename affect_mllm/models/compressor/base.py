@@ -24,11 +24,13 @@ class Compressor(nn.Module):
     """Encoder states `[N, S, D]` with mask `[N, S]` → LLM tokens.
 
     `num_tokens` is how many of an item; 0: one for `states_per_token` states, so that nothing is
-    pooled away. With `reads_text` it also wants the mean embedding of each item's instruction.
+    pooled away. States come in multiples of `frame_states`. With `reads_text` it also wants the
+    mean embedding of each item's instruction.
     """
 
     num_tokens = 0
     states_per_token = 1
+    frame_states = 1
     reads_text = False
 
     @abstractmethod
@@ -41,11 +43,12 @@ class Compressor(nn.Module):
 class Expert(nn.Module):
     """One of several equal modules of a gated compressor: states → tokens `[N, K, H]`.
 
-    `num_tokens` and `states_per_token` as of a compressor.
+    `num_tokens`, `states_per_token` and `frame_states` as of a compressor.
     """
 
     num_tokens = 0
     states_per_token = 1
+    frame_states = 1
 
     @abstractmethod
     def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -44,6 +44,7 @@ class HybridCompressor(Compressor):
         self.names = tuple(experts)
         self.num_tokens = made[self.first].num_tokens
         self.states_per_token = made[self.first].states_per_token
+        self.frame_states = made[self.first].frame_states
         self.gate = gate(input_size, len(experts), num_tokens=self.num_tokens)
         self.reads_text = self.gate.by == "text"
         if self.reads_text:

@@ -41,6 +41,7 @@ class Merger(Expert):
             raise ConfigError(
                 "expert.merge", f"{merge} of {grid} × {grid}", expected="a square that divides it"
             )
+        self.frame_states = 1 if grid is None else grid**2
         self.norm = nn.LayerNorm(input_size)
         self.mlp = nn.Sequential(
             nn.Linear(input_size * merge, hidden_size),

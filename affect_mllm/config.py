@@ -178,7 +178,12 @@ def _bad_values(
 
     hints = option_types(target)
     for key, value in given.items():
-        if key not in hints or _has_target(value):
+        if key not in hints:
+            continue
+        if (needed := _untargeted(hints[key], value)) is not None:
+            yield _under(where, key), f"got {value!r}: say what it is, _target_: {needed}"
+            continue
+        if _has_target(value):
             continue
         try:
             TypeAdapter(
@@ -189,6 +194,20 @@ def _bad_values(
             yield _under(where, key), f"got {value!r}: {'; '.join(reasons)}"
         except TypeError as error:  # a dataclass given as a plain mapping with wrong keys
             yield _under(where, key), f"got {value!r}: {error}"
+
+
+def _untargeted(hint: Any, value: object) -> str | None:
+    """The class that a mapping without `_target_` should name, where only its object will do."""
+    parts = typing.get_args(hint)
+    if isinstance(value, list) and len(parts) == 1:
+        return next((name for v in value if (name := _untargeted(parts[0], v))), None)
+    if not isinstance(value, dict) or "_target_" in value:
+        return None
+    if typing.get_origin(hint) is dict:
+        return next((name for v in value.values() if (name := _untargeted(parts[-1], v))), None)
+    if inspect.isclass(hint) and is_dataclass(hint):
+        return f"{hint.__module__}.{hint.__qualname__}"
+    return None
 
 
 def option_types(target: Callable[..., Any]) -> dict[str, Any]:

@@ -58,9 +58,7 @@ def main(quick: Annotated[bool, typer.Option(help="3 steps of 64 examples.")] = 
         for ranks in (1, 8)
         for tokens, budget in ((0, None), (256, None), (1024, None), (1024, BUDGET))
     ]
-    print(
-        f"{steps} steps of {size} examples; in brackets the baseline; CPU time a rank and step"
-    )
+    print(f"{steps} steps of {size} examples; in brackets the baseline; CPU time a rank and step")
     print(
         f"{'ranks':>5} {'layout':>22} {'padding':>13} {'imbalance':>14} {'plan':>13} {'batch':>9}"
     )

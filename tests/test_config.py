@@ -20,6 +20,7 @@ PARTS = sorted(
     if path.parent.name not in {"experiment", "benchmark", "launch", "model"}
 )
 DEMO = "experiment=demo"
+LAUNCH = "affect_mllm.train.launch.Launch"
 PLUGIN = """
 import os
 
@@ -230,6 +231,21 @@ def test_values_that_cannot_work_are_found_before_anything_is_built(override: st
     path = override.split("=")[0]
     with pytest.raises(ConfigError, match=re.escape(path)):
         config.checked(config.compose("train", ["experiment=demo", override]))
+
+
+@pytest.mark.parametrize(
+    ("override", "target"),
+    [
+        (
+            "+extra={_target_: affect_mllm.train.launch.Launch, budget: {tokens: 9}}",
+            "affect_mllm.data.packing.Budget",
+        ),
+        ("+stages.align.mixing.temperature=2", "affect_mllm.data.mixture.Mixing"),
+        ("stages.align.sources=[{manifest: x}]", "affect_mllm.data.mixture.Source"),
+    ],
+)
+def test_a_part_without_a_class_is_told_which_one(override: str, target: str) -> None:
+    assert f"_target_: {target}" in refusal(DEMO, override)
 
 
 def test_what_a_constructor_raises_of_our_errors_comes_out(tmp_path, monkeypatch) -> None:

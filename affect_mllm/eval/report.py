@@ -81,6 +81,7 @@ def _view(run: Run, clips: dict[tuple[int, str], Clips]) -> dict[str, Any]:
     return {
         "name": run.name,
         "info": run.results.get("info") or {},
+        "suites": run.results.get("suites") or {},
         "benchmarks": [
             _benchmark(name, summary, clips.get((id(run), name)), family_wheel(run, summary))
             for name, summary in run.benchmarks.items()
@@ -120,6 +121,7 @@ def _benchmark(
         "clips": clips,
         "families": families,
         "followed": summary.get("followed") or {},
+        "official": summary.get("official"),
     }
 
 

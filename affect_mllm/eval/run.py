@@ -18,10 +18,11 @@ from affect_mllm.data.settings import DataSettings
 from affect_mllm.eval.answer_file import predict_file
 from affect_mllm.eval.answers import WHOLE, Answers, Asker, Question
 from affect_mllm.eval.baseline import VLM, BaselineAsker
+from affect_mllm.eval.emotion_wheel.published import read_tables
 from affect_mllm.eval.modality import ALL, View, donors, followed, has
-from affect_mllm.eval.predictions import read_predictions
+from affect_mllm.eval.predictions import Prediction, read_predictions
 from affect_mllm.eval.ranks import ranks
-from affect_mllm.eval.score import read_answers
+from affect_mllm.eval.score import read_answers, score
 from affect_mllm.eval.summary import read_runs, summarise, write_results
 from affect_mllm.eval.task import Task
 from affect_mllm.log import LOGGER
@@ -42,7 +43,8 @@ class EvalRun:
     another class, one at a time, to see which one the model follows. `untrained` asks the model
     before any training too, `baseline` another VLM about the same pictures and words.
     `answer_by=likelihood` compares the labels of a closed task instead of generating. Without
-    `max_new_tokens` an answer is as long as its kind needs (12 tokens for a label).
+    `max_new_tokens` an answer is as long as its kind needs (12 tokens for a label). Where a
+    publisher has a scorer, its scores stand beside ours, if it needs them by `wheel_tables`.
     Predictions land in RUN_DIR/eval/BENCHMARK, scores of all benchmarks in RUN_DIR/results.json.
     Started by torchrun or accelerate, the processes share the rows.
     """
@@ -52,6 +54,7 @@ class EvalRun:
     run_dir: str
     manifest: str | None = None
     cache_dir: str | None = None
+    wheel_tables: str | None = None
     subsets: list[str] = field(default_factory=lambda: ["face+audio+text"])
     swaps: list[str] = field(default_factory=list)
     untrained: bool = False
@@ -175,6 +178,7 @@ class EvalRun:
         )
         summary |= {"manifest": str(path), "predictions": {n: str(f) for n, f in files.items()}}
         summary["followed"] = self._followed(rows, files)
+        summary["official"] = self._official(rows, runs[reference])
         others = self._others()
         meta = checkpoint.read_meta(Path(self.checkpoint))
         info: dict[str, Any] = {
@@ -202,6 +206,18 @@ class EvalRun:
             theirs = {row: self.benchmark.truth_of(sample) for row, sample in given.items()}
             found[modality] = followed(answers, own, theirs)
         return found
+
+    def _official(
+        self, rows: Sequence[Sample], predictions: Sequence[Prediction]
+    ) -> dict[str, Any] | None:
+        """The publisher's scores beside ours; None where there are none, or no tables for them."""
+        official, tables = self.benchmark.official, None
+        if official is None or (official.tables and self.wheel_tables is None):
+            return None
+        if official.tables and self.wheel_tables is not None:
+            tables = read_tables(Path(self.wheel_tables))
+        scored = score(self.benchmark, rows, predictions, compat="official", tables=tables)
+        return scored["official"]
 
     def _others(self) -> dict[str, dict[str, Any]]:
         """Scores of other benchmarks in the run directory. One checkpoint makes a table."""

@@ -145,6 +145,20 @@ def test_an_evaluation_by_likelihoods_has_a_label_for_every_row(tiny, tiny_run, 
     assert status["ok"] == summary["n"] == 4
 
 
+def test_a_publishers_scores_stand_beside_ours_in_the_report(tiny, tiny_run, tmp_path) -> None:
+    from affect_mllm.eval.report import write_report
+
+    assert evaluate(tiny, tiny_run, tmp_path, "benchmark=dfew") == 0
+    summary = json.loads((tmp_path / "results.json").read_text())["runs"]["dfew"]
+    table = summary["official"]["table"]
+    reference = summary["variants"][summary["reference"]]["metrics"]
+    assert {name: row["ours"] for name, row in table.items()} == {
+        name: reference[name]["value"] for name in table
+    }
+    page = write_report([tmp_path], tmp_path / "report.html").read_text()
+    assert "As its publisher scores it" in page
+
+
 def test_an_evaluation_without_a_checkpoint_is_refused(tiny, tmp_path) -> None:
     with pytest.raises(CheckpointError, match="no such folder"):
         evaluate(tiny, tmp_path / "nothing", tmp_path)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from affect_mllm.models.clip_encoder import FAST, ClipEncoder
 from affect_mllm.models.compressor.base import Compressed, Compressor
 from affect_mllm.models.compressor.hybrid import HybridCompressor
 from affect_mllm.models.encoders.base import Encoder, States
@@ -43,7 +44,7 @@ class AffectMLLM(nn.Module):
         compressors: Mapping[str, Callable[..., Compressor]],
         llm: LanguageModel,
         fusion: Callable[..., Fusion] | None = None,
-        fast_encoders: bool = True,
+        fast_encoders: bool = FAST,
     ) -> None:
         super().__init__()
         _check_names(encoders, branches, compressors, fused=fusion is not None)
@@ -150,31 +151,23 @@ class AffectMLLM(nn.Module):
         encoder = self.encoders[self.branches[modality]]
         return encoder(items.values, items.mask)
 
-    @torch.no_grad()
-    def encode_clip(self, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """One clip's encoder inputs `[T, …]` by modality → its states `[S, D]`, for caching.
+    def clip_encoder(self) -> ClipEncoder:
+        """The encoders by themselves, for the feature cache."""
+        return ClipEncoder(
+            {name: self._encoder(name) for name in self.encoders}, self.branches, self.fast_encoders
+        )
 
-        With `fast_encoders` they compute in bfloat16; the fingerprint says so.
-        """
-        states = {}
-        for name, array in arrays.items():
-            values = torch.from_numpy(array).float().unsqueeze(0).to(self.llm.device)
-            mask = torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
-            items = MediaBatch(values, mask, (0,), encoded=False)
-            with torch.autocast(values.device.type, torch.bfloat16, enabled=self.fast_encoders):
-                encoded = self.encode(name, items)
-            states[name] = encoded.values[0][encoded.mask[0]].float().cpu().numpy()
-        return states
+    def encode_clip(self, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """One clip's encoder inputs `[T, …]` by modality → its states `[S, D]`, for caching."""
+        return self.clip_encoder()(arrays)
 
     def transforms(self) -> dict[str, Callable[..., Any]]:
         """The CPU preprocessing of each modality."""
-        return {name: self._encoder(branch).transform for name, branch in self.branches.items()}
+        return self.clip_encoder().transforms()
 
     def fingerprint(self) -> dict[str, str]:
         """Each modality's encoder by hash: what a feature cache is addressed by."""
-        made = {name: self._encoder(name).fingerprint() for name in self.encoders}
-        kind = "bf16" if self.fast_encoders else "fp32"
-        return {name: f"{kind} {made[branch]}" for name, branch in self.branches.items()}
+        return self.clip_encoder().fingerprint()
 
     def span_lengths(self) -> dict[str, SpanRule]:
         """Tokens that each modality takes in the sequence: a number, or a rule from the item."""

@@ -67,6 +67,9 @@ COMMANDS = {
     "export": Command(
         "affect_mllm.tools.export:export_command", "Write a folder that transformers loads."
     ),
+    "cache": Command(
+        "affect_mllm.tools.cache:cache_command", "Compute the encoders' states of clips once."
+    ),
     "assets": Command(
         "affect_mllm.tools.assets:assets_command", "Fetch and convert the default weights."
     ),

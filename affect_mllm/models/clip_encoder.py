@@ -1,0 +1,65 @@
+"""A model's encoders by themselves: one clip to its states, with nothing of the LLM."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from affect_mllm import config
+from affect_mllm.models.encoders.base import Encoder
+from affect_mllm.types import ConfigError
+
+FAST = True  # states for the cache are computed in bfloat16 unless the model says otherwise
+
+
+@dataclass(frozen=True)
+class ClipEncoder:
+    """Named encoders; `branches` says which one a modality has. `fast`: compute in bfloat16."""
+
+    encoders: Mapping[str, Encoder]
+    branches: Mapping[str, str]
+    fast: bool = FAST
+
+    @staticmethod
+    def of_config(node: Mapping[str, Any], device: torch.device) -> ClipEncoder:
+        """The encoders of a checked `model` node, without building its LLM.
+
+        ConfigError for a model whose encoders are not parts of their own, as in a native VLM.
+        """
+        if "encoders" not in node or "branches" not in node:
+            raise ConfigError(
+                "model",
+                "no `encoders` of its own",
+                expected="a model whose encoders' states can be cached",
+                fix="train it with data.cache_dir=null",
+            )
+        built = {name: config.build(each).to(device) for name, each in node["encoders"].items()}
+        return ClipEncoder(built, dict(node["branches"]), bool(node.get("fast_encoders", FAST)))
+
+    @torch.no_grad()
+    def __call__(self, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """One clip's encoder inputs `[T, …]` by modality → its states `[S, D]`, for caching."""
+        states = {}
+        for name, array in arrays.items():
+            encoder = self.encoders[self.branches[name]]
+            device = next((p.device for p in encoder.parameters()), torch.device("cpu"))
+            values = torch.from_numpy(np.ascontiguousarray(array)).float().unsqueeze(0).to(device)
+            mask = torch.ones(values.shape[:2], dtype=torch.bool, device=device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=self.fast):
+                encoded = encoder(values, mask)
+            states[name] = encoded.values[0][encoded.mask[0]].float().cpu().numpy()
+        return states
+
+    def transforms(self) -> dict[str, Callable[..., Any]]:
+        """The CPU preprocessing of each modality."""
+        return {name: self.encoders[branch].transform for name, branch in self.branches.items()}
+
+    def fingerprint(self) -> dict[str, str]:
+        """Each modality's encoder by hash: what a feature cache is addressed by."""
+        made = {name: encoder.fingerprint() for name, encoder in self.encoders.items()}
+        kind = "bf16" if self.fast else "fp32"
+        return {name: f"{kind} {made[branch]}" for name, branch in self.branches.items()}

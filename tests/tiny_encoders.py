@@ -76,6 +76,12 @@ def dinov2_registers() -> Any:
     return Dinov2WithRegistersModel(Dinov2WithRegistersConfig(**IMAGE, num_register_tokens=4))
 
 
+def videomae() -> Any:
+    from transformers import VideoMAEConfig, VideoMAEModel
+
+    return VideoMAEModel(VideoMAEConfig(**IMAGE, num_frames=4, tubelet_size=2))
+
+
 def hubert() -> Any:
     from transformers import HubertConfig, HubertModel
 
@@ -117,6 +123,7 @@ HF: dict[str, Callable[[], Any]] = {
         siglip,
         dinov2,
         dinov2_registers,
+        videomae,
         hubert,
         hubert_base,
         wavlm,

@@ -63,6 +63,9 @@ def shrink(tiny: Tiny, node: Any) -> None:
     elif kind == "HFVisionEncoder":
         node.model = str(tiny_encoders.folder(tiny.root, _like(str(node.model), VISION, "clip")))
         node.transform.size = 32
+    elif kind == "VideoMAEEncoder":
+        node.model = str(tiny_encoders.folder(tiny.root, "videomae"))
+        node.transform.size = 32
     elif kind == "SpeechEncoder":
         node.model = str(tiny_encoders.folder(tiny.root, _like(str(node.model), SPEECH, "hubert")))
         if "duration_s" in node.transform:

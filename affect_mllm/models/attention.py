@@ -124,6 +124,8 @@ def blocked_attention(
             fix="choose sdpa or eager",
         )
     scale = options.get("scaling") or query.shape[-1] ** -0.5
+    # Autocast leaves rotated queries and keys in float32 beside values in half precision.
+    query, key = query.to(value.dtype), key.to(value.dtype)
     mixed = Blocked.apply(query[0], key[0], value[0], bounds, float(scale))
     return mixed.transpose(0, 1).unsqueeze(0), None
 

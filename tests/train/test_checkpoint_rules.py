@@ -108,7 +108,7 @@ def test_the_last_k_stay_while_the_stage_runs(tiny, tmp_path) -> None:
 def test_going_on_with_two_processes_where_one_began(tiny, tmp_path) -> None:
     run = stopped(tiny, tmp_path, 3)
     assert main(tiny.overrides(tmp_path / "whole", *ONE)) == ExitCode.DONE
-    code, said = finished([*TORCHRUN, *tiny.overrides(run, *ONE, "launch=ddp")])
+    code, said = finished([*TORCHRUN, *tiny.overrides(run, *ONE, "launch=fsdp2")])
     assert code == ExitCode.DONE, said
     assert "goes on after step 3" in said
     whole = weights(tmp_path / "whole/align/final")

@@ -77,7 +77,6 @@ def test_one_process_with_packing_and_two_loader_processes(tiny, tmp_path) -> No
     ("strategy", "runs", "more"),
     [
         ("ddp", ["straight", "7+13", "3+9+8"], ("launch.row_tokens=400",)),
-        ("fsdp2", ["straight", "3+9+8"], ()),
         ("zero2", ["straight", "7+13", "3+9+8"], ()),
         ("zero3", ["straight", "3+9+8"], ("launch.persistence_threshold=0",)),
     ],

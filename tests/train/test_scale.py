@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 
+import pytest
+
 from affect_mllm.train.main import main
 from affect_mllm.train.scale import GROWTH_STEPS, LossScale
 from affect_mllm.types import ExitCode
@@ -20,9 +22,10 @@ def test_it_halves_after_an_overflow_and_doubles_after_many_good_steps() -> None
     assert scale.value == (first / 2, 0)
 
 
-def test_a_whole_run_in_fp16(tiny, tmp_path) -> None:
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_a_whole_run_over_float32_weights(tiny, tmp_path, precision: str) -> None:
     """On the CPU, whose autocast knows fp16 as well."""
-    given = ("launch.precision=fp16", "stage=align", "stages.align.steps=6")
+    given = (f"launch.precision={precision}", "stage=align", "stages.align.steps=6")
     assert main(tiny.overrides(tmp_path, *given)) == ExitCode.DONE
     lines = (tmp_path / "align/metrics.jsonl").read_text().splitlines()
     losses = [json.loads(line)["loss"] for line in lines]

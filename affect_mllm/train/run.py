@@ -163,18 +163,11 @@ class TrainRun:
         checkpoints: StageCheckpoints,
         resume: tuple[Path, int] | None,
     ) -> None:
-        groups = select(model, stage.trainable)
-        self._speed.apply(model)
-        check_heads(model, stage.losses)
-        checkpoints.meta["trained"] = self._trained(model, checkpoints.meta["trained"])
-        lora_idle = model.llm.lora_is_zero() and not any(
-            p.requires_grad for n, p in model.llm.named_parameters() if "lora_" in n
-        )
-        model.llm.use_lora(not lora_idle)
+        self._freeze(model, stage, checkpoints)
         feed = Feed(engine, self._data, self._launch, self.seed)
         dataset, held_out = feed.training(model, stage), feed.held_out(model, stage)
         asked = benchmarks.of_stage(engine, stage, self._make_benchmark, self._data, model)
-        trained = sum(p.numel() for members in groups.values() for p in members)
+        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
         engine.prepare(
             model,
             lambda module: optim.build(
@@ -221,6 +214,17 @@ class TrainRun:
                 callback.stop()
         with trainer.averaged():
             checkpoints.save_final(engine, stage.steps, tokens_seen=trainer.tokens_seen)
+
+    def _freeze(self, model: AffectMLLM, stage: Stage, checkpoints: StageCheckpoints) -> None:
+        """Leave trainable what the stage names; LoRA that stays zero is switched off."""
+        select(model, stage.trainable)
+        self._speed.apply(model)
+        check_heads(model, stage.losses)
+        checkpoints.meta["trained"] = self._trained(model, checkpoints.meta["trained"])
+        lora_idle = model.llm.lora_is_zero() and not any(
+            p.requires_grad for n, p in model.llm.named_parameters() if "lora_" in n
+        )
+        model.llm.use_lora(not lora_idle)
 
     def _callbacks(self, engine: Engine, stage: Stage, first: int) -> list[Callback]:
         if not engine.is_main:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pydantic import PositiveFloat
+from torch import nn
 
 from affect_mllm import config
 from affect_mllm.data.mixture import check_instructions
@@ -168,16 +169,7 @@ class TrainRun:
         dataset, held_out = feed.training(model, stage), feed.held_out(model, stage)
         asked = benchmarks.of_stage(engine, stage, self._make_benchmark, self._data, model)
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        engine.prepare(
-            model,
-            lambda module: optim.build(
-                select(module, stage.trainable),
-                stage.trainable,
-                weight_decay=stage.weight_decay,
-                settings=stage.optimizer,
-            ),
-            max_norm=stage.max_grad_norm,
-        )
+        engine.prepare(model, partial(_optimizer, stage=stage), max_norm=stage.max_grad_norm)
         torch.manual_seed(self.seed + engine.rank)  # or ranks would drop the same places
         first, tokens_seen = 0, 0
         average = None if stage.ema is None else Ema(model, decay=stage.ema, rank=engine.rank)
@@ -287,3 +279,13 @@ class TrainRun:
         temporary = folder / ".status.json"
         temporary.write_text(json.dumps({"state": state, "resumable": state != "done"}) + "\n")
         os.replace(temporary, folder / "status.json")
+
+
+def _optimizer(model: nn.Module, *, stage: Stage) -> torch.optim.Optimizer:
+    """Over the model's parameters as they are now: what splits a model makes new ones."""
+    return optim.build(
+        select(model, stage.trainable),
+        stage.trainable,
+        weight_decay=stage.weight_decay,
+        settings=stage.optimizer,
+    )

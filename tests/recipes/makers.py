@@ -219,7 +219,7 @@ def ch_sims_v2(root: Path, kit: Kit) -> Made:
         kit,
         ["aqgy3_0001", "00000", "你来了", 0.4, 0.2, 0.4, 0.6, "Positive", "train"],
         ["test1", "00003", "走吧", -0.2, -0.2, 0, 0, "Negative", "valid"],
-        ["video_0001", "0001", "算了", 0, 0, 0, 0, "Neutral", "test"],
+        ["video_0001", "0001", "算了", -0.6, -0.4, -0.8, 0, "Negative", "test"],
     )
     return Made([str(root)], path, 3)
 

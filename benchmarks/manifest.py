@@ -52,12 +52,12 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="50,000 rows instead of a million")
+    parser.add_argument("--quick", action="store_true", help="100,000 rows instead of a million")
     parser.add_argument("--rows", type=int, default=None, help="this many rows")
     parser.add_argument("--way", help=argparse.SUPPRESS)
     parser.add_argument("--path", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    options.rows = options.rows or (50_000 if options.quick else 1_000_000)
+    options.rows = options.rows or (100_000 if options.quick else 1_000_000)
     return options
 
 

@@ -125,7 +125,9 @@ def test_the_stamp_tells_model_words_and_reader(tiny) -> None:
     others = [
         one.stamp(Question("b")),
         replace(one, system="Listen.").stamp(Question("a")),
-        replace(one, reader=replace(one.reader, frames=7)).stamp(Question("a")),
+        replace(
+            one, reader=replace(one.reader, sampling=replace(one.reader.sampling, frames=7))
+        ).stamp(Question("a")),
     ]
     hashes = {stamp["prompt_hash"] for stamp in (one.stamp(Question("a")), *others)}
     assert len(hashes) == 4

@@ -17,7 +17,7 @@ from affect_mllm.data import manifest
 from affect_mllm.data.example import Example, ExampleMaker
 from affect_mllm.data.settings import DataSettings
 from affect_mllm.models.mllm import AffectMLLM
-from affect_mllm.types import Sample
+from affect_mllm.types import Batch, Sample
 from tests.media import clips
 
 CHAT = (
@@ -234,3 +234,12 @@ def examples(
             )
         )
     return made
+
+
+@torch.no_grad()
+def logits(model: AffectMLLM, batch: Batch) -> list[torch.Tensor]:
+    """Logits `[L, V]` at every real position, by example."""
+    every = batch.segments >= 0
+    found = model(batch, lambda m, _, hidden: m.llm.logits(hidden.states[every]))
+    owner = batch.segments[every]
+    return [found[owner == i] for i in range(len(batch.sample_ids))]

@@ -141,18 +141,32 @@ def load_weights(folder: Path, model: nn.Module) -> None:
         weights = load_file(folder / WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(str(folder / WEIGHTS), str(error)) from error
-    expected = own_weights(model, meta.get("trained", ()))
+    put_weights(model, weights, where=folder, trained=meta.get("trained", ()))
+
+
+def put_weights(
+    model: nn.Module,
+    weights: Mapping[str, torch.Tensor],
+    *,
+    where: Path,
+    trained: Sequence[str] = (),
+    fix: str = "use the model config that the checkpoint was trained with",
+) -> None:
+    """Give `model` its own weights. CheckpointError for missing, unexpected or misshapen ones."""
+    expected = own_weights(model, trained)
     missing, unexpected = set(expected) - set(weights), set(weights) - set(expected)
-    shapes = {
-        name for name in set(expected) & set(weights) if expected[name].shape != weights[name].shape
-    }
+    shapes = [
+        f"{name} is {list(weights[name].shape)}, not {list(expected[name].shape)}"
+        for name in sorted(set(expected) & set(weights))
+        if expected[name].shape != weights[name].shape
+    ]
     if missing or unexpected or shapes:
         raise CheckpointError(
-            str(folder),
+            str(where),
             f"missing {sorted(missing)[:5]}, unexpected {sorted(unexpected)[:5]}, "
-            f"other shape {sorted(shapes)[:5]}",
+            f"other shape {shapes[:5]}",
             expected="the weights of this model",
-            fix="use the model config that the checkpoint was trained with",
+            fix=fix,
         )
     model.load_state_dict(weights, strict=False)
 

@@ -63,7 +63,8 @@ def import_affectgpt(
     whole = config.compose("train", ["experiment=affectgpt", *chosen])
     config.check(whole.model)
     model = config.build(whole.model)
-    _fill(model, found, path)
+    fix = "name the LLM and the encoders that it was trained with (--llm, model.encoders.…)"
+    checkpoint.put_weights(model, found, where=path, fix=fix)
     kept = {key: whole[key] for key in ("name", "seed", "model", "data", "stages", "launch")}
     origin = {"file": path.name, "sha256": checkpoint.file_hash(path), "project": "AffectGPT"}
     meta = {
@@ -110,29 +111,6 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     ):
         raise CheckpointError(str(path), "no dictionary of tensors under `model`")
     return weights
-
-
-def _fill(model: Any, found: dict[str, torch.Tensor], path: Path) -> None:
-    """Put the weights into the model; every connector and LoRA weight has to be given."""
-    from affect_mllm.models.checkpoint import own_weights
-    from affect_mllm.types import CheckpointError
-
-    expected = own_weights(model)
-    missing, unexpected = set(expected) - set(found), set(found) - set(expected)
-    shapes = [
-        f"{name}: {list(found[name].shape)}, the model has {list(expected[name].shape)}"
-        for name in sorted(set(expected) & set(found))
-        if expected[name].shape != found[name].shape
-    ]
-    if missing or unexpected or shapes:
-        raise CheckpointError(
-            str(path),
-            f"missing {sorted(missing)[:5]}, unexpected {sorted(unexpected)[:5]}, "
-            f"other shape {shapes[:5]}",
-            expected="a checkpoint for this LLM and these encoders",
-            fix="name those that it was trained with (--llm, model.encoders.visual.model=…)",
-        )
-    model.load_state_dict(found, strict=False)
 
 
 def _config(kept: dict[str, Any]) -> Any:

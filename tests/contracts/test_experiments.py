@@ -16,7 +16,7 @@ from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.train.run import TrainRun
 from affect_mllm.types import Batch, ExitCode, Patches, Sample
 from tests import tiny_experiments
-from tests.tiny import Tiny
+from tests.tiny import Tiny, logits
 
 EXPERIMENTS = sorted(path.stem for path in (config.conf_dir() / "experiment").glob("*.yaml"))
 QUESTION = "Which emotion does the person express?"
@@ -53,15 +53,6 @@ def made(request, tiny: Tiny, tmp_path_factory) -> Made:
     samples = [sample for sample in tiny.samples if "video" in sample.media][2:6]
     media = [dict(reader.clip(sample).arrays) for sample in samples]
     return Made(model, data.maker(model.llm.tokenizer, model.span_lengths()), samples, media)
-
-
-@torch.no_grad()
-def logits(model: AffectMLLM, batch: Batch) -> list[torch.Tensor]:
-    """Logits at every real position, by example."""
-    every = batch.segments >= 0
-    found = model(batch, lambda m, _, hidden: m.llm.logits(hidden.states[every]))
-    owner = batch.segments[every]
-    return [found[owner == i] for i in range(len(batch.sample_ids))]
 
 
 def alone(made: Made, example: Example) -> torch.Tensor:

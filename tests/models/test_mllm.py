@@ -12,8 +12,9 @@ from affect_mllm.data.example import Example
 from affect_mllm.models import llm as llm_module
 from affect_mllm.models.llm import block_causal_mask
 from affect_mllm.models.mllm import AffectMLLM
-from affect_mllm.types import Batch, ConfigError
+from affect_mllm.types import ConfigError
 from tests import tiny as parts
+from tests.tiny import logits
 
 KINDS = [
     ("face", "audio", "text"),
@@ -40,15 +41,6 @@ def model(tiny, request) -> AffectMLLM:
 @pytest.fixture(scope="module")
 def made(tiny, model) -> list[Example]:
     return parts.examples(tiny, model, KINDS)
-
-
-@torch.no_grad()
-def logits(model: AffectMLLM, batch: Batch) -> list[torch.Tensor]:
-    """Logits at every real position, by example."""
-    every = batch.segments >= 0
-    found = model(batch, lambda m, _, hidden: m.llm.logits(hidden.states[every]))
-    owner = batch.segments[every]
-    return [found[owner == i] for i in range(len(batch.sample_ids))]
 
 
 def alone(model: AffectMLLM, example: Example) -> torch.Tensor:

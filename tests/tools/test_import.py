@@ -237,7 +237,7 @@ def changed(root: Path, path: Path, change) -> Path:
     [
         (lambda w: w.pop("fc_att.bias"), "missing ['fusion.weights.bias']"),
         (lambda w: w.update(strange_part=torch.zeros(1)), "unexpected strange_part"),
-        (lambda w: w.update({"fc_att.bias": torch.zeros(3)}), "fusion.weights.bias: [3]"),
+        (lambda w: w.update({"fc_att.bias": torch.zeros(3)}), "fusion.weights.bias is [3]"),
         (lambda w: w.pop("multi_video_embs.weight"), "missing multi_video_embs.weight"),
         (
             lambda w: w.pop(next(n for n in w if "layers.1.mlp.up_proj.lora_B" in n)),

@@ -8,6 +8,8 @@ import torch
 from peft.tuners.lora.layer import Linear as PeftLinear
 from torch import nn
 
+from affect_mllm.models.precision import autocasts
+
 
 class LeanLinear(PeftLinear):
     """peft's LoRA layer without what peft spends on an ordinary adapter under autocast.
@@ -25,7 +27,7 @@ class LeanLinear(PeftLinear):
         (name,) = self.active_adapters
         base = self.base_layer(x)
         down, up = self.lora_A[name], self.lora_B[name]
-        if not torch.is_autocast_enabled(x.device.type):
+        if not autocasts(x.device):
             x = self._cast_input_dtype(x, down.weight.dtype)  # type: ignore[arg-type]
         narrow = down(self.lora_dropout[name](x)) * self.scaling[name]
         return base + up(narrow).to(base.dtype)

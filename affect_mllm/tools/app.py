@@ -64,6 +64,13 @@ COMMANDS = {
     "import": Command(
         "affect_mllm.tools.import_:import_command", "Another project's checkpoint as one of ours."
     ),
+    "describe": Command(
+        "affect_mllm.tools.describe:describe_command",
+        "What an experiment is made of.",
+    ),
+    "estimate": Command(
+        "affect_mllm.tools.estimate:estimate_command", "Memory and FLOPs of a training step."
+    ),
     "export": Command(
         "affect_mllm.tools.export:export_command", "Write a folder that transformers loads."
     ),

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from affect_mllm.models.hidden import Hidden
+from affect_mllm.models.precision import autocasts, own_precision
 from affect_mllm.train.loss.objective import Loss
 from affect_mllm.types import Batch, ConfigError
 
@@ -86,7 +87,7 @@ def chunked_loss_sum(
     Summed so that the same global batch gives the same gradient however it is split over ranks,
     micro-batches and packing. At most `chunk × V` logits exist at a time.
     """
-    if torch.is_autocast_enabled(states.device.type):
+    if autocasts(states.device):
         dtype = torch.get_autocast_dtype(states.device.type)
         states, weight = states.to(dtype), weight.to(dtype)
         bias = None if bias is None else bias.to(dtype)
@@ -117,7 +118,7 @@ class _ChunkedLoss(torch.autograd.Function):
                 strict=False,
             )
         ]
-        with torch.autocast(states.device.type, enabled=False):
+        with own_precision(states.device):
             for start in range(0, len(targets), chunk):
                 part = slice(start, start + chunk)
                 logits = nn.functional.linear(states[part], weight, bias).float()

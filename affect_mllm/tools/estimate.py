@@ -1,0 +1,148 @@
+"""`affect-mllm estimate`: device memory and FLOPs of a training step, before anything is run."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from affect_mllm.types import ConfigError
+
+if TYPE_CHECKING:
+    from affect_mllm.tools.blueprint import Blueprint, Nominal
+    from affect_mllm.tools.rehearsal import Account, Shape
+
+GIB = 2**30
+TEXT, ANSWER = 96, 24  # tokens of prompt and answer beside the media
+# What each strategy splits over the processes: optimizer, gradients, weights.
+SPLITS = {
+    "single": (False, False, False),
+    "ddp": (False, False, False),
+    "zero1": (True, False, False),
+    "zero2": (True, True, False),
+    "zero3": (True, True, True),
+    "zero3_offload": (True, True, True),
+    "fsdp2": (True, True, True),
+}
+
+
+def estimate_command(
+    overrides: Annotated[list[str], typer.Argument(help="experiment=NAME [launch=NAME] …")],
+    *,
+    clip_s: Annotated[float, typer.Option(help="length of a clip")] = 5.0,
+    text_tokens: Annotated[int, typer.Option(help="prompt tokens beside media")] = TEXT,
+    answer_tokens: Annotated[int, typer.Option(help="supervised tokens of an example")] = ANSWER,
+    processes: Annotated[int, typer.Option(help="devices that share the work")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
+) -> None:
+    """Rehearse a step of every stage with shapes alone; no weights are read, nothing is allocated.
+
+    Memory is what torch allocates for one micro-batch: a device also holds its context and what
+    the allocator keeps, some 1 to 2 GiB. States from a feature cache cost no encoder.
+    """
+    if min(clip_s, text_tokens, answer_tokens, processes) <= 0:
+        raise ConfigError("estimate", "a number that is not above 0", expected="all above 0")
+    found = estimate(
+        overrides,
+        clip_s=clip_s,
+        text=(text_tokens, answer_tokens),
+        processes=processes,
+    )
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+    else:
+        _show(found)
+
+
+def estimate(
+    overrides: list[str], *, clip_s: float, text: tuple[int, int], processes: int
+) -> dict[str, Any]:
+    """Bytes by stage of training and strategy, FLOPs a micro-batch and a step.
+
+    Raises what `blueprint` raises.
+    """
+    from affect_mllm.tools.blueprint import blueprint, nominal
+    from affect_mllm.tools.rehearsal import rehearse
+    from affect_mllm.train.optim import adamw, select
+
+    plan = blueprint(overrides)
+    items = nominal(plan, clip_s)
+    stages = {}
+    for stage in plan.stages:
+        plan.model.use_experts(stage.experts)
+        groups = select(plan.model, stage.trainable)
+        optimizer = adamw(groups, stage.trainable, weight_decay=stage.weight_decay)
+        micro = max(1, plan.cfg.launch.micro_batches)
+        examples = math.ceil(stage.batch_size / processes / micro)
+        shape = shape_of(plan, items, examples=examples, text=text)
+        account = rehearse(plan.model.train(), shape, optimizer)
+        stages[stage.name] = {
+            "micro_batch": asdict(shape),
+            "account": asdict(account),
+            "bytes": {name: on_device(account, name, processes) for name in SPLITS},
+            "flops_step": account.flops * micro * processes,
+        }
+    return {
+        "experiment": plan.cfg.name,
+        "strategy": str(plan.cfg.launch.strategy),
+        "processes": processes,
+        "stages": stages,
+    }
+
+
+def shape_of(
+    plan: Blueprint, items: dict[str, Nominal], *, examples: int, text: tuple[int, int]
+) -> Shape:
+    """One micro-batch of `examples` clips with pictures, sound where it is heard, and text."""
+    from affect_mllm.tools.rehearsal import Shape
+
+    picture = next((n for n in (plan.cfg.data.reader.visual, "frame") if n in items), None)
+    names = [name for name in (picture, "audio", "multi") if name is not None and name in items]
+    length = sum(text) + sum(items[name].tokens for name in names)
+    budget = int(plan.cfg.launch.row_tokens)
+    a_row = max(1, budget // length)
+    rows = math.ceil(examples / a_row)
+    present = {name: (examples, items[name].states) for name in names if name != "multi"}
+    grids = [grid for name in names if (grid := items[name].grid) is not None]
+    supervised = examples * text[1]
+    return Shape(rows, min(a_row, examples) * length, supervised, present, tuple(grids * examples))
+
+
+def on_device(account: Account, strategy: str, processes: int) -> int:
+    """Bytes at the peak on one of `processes` devices: what a strategy splits is divided.
+
+    With ZeRO-3 and FSDP the gathered layer is not counted; offloaded parts are on the host.
+    """
+    kept = [1 / processes if split else 1.0 for split in SPLITS[strategy]]
+    if strategy == "zero3_offload":
+        kept = [0.0, 0.0, 0.0]
+    parts = (account.optimizer, account.gradients, account.weights)
+    fixed = sum(part * (1 - share) for part, share in zip(parts, kept, strict=True))
+    if SPLITS[strategy][1] is False:
+        return round(account.peak - fixed)
+    return round(max(account.peak - fixed, account.activations))
+
+
+def _show(found: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, markup=False)
+    for name, stage in found["stages"].items():
+        account, shape = stage["account"], stage["micro_batch"]
+        title = f"{found['experiment']}, stage {name}: {shape['rows']} × {shape['length']} tokens"
+        table = Table("bytes on one device", "GiB", title=title, title_justify="left")
+        for part in ("weights", "gradients", "optimizer", "activations"):
+            table.add_row(part, f"{account[part] / GIB:.3f}")
+        for strategy, size in stage["bytes"].items():
+            chosen = " (chosen)" if strategy == found["strategy"] else ""
+            label = f"peak, {strategy} on {found['processes']}{chosen}"
+            table.add_row(label, f"{size / GIB:.3f}")
+        console.print(table)
+        console.print(
+            f"{account['flops'] / 1e12:.3f} TFLOP a micro-batch, "
+            f"{stage['flops_step'] / 1e12:.3f} a step"
+        )

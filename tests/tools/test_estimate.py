@@ -1,0 +1,156 @@
+"""The estimate of a step against torch's own accounting of that step, and describe."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.distributed._tools.mem_tracker import MemTracker
+from torch.utils.flop_counter import FlopCounterMode
+
+from affect_mllm.data.collate import collate
+from affect_mllm.models.mllm import AffectMLLM
+from affect_mllm.models.pretrained import weightless
+from affect_mllm.tools.app import main
+from affect_mllm.tools.describe import describe
+from affect_mllm.tools.estimate import estimate, on_device
+from affect_mllm.tools.rehearsal import Account, Shape, rehearse
+from affect_mllm.train.loss.objective import Objective
+from affect_mllm.train.loss.token import TokenLoss
+from affect_mllm.train.optim import adamw, select
+from affect_mllm.types import CheckpointError
+from tests import tiny as parts
+from tests import tiny_vlm
+
+TRAINABLE = {r"llm\..*lora_.*": 1e-3, r"compressors\..*": 1e-3}
+MIXED = [("face", "audio", "text"), ("audio", "text"), ("face",)]
+
+
+class Handle:
+    """What removes a hook that was never set."""
+
+    def remove(self) -> None:
+        """Nothing."""
+
+
+class Tracker(MemTracker):
+    """torch's tracker, which would set a gradient's hook on frozen weights too and fail."""
+
+    def _track_module_params_and_buffers(
+        self, module: torch.nn.Module, install_grad_hooks: bool = True
+    ) -> tuple[int, int]:
+        for parameter in module.parameters():
+            if not parameter.requires_grad:
+                self._param_to_grad_hook_handles[parameter] = (Handle(), Handle())
+        return super()._track_module_params_and_buffers(module, install_grad_hooks)
+
+
+def optimizer_of(model: AffectMLLM) -> torch.optim.Optimizer:
+    return adamw(select(model.train(), TRAINABLE), TRAINABLE, weight_decay=0.1)
+
+
+def accounted(model: AffectMLLM, batch: Any) -> tuple[int, int]:
+    """Peak bytes and FLOPs of a real step, by torch."""
+    optimizer = optimizer_of(model)
+    memory, flops = Tracker(), FlopCounterMode(display=False)
+    memory.track_external(model, optimizer)
+    with memory, flops:
+        for _ in range(2):
+            memory.reset_mod_stats()
+            model(batch, Objective({"lm": TokenLoss()})).losses["lm"].backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    return memory.get_tracker_snapshot("peak")[torch.device("cpu")][
+        "Total"
+    ], flops.get_total_flops() // 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "names", "row_tokens", "attention"),
+    [
+        ("encoders", MIXED, 400, "eager"),
+        ("encoders", MIXED * 6, 0, "eager"),
+        ("native", ("wide", "video", "high"), 400, "eager"),
+        ("native", ("video", "high", "video", "wide", "video"), 0, "eager"),
+        ("native", ("video", "high", "video", "wide", "video"), 1000, "sdpa"),
+    ],
+)
+def test_it_is_within_a_tenth_of_torchs_accounting(
+    tiny, tmp_path, kind: str, names: Any, row_tokens: int, attention: str
+) -> None:
+    folder = tiny_vlm.build(tiny, tmp_path)
+
+    def build() -> AffectMLLM:
+        if kind == "encoders":
+            return tiny.model(attention)
+        return tiny_vlm.model(folder, attention=attention)
+
+    real = build()
+    maker = parts.examples if kind == "encoders" else tiny_vlm.examples
+    batch = collate(maker(tiny, real, names), pad_id=0, row_tokens=row_tokens)
+    items = {name: tuple(media.mask.shape) for name, media in batch.media.items()}
+    grids = tuple(grid for media in batch.media.values() for grid in media.grids)
+    supervised = int((batch.labels[:, 1:] != -100).sum())
+    with torch.device("meta"), weightless():
+        shadow = build()
+    shape = Shape(*batch.input_ids.shape, supervised, items, grids)
+    found = rehearse(shadow, shape, optimizer_of(shadow))
+    peak, flops = accounted(real, batch)
+    assert found.peak == pytest.approx(peak, rel=0.1)
+    if attention == "eager":  # torch does not count the CPU's fused attention
+        assert found.flops == pytest.approx(flops, rel=0.1)
+
+
+def test_a_strategy_divides_what_it_splits() -> None:
+    account = Account(weights=800, gradients=40, optimizer=80, activations=100, peak=1020, flops=1)
+    got = {
+        name: on_device(account, name, 4) for name in ("single", "ddp", "zero1", "zero2", "zero3")
+    }
+    assert got == {"single": 1020, "ddp": 1020, "zero1": 960, "zero2": 930, "zero3": 330}
+
+
+def vlm_overrides(tiny, tmp_path: Path) -> list[str]:
+    folder = tiny_vlm.build(tiny, tmp_path)
+    for file in folder.glob("*.safetensors"):
+        file.unlink()  # no weights are needed
+    return ["experiment=emotion_qwen", *tiny_vlm.overrides(folder)]
+
+
+def test_longer_clips_and_larger_batches_take_more(tiny, tmp_path) -> None:
+    overrides = vlm_overrides(tiny, tmp_path)
+
+    def activations(clip_s: float, batch: int) -> int:
+        stage = ["stage=vlm_instruct", f"stages.vlm_instruct.batch_size={batch}"]
+        found = estimate([*overrides, *stage], clip_s=clip_s, text=(40, 8), processes=1)
+        return found["stages"]["vlm_instruct"]["account"]["activations"]
+
+    base = activations(2.0, 2)
+    assert activations(6.0, 2) > 1.3 * base
+    assert activations(2.0, 8) > 2 * base
+
+
+def test_describe_counts_what_is_there(tiny, tmp_path, capsys) -> None:
+    overrides = vlm_overrides(tiny, tmp_path)
+    found = describe(overrides)
+    modules = {name: row["parameters"] for name, row in found["modules"].items()}
+    assert sum(modules.values()) == found["parameters"]
+    general = modules["compressors.visual.experts.general"]
+    assert found["stages"]["vlm_general"]["trainable"] == general
+    gate, lora = modules["compressors.visual.gate"], modules["llm, LoRA"]
+    assert found["stages"]["vlm_instruct"]["trainable"] == gate + lora
+    assert found["tokens"]["frame"] > found["tokens"]["image"] > 1
+    with pytest.raises(SystemExit) as left:
+        main(["describe", *overrides, "--json"])
+    assert left.value.code == 0
+    assert json.loads(capsys.readouterr().out) == found
+
+
+def test_a_part_that_cannot_be_reached_is_named(monkeypatch) -> None:
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(CheckpointError, match=r"Qwen/Qwen2\.5-VL-7B-Instruct"):
+        describe(["experiment=emotion_qwen"])

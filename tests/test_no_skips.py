@@ -8,6 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from tests.hosts import lacks
+from tests.no_skips import excused
 
 ROOT = Path(__file__).parents[1]
 
@@ -32,3 +36,11 @@ def test_only_skips_without_an_excuse_fail(tmp_path: Path, body: str, code: int)
     )
     assert done.returncode == code, done.stdout
     assert ("skipped although they can run here" in done.stdout) == ("not today" in body)
+
+
+def test_an_excuse_is_checked_on_this_machine() -> None:
+    cuda = torch.cuda.is_available()
+    assert excused("needs CUDA") == (not cuda)
+    assert excused("needs a machine without CUDA") == cuda
+    assert excused("needs root: network namespaces") == (lacks() is not None)
+    assert not excused("too slow")

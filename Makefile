@@ -9,12 +9,14 @@ RUN := outputs/demo$(if $(filter-out 1,$(SEED)),-seed$(SEED))
 EVAL := checkpoint=$(RUN)/train/instruct/final run_dir=$(RUN)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test soak check lint types layers clean
+.PHONY: help venv demo test soak bench gpu-check check lint types layers clean
 
 help:
 	@echo "make demo    train, evaluate and report on a synthetic corpus (SEED=$(SEED))"
 	@echo "make test    the tests"
-	@echo "make soak    a run of two processes, killed twenty times"
+	@echo "make soak    twenty kills, every experiment with every launch, overfitting eight clips"
+	@echo "make bench   the performance suite (10 minutes)"
+	@echo "make gpu-check  what a machine with CUDA GPUs has to show"
 	@echo "make check   the tests, ruff, pyright, import layers, hadolint"
 	@echo "make clean   remove caches and build products (.venv and outputs/ stay)"
 
@@ -46,7 +48,15 @@ test: $(STAMP)
 	$(BIN)/python -m pytest
 
 soak: $(STAMP)
-	AFFECT_SOAK=1 $(BIN)/python -m pytest tests/train/test_kill_ranks.py
+	AFFECT_SOAK=1 $(BIN)/python -m pytest tests/train/test_kill_ranks.py tests/contracts/test_pairs.py
+	$(BIN)/python benchmarks/overfit.py
+
+bench: $(STAMP)
+	$(BIN)/python -m pip install -q -e '.[bench]'
+	$(BIN)/python benchmarks/train_speed.py
+
+gpu-check: $(STAMP)
+	$(BIN)/affect-mllm gpu-check
 
 check: test lint types layers
 

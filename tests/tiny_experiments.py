@@ -26,10 +26,10 @@ VISION = {"siglip": "siglip", "dinov2": "dinov2"}
 TIMM = {"eva": ("eva", 28), "swin": ("swin", 32)}
 
 
-def experiment(tiny: Tiny, name: str, run_dir: Path) -> DictConfig:
+def experiment(tiny: Tiny, name: str, run_dir: Path, *, launch: str = "single") -> DictConfig:
     """The composed, shrunk and checked configuration of an experiment, one step a stage."""
     given = [f"run_dir={run_dir}", f"data.manifest={tiny.root / 'manifest.jsonl'}"]
-    cfg = config.compose("train", [f"experiment={name}", *given])
+    cfg = config.compose("train", [f"experiment={name}", f"launch={launch}", *given])
     OmegaConf.set_struct(cfg, False)
     shrink(tiny, cfg.model)
     cached = cfg.data.cache_dir is not None

@@ -77,6 +77,12 @@ COMMANDS = {
     "cache": Command(
         "affect_mllm.tools.cache:cache_command", "Compute the encoders' states of clips once."
     ),
+    "spread": Command(
+        "affect_mllm.tools.spread:spread_command", "Mean and spread of several runs."
+    ),
+    "gpu-check": Command(
+        "affect_mllm.tools.gpu_check:gpu_check_command", "What a machine with GPUs has to show."
+    ),
     "assets": Command(
         "affect_mllm.tools.assets:assets_command", "Fetch and convert the default weights."
     ),

@@ -53,7 +53,7 @@ class Speed:
                 "speed.liger",
                 f"always, but {lacking}",
                 expected="a CUDA device, the package liger-kernel and an LLM that it knows",
-                fix="set speed.liger=auto, or pip install 'affect-mllm[flash]'",
+                fix="set speed.liger=auto, or pip install 'affect-mllm[liger]'",
             )
         if not lacking:
             from liger_kernel.transformers import _apply_liger_kernel_to_instance

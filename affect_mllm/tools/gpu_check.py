@@ -1,0 +1,96 @@
+"""`affect-mllm gpu-check`: what a machine with CUDA GPUs has to show before weeks are spent on it.
+
+Runs on 1 to 8 GPUs. Each check is a process of its own, so that one that fails or hangs leaves the
+others alone; a table at the end says what held and with which numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, NamedTuple
+
+import typer
+
+from affect_mllm.types import AffectError, ConfigError
+
+DEADLINE_S = 600
+MODULE = "affect_mllm.tools.gpu_checks"
+
+
+class Check(NamedTuple):
+    """One check: its name in `gpu_checks.CHECKS`, and how many processes it wants at least."""
+
+    name: str
+    processes: int
+    what: str
+
+
+CHECKS = (
+    Check("nccl", 2, "all-reduce over all GPUs gives the sum, and its bandwidth"),
+    Check("flash", 1, "flash-attn's packed attention equals SDPA with the block mask"),
+    Check("bf16", 1, "a bf16 loss is the float32 loss to 1 %, the gradient to 5 %"),
+    Check("ddp", 2, "two steps under DDP, finite and equal on all ranks"),
+    Check("zero2", 2, "the same losses under ZeRO-2"),
+    Check("zero3", 2, "the same losses under ZeRO-3"),
+    Check("resume", 1, "steps 2 and 3 after a resume equal the uninterrupted ones, bit for bit"),
+    Check("mfu", 1, "share of the published peak that a LoRA step reaches, and its memory"),
+)
+
+
+def gpu_check_command(
+    only: Annotated[list[str] | None, typer.Option("--only", help="Some of the checks.")] = None,
+) -> None:
+    """Check NCCL, attention, precision, ZeRO, resume and speed on this machine's GPUs."""
+    import torch
+
+    if not torch.cuda.is_available():
+        raise ConfigError(
+            "gpu-check",
+            "there is no CUDA GPU here, so nothing was checked",
+            expected="1 to 8 CUDA GPUs and a torch that was built for them",
+            fix="run it on such a machine; the tests (`make test`) cover a CPU",
+        )
+    unknown = sorted(set(only or ()) - {check.name for check in CHECKS})
+    if unknown:
+        names = [check.name for check in CHECKS]
+        raise ConfigError("--only", ", ".join(unknown), expected=f"some of {names}")
+    gpus = min(8, torch.cuda.device_count())
+    chosen = [check for check in CHECKS if not only or check.name in only]
+    rows = [(check, *_run(check, gpus)) for check in chosen]
+    typer.echo(table(rows, [torch.cuda.get_device_name(i) for i in range(gpus)]))
+    if any(state == "FAILED" for _, state, _ in rows):
+        raise AffectError("gpu-check", "not everything held; see the table")
+
+
+def table(rows: Sequence[tuple[Check, str, str]], names: Sequence[str]) -> str:
+    """One line a check: held, FAILED or skipped, and what was found."""
+    lines = [f"{len(names)} GPU(s): {', '.join(sorted(set(names)))}", ""]
+    for check, state, found in rows:
+        lines.append(f"{check.name:8} {state:8} {check.what}")
+        lines += [f"{'':18}{line}" for line in found.splitlines()]
+    return "\n".join(lines)
+
+
+def _run(
+    check: Check, gpus: int, run: Callable[..., subprocess.CompletedProcess[str]] = subprocess.run
+) -> tuple[str, str]:
+    """`held`, `FAILED` or `skipped`, and its numbers or the last lines of what it said."""
+    if gpus < check.processes:
+        return "skipped", f"needs {check.processes} GPUs"
+    many = check.processes > 1
+    start = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(gpus)]
+    command = [sys.executable, *(start if many else []), "-m", MODULE, check.name]
+    try:
+        done = run(command, capture_output=True, text=True, timeout=DEADLINE_S, env={**os.environ})
+    except subprocess.TimeoutExpired:
+        return "FAILED", f"still running after {DEADLINE_S} s"
+    said = [line for line in done.stdout.splitlines() if line.startswith('{"held"')]
+    if done.returncode or not said:
+        return "FAILED", "\n".join(done.stderr.strip().splitlines()[-6:])
+    answer = json.loads(said[-1])
+    state = "skipped" if answer["held"] is None else "held" if answer["held"] else "FAILED"
+    return state, answer["found"]

@@ -57,9 +57,8 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    raw = argparse.RawTextHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--quick", action="store_true", help="2 counted steps instead of 6")
     parser.add_argument("--only", nargs="*", default=[], help="some of the contenders")
     parser.add_argument("--steps", type=int, default=None, help="counted steps of each")

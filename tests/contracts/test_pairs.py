@@ -9,8 +9,10 @@ import os
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from affect_mllm import config
+from tests import tiny_experiments
 from tests.processes import finished
 
 EXPERIMENTS = sorted(path.stem for path in (config.conf_dir() / "experiment").glob("*.yaml"))
@@ -38,9 +40,14 @@ def test_every_experiment_and_every_launch_is_tried() -> None:
 
 @pytest.mark.parametrize(("launch", "names"), pairs(), ids=lambda value: str(value))
 def test_a_pair_takes_its_steps_and_leaves_nothing(launch, names, tiny, tmp_path: Path) -> None:
-    work = tmp_path / "work"
+    files = []
+    for name in names:
+        cfg = tiny_experiments.experiment(tiny, name, tmp_path / "runs" / name, launch=launch)
+        cfg.dry_run, cfg.launch.persistence_threshold = True, 0
+        files.append(str(tmp_path / f"{name}.yaml"))
+        OmegaConf.save(cfg, files[-1])
     start = () if launch == "single" else TORCHRUN
-    arguments = ["-m", *start, "tests.contracts.pairs", str(tiny.root), str(work), launch, *names]
+    arguments = ["-m", *start, "tests.contracts.pairs", *files]
     code, said = finished(arguments, ACCELERATE_USE_CPU="true")
     assert code == 0, said
-    assert not work.exists(), sorted(work.rglob("*"))
+    assert not (tmp_path / "runs").exists(), sorted((tmp_path / "runs").rglob("*"))

@@ -30,3 +30,16 @@ def test_another_width_is_refused(bad: np.ndarray) -> None:
 def test_what_is_not_finite_is_refused() -> None:
     with pytest.raises(DataError, match="not finite"):
         FeatureEncoder(hidden_size=2).transform(np.array([1.0, np.nan]))
+
+
+def test_a_rows_feature_file_is_read_as_the_states_of_its_modality(tmp_path) -> None:
+    from affect_mllm.data.reader import Reader
+    from affect_mllm.types import Sample
+
+    states = np.arange(8.0).reshape(2, 4)
+    np.save(tmp_path / "a.npy", states)
+    sample = Sample("a", tmp_path, media={"features.audio": "a.npy"})
+    clip = Reader().read(sample, {"audio": FeatureEncoder(hidden_size=4).transform})
+    assert np.array_equal(clip.arrays["audio"], states)
+    with pytest.raises(DataError, match=r"\[5\] or \[S, 5\]"):
+        Reader().read(sample, {"audio": FeatureEncoder(hidden_size=5).transform})

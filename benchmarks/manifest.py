@@ -38,10 +38,11 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         path = _write(Path(folder), options.rows)
-        env = {**os.environ, "AFFECT_CACHE_DIR": f"{folder}/cache"}
         print(f"{options.rows:,} rows, {path.stat().st_size / 1e6:.0f} MB")
         print(f"{'':12} {'first batch s':>14} {'worker RSS MB':>14} {'worker PSS MB':>14}")
         for way in ("list", "first time", "again"):
+            memory = "apart" if way == "list" else "shared"  # else nothing would be a first time
+            env = {**os.environ, "AFFECT_CACHE_DIR": f"{folder}/{memory}"}
             command = [sys.executable, __file__, "--way", way, "--path", str(path)]
             done = subprocess.run(command, env=env, check=True, capture_output=True, text=True)
             found = json.loads(done.stdout.splitlines()[-1])

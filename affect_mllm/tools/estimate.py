@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -66,7 +66,7 @@ def estimate(
     """
     from affect_mllm.tools.blueprint import blueprint, nominal
     from affect_mllm.tools.rehearsal import rehearse
-    from affect_mllm.train.optim import adamw, select
+    from affect_mllm.train.optim import build, select
 
     plan = blueprint(overrides)
     items = nominal(plan, clip_s)
@@ -74,7 +74,11 @@ def estimate(
     for stage in plan.stages:
         plan.model.use_experts(stage.experts)
         groups = select(plan.model, stage.trainable)
-        optimizer = adamw(groups, stage.trainable, weight_decay=stage.weight_decay)
+        # The fused step has no form on the meta device; what the states take is the same.
+        settings = replace(stage.optimizer, fused=False)
+        optimizer = build(
+            groups, stage.trainable, weight_decay=stage.weight_decay, settings=settings
+        )
         micro = max(1, plan.cfg.launch.micro_batches)
         examples = math.ceil(stage.batch_size / processes / micro)
         shape = shape_of(plan, items, examples=examples, text=text)

@@ -20,7 +20,7 @@ from affect_mllm.tools.estimate import estimate, on_device
 from affect_mllm.tools.rehearsal import Account, Shape, rehearse
 from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.loss.token import TokenLoss
-from affect_mllm.train.optim import adamw, select
+from affect_mllm.train.optim import AdamW, build, select
 from affect_mllm.types import CheckpointError
 from tests import tiny as parts
 from tests import tiny_vlm
@@ -49,7 +49,8 @@ class Tracker(MemTracker):
 
 
 def optimizer_of(model: AffectMLLM) -> torch.optim.Optimizer:
-    return adamw(select(model.train(), TRAINABLE), TRAINABLE, weight_decay=0.1)
+    groups = select(model.train(), TRAINABLE)
+    return build(groups, TRAINABLE, weight_decay=0.1, settings=AdamW(fused=False))
 
 
 def accounted(model: AffectMLLM, batch: Any) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from affect_mllm.tools.predict import predict
 from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.loss.token import TokenLoss
 from affect_mllm.train.main import main
-from affect_mllm.train.optim import adamw, select
+from affect_mllm.train.optim import AdamW, build, select
 from affect_mllm.types import ConfigError
 from tests import tiny_vlm as parts
 
@@ -95,7 +95,7 @@ def test_training_gate_and_one_expert_leaves_the_other_bit_for_bit(tiny, folder)
     model = parts.model(folder).train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     groups = select(model, GATE_AND_EMOTION)
-    optimizer = adamw(groups, GATE_AND_EMOTION, weight_decay=0.1)
+    optimizer = build(groups, GATE_AND_EMOTION, weight_decay=0.1, settings=AdamW())
     for group in optimizer.param_groups:
         group["lr"] = group["peak_lr"]
     batch = collate(parts.examples(tiny, model, ("wide", "video", "words")), pad_id=0)

@@ -27,7 +27,7 @@ from affect_mllm.train.loss.gates import GateEntropy, LoadBalance
 from affect_mllm.train.loss.heads import VADRegression
 from affect_mllm.train.loss.objective import Loss, Objective
 from affect_mllm.train.loss.token import TokenLoss
-from affect_mllm.train.optim import adamw, select
+from affect_mllm.train.optim import build, select
 from affect_mllm.train.share import share
 from affect_mllm.train.stage import Stage
 from affect_mllm.train.trainer import Trainer
@@ -137,7 +137,7 @@ def trainer_of(
     engine = launch.engine(accelerator)
     engine.prepare(
         model,
-        lambda module: adamw(select(module, rates), rates, weight_decay=0.01),
+        lambda module: build(select(module, rates), rates, weight_decay=0.01),
         max_norm=stage.max_grad_norm,
     )
     model.train()

@@ -14,8 +14,8 @@ EVAL := checkpoint=$(RUN)/train/instruct/final run_dir=$(RUN)
 help:
 	@echo "make demo    train, evaluate and report on a synthetic corpus (SEED=$(SEED))"
 	@echo "make test    the tests"
-	@echo "make soak    twenty kills, every experiment with every launch, overfitting eight clips"
-	@echo "make bench   the performance suite (10 minutes)"
+	@echo "make soak    kills of training and evaluation, every experiment with every launch, overfitting"
+	@echo "make bench   training speed against transformers and TRL"
 	@echo "make gpu-check  what a machine with CUDA GPUs has to show"
 	@echo "make check   the tests, ruff, pyright, import layers, hadolint"
 	@echo "make clean   remove caches and build products (.venv and outputs/ stay)"

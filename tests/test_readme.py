@@ -30,13 +30,13 @@ def test_the_readme_has_the_two_set_up_commands() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_make_targets_exist(page: Path) -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
-    assert set(re.findall(r"\bmake ([a-z]+)", code_of(page))) <= targets
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"\bmake ([a-z-]+)", code_of(page))) <= targets
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_subcommands_exist(page: Path) -> None:
-    named = re.findall(r"^\s*(?:\$ )?affect-mllm ([a-z]\w*)", code_of(page), re.M)
+    named = re.findall(r"^\s*(?:\$ )?affect-mllm ([a-z][\w-]*)", code_of(page), re.M)
     assert set(named) <= COMMANDS.keys()
 
 
@@ -59,4 +59,4 @@ def test_make_targets_of_the_makefile_are_all_phony() -> None:
     text = (ROOT / "Makefile").read_text()
     phony = re.search(r"^\.PHONY: (.*)$", text, re.M)
     assert phony is not None
-    assert set(re.findall(r"^([a-z]+):", text, re.M)) == set(phony.group(1).split())
+    assert set(re.findall(r"^([a-z-]+):", text, re.M)) == set(phony.group(1).split())

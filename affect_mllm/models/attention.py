@@ -2,8 +2,8 @@
 
 transformers hands flash-attn the borders of packed sequences (`cu_seq_lens_q`). Where flash-attn
 cannot run, `blocked` reads the same borders: exact causal attention, example by example and a
-block of queries at a time, so that neither padding nor another example costs anything. On a CPU,
-whose SDPA with a mask takes more than half of a LoRA step, that is most of the gain.
+block of queries at a time, so that neither padding nor another example costs anything. SDPA with
+a mask of blocks also computes what the mask then hides.
 """
 
 from __future__ import annotations

@@ -235,8 +235,8 @@ def decoder_masks(segments: torch.Tensor, config: dict[str, Any]) -> dict[str, t
 def block_causal_mask(segments: torch.Tensor) -> torch.Tensor:
     """`[R, L]` segment numbers → `[R, 1, L, L]`, true where a position may look.
 
-    Given explicitly, because restarted position ids alone let packed examples see one another
-    on SDPA. Padding (−1) looks at padding, which keeps its softmax finite.
+    Given explicitly: beside a mask of the padding, transformers lets packed examples see one
+    another in spite of restarted positions. Padding (−1) looks at padding: a finite softmax.
     """
     same = segments.unsqueeze(2) == segments.unsqueeze(1)
     length = segments.shape[1]

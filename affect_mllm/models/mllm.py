@@ -75,8 +75,8 @@ class AffectMLLM(nn.Module):
     def forward(self, batch: Batch, objective: Callable[[AffectMLLM, Batch, Hidden], T]) -> T:
         """What `objective` makes of the hidden states, media tokens and gates of `batch`.
 
-        It runs in here because DDP, ZeRO-3 and FSDP only see the parts of a model that are used
-        inside its forward pass; the losses use the LLM's head and heads of their own.
+        It runs in here because ZeRO-3 and FSDP only see the parts of a model that are used inside
+        its forward pass; the losses use the LLM's head and heads of their own.
         """
         names = self.branches if self.training else (*batch.media, *batch.idle)
         tokens, gates, idle = self._media(batch, names)

@@ -14,6 +14,7 @@ import torch
 # RTX A6000 (2021), H100 and H200 Tensor Core GPU, H100 PCIe / NVL, H20, L4 and L40S, Ada
 # white paper v2.1 appendix A (RTX 4090, 4080, RTX 6000 Ada), GA102 white paper (RTX 3090),
 # Blackwell architecture brief (B200), V100 (2017) and T4 (2018). A10G: AWS's G5 page.
+# They are the vendors' figures; none was compared with a measurement on the device.
 BF16_TFLOPS = (
     (r"B200", 2250.0),
     (r"H200 NVL", 835.5),

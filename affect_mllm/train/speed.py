@@ -24,7 +24,7 @@ class Speed:
 
     `gradient_checkpointing` computes the activations of these parts again in the backward pass
     instead of keeping them. `compile` compiles each decoder layer of the LLM (torch.compile; the
-    first steps take minutes). `liger` uses Liger-Kernel's norms, rotary embeddings and MLPs
+    first steps compile). `liger` uses Liger-Kernel's norms, rotary embeddings and MLPs
     (arXiv 2410.10989): `auto` where they can run, `always` refuses where they cannot.
     """
 

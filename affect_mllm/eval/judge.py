@@ -129,7 +129,8 @@ def judge(
 ) -> list[Verdict]:
     """A verdict about every sample, in the samples' order.
 
-    A sample without a prediction is judged as an empty answer. Raises DataError where a row lacks
+    A sample without a prediction is judged as an empty answer; one that is not among `samples` gets
+    the same lowest scores from `eval/score.py`. Raises DataError where a row lacks
     what the rubric quotes, before anything is asked.
     """
     said = {row.id: row.response for row in predictions}

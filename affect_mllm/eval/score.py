@@ -43,12 +43,13 @@ def score(
     """The content of `results.json` for one benchmark; the order of the inputs has no effect.
 
     `samples` is the whole manifest. A sample without a prediction is a wrong answer of status
-    "missing" and lowers `coverage`; a prediction for a row that the task does not count is left out
-    and counted in `n_outside`. `tables` are emotion-wheel tables (ours by default), `verdicts` a
-    judge's scores by id. With `compat="official"` the metrics are the publisher's, and `official`
-    puts each beside ours; parts, recalls and confusion stay ours. Raises DataError for unknown or
-    repeated ids and for predictions of several prompts or checkpoints in one file, ConfigError
-    where the publisher has no scorer or needs tables that were not given.
+    "missing" and lowers `coverage`; where a judge scores, it has the lowest scores. A prediction
+    for a row that the task does not count is left out and counted in `n_outside`. `tables` are
+    emotion-wheel tables (ours by default), `verdicts` a judge's scores by id. With
+    `compat="official"` the metrics are the publisher's, and `official` puts each beside ours;
+    parts, recalls and confusion stay ours. Raises DataError for unknown or repeated ids and for
+    predictions of several prompts or checkpoints in one file, ConfigError where the publisher has
+    no scorer or needs tables that were not given.
     """
     official = compat == "official"
     _check_compat(task, official=official, tables=tables)
@@ -108,8 +109,20 @@ def read_answers(
         low=low,
         high=high,
         tables=tables or own.own_tables(),
-        verdicts=scaled(chosen, verdicts or {}, task.verdicts) if task.verdicts else [],
+        verdicts=_judged(task, chosen, rows, verdicts or {}) if task.verdicts else [],
     )
+
+
+def _judged(
+    task: Task,
+    chosen: Sequence[Sample],
+    rows: Sequence[Prediction | None],
+    verdicts: Verdicts,
+) -> list[Mapping[str, float] | None]:
+    """Each sample's scores as fractions; the lowest ones where there is nothing to judge."""
+    lowest = {name: low for name, (low, _) in task.verdicts.items()}
+    absent = {s.id: lowest for s, row in zip(chosen, rows, strict=True) if row is None}
+    return scaled(chosen, {**verdicts, **absent}, task.verdicts)
 
 
 def write_log(path: Path, read: Read) -> None:

@@ -69,8 +69,10 @@ def scaled(
 ) -> list[Scores | None]:
     """Each sample's scores as fractions of `bounds`; None where the judge gave none.
 
-    Raises DataError for a score outside its bounds or without any, and where more than 5 % of the
-    samples have no verdict: a mean over the rest would be of chosen samples.
+    `verdicts` has the lowest scores for an answer that is not there (`eval/score.py` adds them): a
+    sample without a row is one that the judge failed at. Raises DataError for a score outside its
+    bounds or without any, and where more than 5 % of the samples have no verdict: a mean over the
+    rest would be of chosen samples.
     """
     rows = [verdicts.get(sample.id) for sample in samples]
     failed = sum(row is None for row in rows)

@@ -144,3 +144,21 @@ print([name for name in ("torch", "transformers") if name in sys.modules])
         [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_answers_that_are_missing_stay_in_the_mean_of_a_judge():
+    judged = task(
+        kind="description",
+        labels=(),
+        metrics=("rating",),
+        verdicts={"rating": (0, 2)},
+        truth="emotion",
+    )
+    rows = corpus(4)
+    said = answers(rows[:3])
+    verdicts = {row.id: {"rating": 2.0} for row in said}
+    for given in (verdicts, verdicts | {rows[3].id: {"rating": 2.0}}):
+        found = score(judged, rows, said, verdicts=given)["metrics"]["rating"]
+        assert (found["value"], found["n"]) == (0.75, 4), "no praise for what was not said"
+    with pytest.raises(DataError, match="1 of 4 samples have none"):
+        score(judged, rows, answers(rows), verdicts=verdicts)

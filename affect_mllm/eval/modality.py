@@ -7,19 +7,21 @@ other by themselves, as in CA-MER, are the other half of this question: a task's
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from affect_mllm.eval.metrics.base import wilson
-from affect_mllm.types import DataError, Sample
+from affect_mllm.types import ConfigError, DataError, Sample
 
 VISUAL = ("face", "frame", "image")
 ALL = ("face", "audio", "text")
 _PICTURES = {"video", "image", "frames", "faces", "features"}
 _SOUND = {"video", "audio", "features"}
+TruthOf = Callable[[Sample], Any]
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,32 @@ class View:
         return seen if self.swap is None else f"swap-{self.swap}"
 
 
+def parse_subsets(names: Sequence[str]) -> list[View]:
+    """Views of modality subsets from their names, the largest first. Raises ConfigError."""
+    if not names:
+        raise ConfigError(
+            "subsets", "[]", expected="at least one, such as [face+audio+text], or [all]"
+        )
+    if list(names) == ["all"]:
+        return [View(c) for size in (3, 2, 1) for c in combinations(ALL, size)]
+    parsed = [tuple(name.split("+")) for name in names]
+    for subset in parsed:
+        _check_modalities("subsets", subset, more=", or [all]")
+    return [View(subset) for subset in parsed]
+
+
+def parse_swaps(names: Sequence[str]) -> list[View]:
+    """Views with one modality of another clip. Raises ConfigError."""
+    _check_modalities("swaps", names)
+    return [View(swap=name) for name in names]
+
+
+def _check_modalities(where: str, names: Sequence[str], *, more: str = "") -> None:
+    unknown = set(names) - set(ALL)
+    if unknown:
+        raise ConfigError(where, f"{sorted(unknown)}", expected=f"some of {ALL}{more}")
+
+
 def has(sample: Sample, modality: str) -> bool:
     """Whether a row names something of that modality (`face` stands for any picture)."""
     if modality == "text":
@@ -44,10 +72,11 @@ def has(sample: Sample, modality: str) -> bool:
 
 
 def donors(
-    samples: Sequence[Sample], modality: str, *, truth: str, seed: int = 0
+    samples: Sequence[Sample], modality: str, truth_of: TruthOf, *, seed: int = 0
 ) -> dict[str, Sample]:
-    """For each row with that modality another one of a different truth and group, by row id.
+    """For each row with that modality another one of a different class and group, by row id.
 
+    `truth_of` gives a row's class as the task counts it: several raw labels may be one class.
     The rows are shuffled, and each takes the next one that fits: the same for the same seed.
     Raises DataError where nothing fits for any row.
     """
@@ -56,22 +85,22 @@ def donors(
     chosen: dict[str, Sample] = {}
     for place, sample in enumerate(order):
         ring = (order[(place + step) % len(order)] for step in range(1, len(order)))
-        fitting = (other for other in ring if _differs(other, sample, truth))
+        fitting = (other for other in ring if _differs(other, sample, truth_of))
         found = next(fitting, None)
         if found is not None:
             chosen[sample.id] = found
     if not chosen:
         raise DataError(
             f"swap of {modality}",
-            f"no two rows with {modality} and different {truth}",
+            f"no two rows with {modality} and different classes",
             expected="rows of several classes",
         )
     return chosen
 
 
-def _differs(one: Sample, other: Sample, truth: str) -> bool:
+def _differs(one: Sample, other: Sample, truth_of: TruthOf) -> bool:
     same_group = one.group is not None and one.group == other.group
-    return not same_group and one.labels.get(truth) != other.labels.get(truth)
+    return not same_group and truth_of(one) != truth_of(other)
 
 
 def followed(

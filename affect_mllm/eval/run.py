@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,15 +18,16 @@ from affect_mllm.eval.answer_file import predict_file
 from affect_mllm.eval.answers import WHOLE, Answers, Asker, Question
 from affect_mllm.eval.baseline import VLM, BaselineAsker
 from affect_mllm.eval.emotion_wheel.published import read_tables
-from affect_mllm.eval.modality import ALL, View, donors, followed, has
+from affect_mllm.eval.modality import View, donors, followed, parse_subsets, parse_swaps
 from affect_mllm.eval.predictions import Prediction, read_predictions
 from affect_mllm.eval.ranks import ranks
+from affect_mllm.eval.requirements import check_classes, check_closed, check_required
 from affect_mllm.eval.score import read_answers, score
 from affect_mllm.eval.summary import read_runs, summarise, write_results
 from affect_mllm.eval.task import Task
 from affect_mllm.log import LOGGER
 from affect_mllm.models import checkpoint
-from affect_mllm.types import ConfigError, DataError, ExitCode, Sample
+from affect_mllm.types import ConfigError, ExitCode, Sample
 
 UNTRAINED = "untrained"
 # New tokens at most, by what is answered: a label, a list, a description.
@@ -72,10 +72,11 @@ class EvalRun:
         chosen = self.benchmark.select(rows)
         check_required(self.benchmark, chosen)
         check_closed(self.benchmark, self.answer_by)
-        views = [*parse_subsets(self.subsets), *parse_swaps(self.swaps)]
-        self._donors = {
-            v.swap: donors(chosen, v.swap, truth=self.benchmark.truth) for v in views if v.swap
-        }
+        subsets, swaps = parse_subsets(self.subsets), parse_swaps(self.swaps)
+        views = [*subsets, *swaps]
+        check_classes(self.benchmark, self.swaps)
+        truth_of = self.benchmark.truth_of
+        self._donors = {v.swap: donors(chosen, v.swap, truth_of) for v in swaps if v.swap}
         asker = self._asker(chosen, path, trained=True)
         files = {view.name: self._predict(asker, chosen, view, view.name) for view in views}
         del asker  # one model at a time
@@ -85,7 +86,7 @@ class EvalRun:
             del before
         if self.baseline is not None:
             name = f"baseline-{self.baseline.name}"
-            files[name] = self._predict(self._baseline(path), chosen, views[0], name)
+            files[name] = self._predict(self._baseline(path), chosen, subsets[0], name)
         if self._ranks.is_main:
             self._summarise(rows, path, files)
         self._ranks.meet()
@@ -93,7 +94,7 @@ class EvalRun:
 
     def _rows(self) -> tuple[Sequence[Sample], Path]:
         cfg = checkpoint.load_config(Path(self.checkpoint))
-        path = self.manifest or cfg.data.get("manifest")
+        path = self.manifest or self.benchmark.manifest or cfg.data.get("manifest")
         if path is None:
             raise ConfigError("manifest", "none", fix="give manifest=FILE")
         return manifest.read(Path(path)), Path(path)
@@ -243,27 +244,6 @@ class EvalRun:
         return json.loads(stated.read_text())["ceilings"].get(self.benchmark.split, {})
 
 
-def check_required(task: Task, samples: Sequence[Sample]) -> None:
-    """DataError naming the rows that lack a modality which the task requires."""
-    for needed in task.require:
-        lacking = [sample.id for sample in samples if not has(sample, needed)]
-        if lacking:
-            raise DataError(
-                f"benchmark {task.name}",
-                f"{len(lacking)} rows without {needed}: {', '.join(lacking[:10])}",
-                expected=f"{needed} in every row (the task's `require`)",
-            )
-
-
-def check_closed(task: Task, answer_by: str) -> None:
-    """ConfigError where likelihoods are asked for and the task has no list of single labels."""
-    closed = task.kind in ("closed_label", "sentiment", "statement_judgment", "multiple_choice")
-    if answer_by == "likelihood" and not (closed or task.levels):
-        raise ConfigError(
-            "answer_by", "likelihood", expected=f"generation, for a task of kind {task.kind}"
-        )
-
-
 def _say(summary: dict[str, Any]) -> None:
     """A line for each variant, on stderr with the rest of the progress."""
     for name, variant in summary["variants"].items():
@@ -280,25 +260,3 @@ def _say(summary: dict[str, Any]) -> None:
             found["n_unparsed"],
             "" if ceiling is None else f"  ceiling {ceiling:.3f}",
         )
-
-
-def parse_subsets(names: Sequence[str]) -> list[View]:
-    """Views of modality subsets from their names, the largest first. Raises ConfigError."""
-    if list(names) == ["all"]:
-        return [View(c) for size in (3, 2, 1) for c in combinations(ALL, size)]
-    parsed = [tuple(name.split("+")) for name in names]
-    for subset in parsed:
-        _check_modalities("subsets", subset, more=", or [all]")
-    return [View(subset) for subset in parsed]
-
-
-def parse_swaps(names: Sequence[str]) -> list[View]:
-    """Views with one modality of another clip. Raises ConfigError."""
-    _check_modalities("swaps", names)
-    return [View(swap=name) for name in names]
-
-
-def _check_modalities(where: str, names: Sequence[str], *, more: str = "") -> None:
-    unknown = set(names) - set(ALL)
-    if unknown:
-        raise ConfigError(where, f"{sorted(unknown)}", expected=f"some of {ALL}{more}")

@@ -11,9 +11,8 @@ import pytest
 
 from affect_mllm.eval.answers import Asker, Question
 from affect_mllm.eval.main import main
-from affect_mllm.eval.modality import View
+from affect_mllm.eval.modality import View, parse_subsets, parse_swaps
 from affect_mllm.eval.predictions import read_predictions
-from affect_mllm.eval.run import parse_subsets, parse_swaps
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.types import CheckpointError, ConfigError, Sample
 from tests import tiny as parts

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from affect_mllm.eval.main import main
-from affect_mllm.eval.modality import View, donors, followed, has
+from affect_mllm.eval.metrics.registry import metrics_of
+from affect_mllm.eval.modality import View, donors, followed, has, parse_subsets
 from affect_mllm.eval.predictions import read_predictions
-from affect_mllm.types import DataError, Sample
+from affect_mllm.eval.requirements import check_classes
+from affect_mllm.eval.task import Task
+from affect_mllm.types import ConfigError, DataError, Sample
 
 
 def row(id: str, emotion: str, group: str | None = None, **media: str) -> Sample:
@@ -18,12 +21,16 @@ def row(id: str, emotion: str, group: str | None = None, **media: str) -> Sample
     return Sample(id, Path(), kinds, subtitle="words", labels={"emotion": emotion}, group=group)
 
 
+def emotion_of(sample: Sample) -> str:
+    return sample.labels["emotion"]
+
+
 ROWS = [row(f"r{i}", ("happy", "sad", "angry")[i % 3], group=f"g{i // 2}") for i in range(20)]
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_donor_has_another_class_and_another_group(seed: int) -> None:
-    chosen = donors(ROWS, "audio", truth="emotion", seed=seed)
+    chosen = donors(ROWS, "audio", emotion_of, seed=seed)
     assert chosen.keys() == {sample.id for sample in ROWS}
     for sample in ROWS:
         donor = chosen[sample.id]
@@ -32,22 +39,58 @@ def test_a_donor_has_another_class_and_another_group(seed: int) -> None:
 
 
 def test_donors_depend_on_the_seed_alone() -> None:
-    first = donors(ROWS, "face", truth="emotion")
-    assert first == donors(ROWS[::-1], "face", truth="emotion")
-    assert first != donors(ROWS, "face", truth="emotion", seed=1)
+    first = donors(ROWS, "face", emotion_of)
+    assert first == donors(ROWS[::-1], "face", emotion_of)
+    assert first != donors(ROWS, "face", emotion_of, seed=1)
 
 
 def test_only_rows_with_the_modality_give_and_take() -> None:
     photo = [row("p0", "sad", image="a.png"), row("p1", "happy", image="b.png")]
-    chosen = donors([*ROWS, *photo], "audio", truth="emotion")
+    chosen = donors([*ROWS, *photo], "audio", emotion_of)
     ids = {*chosen, *(donor.id for donor in chosen.values())}
     assert not ids & {"p0", "p1"}
     assert has(photo[0], "face")
     assert not has(photo[0], "audio")
     with pytest.raises(DataError, match="swap of audio"):
-        donors(photo, "audio", truth="emotion")
-    with pytest.raises(DataError, match="different emotion"):
-        donors([row("a", "sad"), row("b", "sad")], "text", truth="emotion")
+        donors(photo, "audio", emotion_of)
+    with pytest.raises(DataError, match="different classes"):
+        donors([row("a", "sad"), row("b", "sad")], "text", emotion_of)
+
+
+def test_a_donor_differs_in_the_tasks_class_not_in_the_raw_label() -> None:
+    rows = [row(f"r{i}", value) for i, value in enumerate(("0.5", "2.5", "3", "-1"))]
+    sign = {"0.5": "positive", "2.5": "positive", "3": "positive", "-1": "negative"}
+
+    def polarity(sample: Sample) -> str:
+        return sign[sample.labels["emotion"]]
+
+    own = {sample.id: polarity(sample) for sample in rows}
+    for seed in range(5):
+        chosen = donors(rows, "audio", polarity, seed=seed)
+        assert all(own[chosen[id].id] != own[id] for id in own)
+        theirs = {id: own[donor.id] for id, donor in chosen.items()}
+        assert followed(own, own, theirs)["own"]["value"] == 1.0
+    with pytest.raises(DataError, match="different classes"):
+        donors(rows[:3], "audio", polarity)
+
+
+@pytest.mark.parametrize("kind", ["regression", "open_vocabulary", "description"])
+def test_a_task_without_classes_has_no_swaps(kind: str) -> None:
+    more: dict = {
+        "regression": {"low": -3, "high": 3},
+        "open_vocabulary": {},
+        "description": {"verdicts": {"rating": (0, 2)}},
+    }
+    one = Task("t", "1", "?", kind=kind, metrics=metrics_of(kind)[:1], **more[kind])  # type: ignore[arg-type]
+    check_classes(one, [])
+    with pytest.raises(ConfigError, match=f"swaps(.|\n)*{kind}"):
+        check_classes(one, ["audio"])
+
+
+def test_no_subset_at_all_is_refused() -> None:
+    with pytest.raises(ConfigError, match="at least one"):
+        parse_subsets([])
+    assert all(view.swap is None for view in parse_subsets(["all"]))
 
 
 def test_shares_of_donor_own_and_neither() -> None:

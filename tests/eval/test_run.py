@@ -153,3 +153,17 @@ def test_an_unknown_subset_is_refused_before_anything_is_loaded(command, tmp_pat
 def test_a_benchmark_without_rows_is_refused(command, tmp_path) -> None:
     with pytest.raises(Exception, match="nowhere"):
         main(command(tmp_path, "benchmark.split=nowhere"))
+
+
+def test_a_benchmarks_own_manifest_comes_before_the_checkpoints(command, corpus, tmp_path) -> None:
+    own = corpus.with_name("own.jsonl")
+    lines = corpus.read_text().splitlines()
+    own.write_text("".join(f"{line}\n" for line in lines if '"c10"' not in line))
+    given = [each for each in command(tmp_path) if not each.startswith("manifest=")]
+    assert main([*given, f"+benchmark.manifest={own}"]) == ExitCode.DONE
+    assert results(tmp_path)["runs"]["synthetic"]["n"] == 3
+
+
+def test_no_subset_is_refused(command, tmp_path) -> None:
+    with pytest.raises(ConfigError, match="subsets"):
+        main(command(tmp_path, "subsets=[]"))

@@ -22,6 +22,7 @@ from affect_mllm.types import ConfigError, DataError
 Messages = Sequence[dict[str, Any]]
 T = TypeVar("T")
 R = TypeVar("R")
+_REFUSED = {400, 413, 422}  # these words (too long, say), not the request's address or key
 _WAIT_ON = {408, 409, 425, 429, 500, 502, 503, 504}  # a later try may succeed
 
 
@@ -77,7 +78,11 @@ class Endpoint:
         }
 
     def ask(self, messages: Messages) -> str:
-        """The first choice's text. ConfigError where the server refuses the request as such."""
+        """The first choice's text.
+
+        ReplyError where no reply came or the server refuses these messages (400, 413, 422);
+        ConfigError where it would refuse any (401, 403, 404 …).
+        """
         import httpx
 
         key = os.environ.get(self.key_env)
@@ -111,6 +116,8 @@ class Endpoint:
         }
 
     def _text(self, status: int, body: str) -> str:
+        if status in _REFUSED:
+            raise ReplyError(f"{self.url}: HTTP {status}: {body[:200]}")
         if status != 200:
             fix = f"set {self.key_env}" if status in (401, 403) else "check url and model"
             raise ConfigError(self.url, f"HTTP {status}: {body[:200]}", expected="200", fix=fix)
@@ -167,13 +174,15 @@ class LocalChat:
             from transformers import AutoModelForCausalLM, AutoTokenizer
 
             from affect_mllm.config import weights_path
+            from affect_mllm.eval.ranks import ranks
             from affect_mllm.models.pretrained import loading
 
             path = weights_path(self.model)
             with loading(self.model, "a causal LM"):
                 net = AutoModelForCausalLM.from_pretrained(path, use_safetensors=True).eval()
                 tokenizer = AutoTokenizer.from_pretrained(path)
-            self._loaded.update(net=net, tokenizer=tokenizer, hash=_weights_hash(net))
+            weights = _weights_hash(net)
+            self._loaded.update(net=net.to(ranks().device), tokenizer=tokenizer, hash=weights)
         return self._loaded
 
 

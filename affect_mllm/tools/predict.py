@@ -59,6 +59,7 @@ def predict(
     sample = sample_of(clip)
     sample = replace(sample, subtitle=_subtitle(clip, subtitle))
     from affect_mllm.eval.answers import Asker, Question
+    from affect_mllm.eval.ranks import ranks
     from affect_mllm.models import checkpoint as store
 
     name = store.checkpoint_hash(checkpoint)  # before anything slow: is it there and whole?
@@ -69,6 +70,7 @@ def predict(
     config.check(cfg.data)
     data = config.build(cfg.data)
     model = store.load_model(checkpoint)
+    model.to(ranks().device)
     features = data.features(model.transforms(), {})
     read = features.clip(sample)
     maker = data.maker(model.llm.tokenizer, model.span_lengths())

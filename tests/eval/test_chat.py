@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from affect_mllm.eval.chat import Endpoint, KeptReplies, LocalChat, ReplyError, each
+from affect_mllm.eval.ranks import Ranks
 from affect_mllm.types import CheckpointError, ConfigError, DataError
 from tests.eval.server import served
 
@@ -53,13 +55,23 @@ def test_a_server_that_is_not_there_gives_no_reply() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "hint"), [(401, "OPENAI_API_KEY"), (404, "url and model"), (400, "url and model")]
+    ("status", "hint"), [(401, "OPENAI_API_KEY"), (403, "OPENAI_API_KEY"), (404, "url and model")]
 )
 def test_a_request_that_can_never_succeed_stops_at_once(status: int, hint: str) -> None:
     with served(lambda _body, _number: (status, "no")) as seen:
         with pytest.raises(ConfigError, match=hint):
             endpoint(seen.url).ask(HELLO)
         assert len(seen.requests) == 1
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_words_that_a_server_refuses_get_no_reply_and_the_rest_goes_on(status: int) -> None:
+    with served(lambda _, number: (200, "fine") if number == 2 else (status, "too long")) as seen:
+        chat = endpoint(seen.url)
+        with pytest.raises(ReplyError, match=f"HTTP {status}: "):
+            chat.ask(HELLO)
+        assert chat.ask(HELLO) == "fine"
+        assert len(seen.requests) == 2, "asked once: the same words are refused again"
 
 
 def test_kept_replies_are_not_asked_for_again(tmp_path: Path) -> None:
@@ -97,6 +109,14 @@ def test_a_local_model_answers_greedily_and_says_which_weights(tiny) -> None:
     assert len(chat.identity()["weights"]) == 16
     with pytest.raises(CheckpointError, match="nowhere"):
         LocalChat(str(tiny.root / "nowhere")).ask(HELLO)
+
+
+def test_a_local_model_computes_where_this_process_does(tiny, monkeypatch) -> None:
+    monkeypatch.setattr(Ranks, "device", property(lambda _: torch.device("meta")))
+    chat = LocalChat(str(tiny.root / "llm"))
+    weights = LocalChat(str(tiny.root / "llm")).identity()["weights"]
+    assert chat._parts()["net"].device.type == "meta"
+    assert chat.identity()["weights"] == weights
 
 
 def test_several_at_once_keep_their_order() -> None:

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
+from affect_mllm.eval.ranks import Ranks
 from affect_mllm.tools.app import main
 from affect_mllm.tools.predict import predict
 from affect_mllm.types import CheckpointError, ConfigError, DataError
@@ -81,3 +83,10 @@ def test_the_command_prints_json_and_nothing_else(media, checkpoint, capsys) -> 
     with pytest.raises(SystemExit) as leave:
         main(["predict", "--checkpoint", str(checkpoint)])
     assert leave.value.code == 2
+
+
+def test_the_model_computes_where_this_process_does(checkpoint, monkeypatch) -> None:
+    """On the device that `ranks()` names; here it is one that has no numbers, and says so."""
+    monkeypatch.setattr(Ranks, "device", property(lambda _: torch.device("meta")))
+    with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
+        predict(None, checkpoint, subtitle="I am glad.", question="Which emotion?")

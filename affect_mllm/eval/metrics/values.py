@@ -2,7 +2,7 @@
 
 Such an answer counts as an error of the whole scale in `mae` and `rmse`, as wrong in the binned
 accuracies, as having no class in F1; the correlations are those of the answers that were read,
-times their share, so that silence cannot raise them.
+times their share where they are above zero, so that silence cannot raise them.
 
 Binary polarity of MOSI and MOSEI has two conventions (thuiar/MMSA@a94e65d `metricsTop.py`):
 negative against non-negative over all samples (`has0`), and negative against positive over those
@@ -62,13 +62,13 @@ def pearson(sums: Array) -> Array:
     """Pearson's correlation of what was read, times its share; 0 where it is not defined."""
     share, _, variance_x, variance_y, covariance = _parts(sums)
     scale = np.sqrt(np.maximum(variance_x, 0) * np.maximum(variance_y, 0))
-    return share * ratio(covariance, np.where(scale > 1e-12, scale, 0.0))
+    return _shared(ratio(covariance, np.where(scale > 1e-12, scale, 0.0)), share)
 
 
 def ccc(sums: Array) -> Array:
     """Lin's concordance correlation (population variances), times the share that was read."""
     share, shift, variance_x, variance_y, covariance = _parts(sums)
-    return share * ratio(2 * covariance, variance_x + variance_y + shift**2)
+    return _shared(ratio(2 * covariance, variance_x + variance_y + shift**2), share)
 
 
 def root_mean(sums: Array) -> Array:
@@ -135,7 +135,13 @@ def kendall(truth: Sequence[float], answers: Sequence[float]) -> float:
 def r_squared(sums: Array) -> Array:
     """Coefficient of determination of what was read, times its share."""
     n, seen, x, _, xx, yy, xy = np.moveaxis(sums, -1, 0)
-    return ratio(seen, n) * (1 - ratio(xx + yy - 2 * xy, xx - ratio(x * x, seen)))
+    value = 1 - ratio(xx + yy - 2 * xy, xx - ratio(x * x, seen))
+    return _shared(value, ratio(seen, n))
+
+
+def _shared(value: Array, share: Array) -> Array:
+    """`value` times the share that was read; as it is below zero, where that would raise it."""
+    return np.where(value < 0, value, share * value)
 
 
 def _errors(read: Read) -> Array:

@@ -66,3 +66,16 @@ def test_the_publisher_has_no_correlation_of_a_constant():
     got = values(read, ours="pearson", official="mmsa_pearson")
     assert got["ours"] == 0.0
     assert np.isnan(got["official"])
+
+
+def test_silence_raises_no_value_below_zero():
+    truth = [-2.0, -1.0, 0.0, 1.0, 2.0, 0.0]
+    against = [2.0, 1.5, 0.0, -1.0, -2.0, 0.0]
+    names = ("pearson", "spearman", "ccc", "r2")
+    spoken = found(truth[:5], against[:5], *names)
+    silent = found(truth, [*against[:5], None], *names)
+    assert all(value < 0 for value in spoken.values())
+    assert silent == pytest.approx(spoken), "the sixth answer is silent"
+    assert set(found(truth, [None] * 6, *names).values()) == {0.0}
+    right = found(truth, [*truth[:5], None], *names)
+    assert right == pytest.approx(dict.fromkeys(names, 5 / 6))

@@ -11,9 +11,10 @@ from recipe import Dataset
 from tests.recipes.conftest import RECIPES
 from tests.recipes.test_contract import SCRIPTS, UNCOUNTED
 
+PAGE = (RECIPES.parent / "docs/data.md").read_text(encoding="utf-8")
 TABLE = [
     [cell.strip() for cell in line.strip().strip("|").split("|")]
-    for line in (RECIPES.parent / "docs/data.md").read_text(encoding="utf-8").splitlines()
+    for line in PAGE.split("## Manifest")[0].splitlines()
     if line.startswith("| `")
 ]
 ROWS = {cells[0].strip("`"): cells for cells in TABLE}

@@ -26,7 +26,7 @@ def predict_file(
 
     Every process asks for its part and appends to a file of its own, `NAME.partial.RANK`, so that
     a killed run, also one of another number of processes, asks only for the rest. Rows of another
-    checkpoint or prompt (`stamp`) are never mixed in.
+    checkpoint or prompt (`stamp`) are never mixed in; one with an `error` is asked for again.
     """
     ranks = ranks or Ranks()
     ids = [sample.id for sample in samples]
@@ -35,7 +35,7 @@ def predict_file(
     if finished:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    done = _rows(_partials(path), stamp)
+    done = _rows([path, *_partials(path)], stamp)
     mine = _partial(path, ranks.index)
     before = _rows([mine], stamp)
     ranks.meet()
@@ -46,6 +46,21 @@ def predict_file(
         _merge(path, ids, stamp)
     ranks.meet()
     return True
+
+
+def refuse_faults(path: Path, samples: Sequence[Sample], limit: float) -> None:
+    """DataError where more than `limit` of the samples have an `error` in the finished file."""
+    ids = {sample.id for sample in samples}
+    rows = _rows([path], {}, faults=True).values()
+    faults = [row for row in rows if "error" in row and row["id"] in ids]
+    if len(faults) > limit * len(ids):
+        first = "".join(f"\n  {row['error']}" for row in faults[:5])
+        raise DataError(
+            str(path),
+            f"{len(faults)} of {len(ids)} rows cannot be read{first}",
+            expected=f"at most {limit:.1%} (data.max_bad_fraction)",
+            fix="mend or remove them (`affect-mllm validate --decode` lists all), then start again",
+        )
 
 
 def _append(
@@ -60,7 +75,8 @@ def _append(
 
 
 def _merge(path: Path, ids: Sequence[str], stamp: Mapping[str, str]) -> None:
-    done = _rows(_partials(path), stamp)
+    sources = [path, *_partials(path)]
+    done = _rows(sources, stamp, faults=True) | _rows(sources, stamp)
     lost = [name for name in ids if name not in done]
     if lost:
         raise DataError(str(path), f"no answer for {lost[:10]}", fix="start the same command again")
@@ -81,12 +97,16 @@ def _partials(path: Path) -> list[Path]:
     return sorted(path.parent.glob(f"{path.name}.partial.*"))
 
 
-def _rows(paths: Sequence[Path], stamp: Mapping[str, str]) -> Rows:
-    """The whole rows that carry this stamp, by id; a torn last line is left out."""
+def _rows(paths: Sequence[Path], stamp: Mapping[str, str], *, faults: bool = False) -> Rows:
+    """The whole rows that carry this stamp, by id; a torn last line is left out.
+
+    Without `faults` those that have an `error` are left out too.
+    """
     found: Rows = {}
     for path in paths:
         if path.is_file():
             lines = path.read_bytes().split(b"\n")[:-1]
             rows = (json.loads(line) for line in lines if line)
-            found |= {r["id"]: r for r in rows if all(r.get(k) == v for k, v in stamp.items())}
+            fitting = (r for r in rows if all(r.get(k) == v for k, v in stamp.items()))
+            found |= {r["id"]: r for r in fitting if faults or "error" not in r}
     return found

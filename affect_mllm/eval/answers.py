@@ -31,6 +31,17 @@ class Question:
         return self.text if self.of_row is None else self.of_row(sample)
 
 
+class Unseen(DataError):
+    """A row has nothing of what is to be seen: no fault of its files."""
+
+
+def unanswered(sample: Sample, error: DataError) -> dict[str, Any]:
+    """The prediction row of a sample that could not be asked about, and why."""
+    LOGGER.warning("no answer: %s", error)
+    why = "unseen" if isinstance(error, Unseen) else "error"
+    return {"id": sample.id, "response": "", why: str(error), "modalities": []}
+
+
 class Answers(Protocol):
     """What can be asked: a checkpoint of ours, or another model on the same way."""
 
@@ -69,7 +80,8 @@ class Asker:
     ) -> Iterator[dict[str, Any]]:
         """One prediction row a sample, in batches of similar length, the longest first.
 
-        A row of which nothing is left gets an empty answer and says so; it is never dropped.
+        A row that cannot be asked about gets an empty answer and is never dropped: it says why as
+        `unseen`, if it merely has none of the view's modalities, else as `error`.
         """
         examples: list[Example] = []
         seen_text: set[str] = set()
@@ -79,9 +91,7 @@ class Asker:
             try:
                 example, note = self._example(sample, question, view)
             except DataError as error:
-                LOGGER.warning("no answer: %s", error)
-                row = {"id": sample.id, "response": "", "error": str(error), "modalities": []}
-                yield {**row, **stamp}
+                yield {**unanswered(sample, error), **stamp}
                 continue
             examples.append(example)
             notes[sample.id] = note
@@ -117,6 +127,12 @@ class Asker:
             note = {"donor": donor.id}
             arrays, sample = self._swapped(sample, arrays, donor, view.swap)
         media = {name: array for name, array in arrays.items() if _kind(name) in view.modalities}
+        if not media and not (sample.subtitle and "text" in view.modalities):
+            raise Unseen(
+                f"row {sample.id}",
+                "no picture, no sound and no text",
+                expected=f"at least one of {', '.join(view.modalities)}",
+            )
         example = self.maker.make(
             sample,
             media,

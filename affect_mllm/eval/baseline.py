@@ -12,16 +12,16 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 
 from affect_mllm.data.reader import Reader
-from affect_mllm.eval.answers import WHOLE, Question
-from affect_mllm.eval.chat import Endpoint, ReplyError, each
+from affect_mllm.eval.answers import WHOLE, Question, Unseen, unanswered
+from affect_mllm.eval.chat import Endpoint, ReplyError, each, request_hash
 from affect_mllm.eval.modality import VISUAL, View
-from affect_mllm.log import LOGGER
 from affect_mllm.types import DataError, Sample
 
 Turn = tuple[list[np.ndarray], str]  # pictures `[H, W, 3]` uint8, and the text after them
@@ -32,7 +32,11 @@ class VLM(Protocol):
 
     @property
     def name(self) -> str:
-        """What stands as `checkpoint` beside its scores."""
+        """What stands as `checkpoint` beside its scores: short, and no other model's."""
+        ...
+
+    def identity(self) -> dict[str, str]:
+        """What decides its answers: where its weights are, and what they are computed in."""
         ...
 
     def generate(self, turns: Sequence[Turn], *, system: str, max_new_tokens: int) -> list[str]:
@@ -51,8 +55,14 @@ class HFVLM:
 
     @property
     def name(self) -> str:
-        """Its last path component: whose weights they are stands in the run's info."""
-        return self.model.rstrip("/").rpartition("/")[2]
+        """Its last path component, and a hash of the rest of its identity."""
+        return _short_name(self.model, self.identity())
+
+    def identity(self) -> dict[str, str]:
+        """The whole path of a folder, or the Hub id, and the data type."""
+        folder = Path(self.model)
+        whole = str(folder.resolve()) if folder.is_dir() else self.model
+        return {"kind": "hf", "model": whole, "dtype": self.dtype}
 
     def generate(self, turns: Sequence[Turn], *, system: str, max_new_tokens: int) -> list[str]:
         """Greedy answers, in batches of left-padded prompts."""
@@ -113,8 +123,12 @@ class EndpointVLM:
 
     @property
     def name(self) -> str:
-        """The server's name of the model."""
-        return self.model.rpartition("/")[2]
+        """The server's name of the model, and a hash of the rest of its identity."""
+        return _short_name(self.model, self.identity())
+
+    def identity(self) -> dict[str, str]:
+        """The server and its name of the model."""
+        return {"kind": "endpoint", "model": self.model, "url": self.url.rstrip("/")}
 
     def generate(self, turns: Sequence[Turn], *, system: str, max_new_tokens: int) -> list[str]:
         """Answers at temperature 0; DataError where the server gives none."""
@@ -155,9 +169,7 @@ class BaselineAsker:
                 try:
                     asked.append((sample, *self._turn(sample, question, view)))
                 except DataError as error:
-                    LOGGER.warning("no answer: %s", error)
-                    row = {"id": sample.id, "response": "", "error": str(error), "modalities": []}
-                    yield {**row, **stamp}
+                    yield {**unanswered(sample, error), **stamp}
             turns = [turn for _, turn, _ in asked]
             answers = self.vlm.generate(
                 turns, system=self.system, max_new_tokens=self.max_new_tokens
@@ -184,12 +196,16 @@ class BaselineAsker:
             seen = list(read)
         words = sample.subtitle if "text" in view.modalities else None
         if not pictures and not words:
-            raise DataError(
+            raise Unseen(
                 f"row {sample.id}", "no picture and no text", expected="something that a VLM sees"
             )
         asked = question.about(sample)
         text = f"Subtitle: {words}\n{asked}" if words else asked
         return (pictures, text), [*seen, *(["text"] if words else [])]
+
+
+def _short_name(model: str, identity: dict[str, str]) -> str:
+    return f"{model.rstrip('/').rpartition('/')[2]}-{request_hash(identity)[:8]}"
 
 
 def _untouched(images: np.ndarray) -> np.ndarray:

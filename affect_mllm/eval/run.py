@@ -14,7 +14,7 @@ from affect_mllm import config
 from affect_mllm.data import manifest
 from affect_mllm.data.features import ensure
 from affect_mllm.data.settings import DataSettings
-from affect_mllm.eval.answer_file import predict_file
+from affect_mllm.eval.answer_file import predict_file, refuse_faults
 from affect_mllm.eval.answers import WHOLE, Answers, Asker, Question
 from affect_mllm.eval.baseline import VLM, BaselineAsker
 from affect_mllm.eval.emotion_wheel.published import read_tables
@@ -160,6 +160,7 @@ class EvalRun:
             stamp=asker.stamp(question) | ({"swap": view.swap} if view.swap else {}),
             ranks=self._ranks,
         )
+        refuse_faults(path, samples, self._data().max_bad_fraction)
         said = f"{len(samples)} answers" if fresh else "re-used"
         LOGGER.info("%s, %s: %s (%s)", self.benchmark.name, variant, said, path)
         return path
@@ -188,6 +189,7 @@ class EvalRun:
             "lineage": meta["lineage"],
             "packages": meta["packages"],
             "git": meta["git"],
+            "baseline": None if self.baseline is None else self.baseline.identity(),
         }
         _say(summary)
         ordered = sorted({**others, self.benchmark.name: summary}.items())

@@ -79,8 +79,8 @@ def predict(
     for kind, asked, tokens in _questions(data, question):
         asker = Asker(model, maker, replace(features, reader=Held(read)), name, 1, tokens)
         row = next(asker.answer([sample], Question(asked)))
-        if "error" in row:
-            raise DataError(str(clip), row["error"])
+        if why := row.get("error") or row.get("unseen"):
+            raise DataError(str(clip), why)
         answers[kind] = row["response"]
     return {
         "clip": None if clip is None else str(clip),

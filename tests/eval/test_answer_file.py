@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from affect_mllm.eval.answer_file import predict_file
-from affect_mllm.types import Sample
+from affect_mllm.eval.answer_file import predict_file, refuse_faults
+from affect_mllm.types import DataError, Sample
 
 STAMP = {"checkpoint": "c1", "prompt_hash": "p1"}
 ROWS = [Sample(name, Path(), subtitle="x") for name in ("b", "a", "d", "c")]
@@ -84,3 +84,46 @@ def test_more_rows_than_before_are_asked_for(tmp_path: Path) -> None:
     predict_file(path, ROWS[:2], Model(), stamp=STAMP)
     assert predict_file(path, ROWS, Model(), stamp=STAMP)
     assert [row["id"] for row in read(path)] == ["b", "a", "d", "c"]
+
+
+class Torn(Model):
+    """It cannot read the rows `bad`."""
+
+    def __init__(self, *bad: str) -> None:
+        super().__init__()
+        self.bad = bad
+
+    def __call__(self, samples: Sequence[Sample]) -> Iterator[dict]:
+        for row in super().__call__(samples):
+            yield row | ({"response": "", "error": "torn"} if row["id"] in self.bad else {})
+
+
+def test_rows_with_errors_are_asked_for_again_and_no_others(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    predict_file(path, ROWS, Torn("a", "d"), stamp=STAMP)
+    again = Torn("d")
+    assert predict_file(path, ROWS, again, stamp=STAMP)
+    assert again.asked == ["a", "d"]
+    assert [(row["id"], row.get("error")) for row in read(path)] == [
+        ("b", None),
+        ("a", None),
+        ("d", "torn"),
+        ("c", None),
+    ]
+
+
+def test_an_error_left_by_another_process_does_not_replace_an_answer(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    left = {"id": "a", **STAMP, "response": "", "error": "torn"}
+    path.with_name("x.jsonl.partial.1").write_text(json.dumps(left) + "\n")
+    predict_file(path, ROWS, Model(), stamp=STAMP)
+    assert all("error" not in row for row in read(path))
+
+
+def test_too_many_errors_end_the_run(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    predict_file(path, ROWS, Torn("a"), stamp=STAMP)
+    refuse_faults(path, ROWS, 0.25)
+    with pytest.raises(DataError, match=r"1 of 4 rows(.|\n)*torn"):
+        refuse_faults(path, ROWS, 0.2)
+    refuse_faults(path, [row for row in ROWS if row.id != "a"], 0.0)

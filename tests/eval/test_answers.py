@@ -51,9 +51,19 @@ def test_only_what_the_subset_names_is_seen(tiny, asker) -> None:
 def test_a_row_of_which_nothing_is_left_gets_an_empty_answer(tiny, asker) -> None:
     found = answers(asker, tiny.samples[:4], ["audio"])["c01"]
     assert found["response"] == ""
-    assert "no picture, no sound" in found["error"]
+    assert "no picture, no sound" in found["unseen"]
+    assert "error" not in found, "nothing is wrong with its file"
     assert found["checkpoint"] == "abc"
     assert found["prompt_hash"] == asker.stamp(Question(parts.QUESTION))["prompt_hash"]
+
+
+def test_a_row_that_cannot_be_read_says_what_is_wrong(tiny, asker, tmp_path) -> None:
+    (tmp_path / "torn.mp4").write_bytes(b"no video at all" * 9)
+    torn = Sample("torn", tmp_path, {"video": "torn.mp4"}, subtitle="x")
+    found = answers(asker, [torn], ["face", "text"])["torn"]
+    assert found["response"] == ""
+    assert "torn.mp4" in found["error"]
+    assert "unseen" not in found
 
 
 def test_answers_do_not_depend_on_batches(tiny, asker) -> None:

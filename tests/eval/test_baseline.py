@@ -116,12 +116,22 @@ def test_views_and_rows_of_which_nothing_is_left(tiny) -> None:
     found = list(asker(tiny, Nothing()).answer(rows, QUESTION, View(("face",))))
     assert {r["id"]: r["modalities"] for r in found} == {"c00": ["frame"], "s": []}
     empty = next(r for r in found if r["id"] == "s")
-    assert (empty["response"], "no picture" in empty["error"]) == ("", True)
+    assert (empty["response"], "no picture" in empty["unseen"]) == ("", True)
 
 
 def test_the_stamp_tells_model_words_and_reader(tiny) -> None:
     one = asker(tiny, EndpointVLM("http://x", "org/model"))
-    assert one.stamp(Question("a"))["checkpoint"] == "model"
+    vlms = [
+        one.vlm,
+        EndpointVLM("http://y", "org/model"),
+        EndpointVLM("http://x", "other/model"),
+        HFVLM("org/model"),
+        HFVLM("other/model"),
+        HFVLM("org/model", "float32"),
+    ]
+    stamps = [replace(one, vlm=vlm).stamp(Question("a"))["checkpoint"] for vlm in vlms]
+    assert len(set(stamps)) == len(vlms), "another server, owner or data type is another model"
+    assert all(stamp.startswith("model-") for stamp in stamps)
     others = [
         one.stamp(Question("b")),
         replace(one, system="Listen.").stamp(Question("a")),
@@ -173,7 +183,9 @@ def test_an_evaluation_shows_both_side_by_side(tiny, tiny_run, folder, tmp_path)
         "baseline.dtype=float32",
     ]
     assert main(given) == 0
-    summary = json.loads((tmp_path / "results.json").read_text())["runs"]["synthetic"]
-    name = f"baseline-{folder.name}"
+    results = json.loads((tmp_path / "results.json").read_text())
+    summary = results["runs"]["synthetic"]
+    name = f"baseline-{HFVLM(str(folder), 'float32').name}"
+    assert results["info"]["baseline"] == {"kind": "hf", "model": str(folder), "dtype": "float32"}
     assert name in summary["variants"]
     assert name in {entry["other"] for entry in summary["comparisons"]}

@@ -12,7 +12,7 @@ from affect_mllm.data import manifest
 from affect_mllm.eval.answers import Asker
 from affect_mllm.eval.main import main
 from affect_mllm.models.llm import LanguageModel
-from affect_mllm.types import ConfigError, ExitCode
+from affect_mllm.types import ConfigError, DataError, ExitCode
 
 CEILINGS = {"face+audio+text": 0.9, "audio": 0.5, "untrained": 0.25}
 
@@ -167,3 +167,17 @@ def test_a_benchmarks_own_manifest_comes_before_the_checkpoints(command, corpus,
 def test_no_subset_is_refused(command, tmp_path) -> None:
     with pytest.raises(ConfigError, match="subsets"):
         main(command(tmp_path, "subsets=[]"))
+
+
+def test_rows_that_cannot_be_asked_about_end_the_run(command, corpus, tmp_path) -> None:
+    """More of them than the data's `max_bad_fraction`; rows of which nothing is seen are none."""
+    lines = [json.loads(line) for line in corpus.read_text().splitlines()]
+    for row in lines:
+        if row["id"] != "c10":
+            row["labels"]["hint"] = "emotion"
+    own = corpus.with_name("hints.jsonl")
+    own.write_text("".join(json.dumps(row) + "\n" for row in lines))
+    given = [each for each in command(tmp_path) if not each.startswith("manifest=")]
+    with pytest.raises(DataError, match=r"1 of 4 rows(.|\n)*c10(.|\n)*labels\.hint"):
+        main([*given, f"manifest={own}", "benchmark.question='Which {hint}?'"])
+    assert not (tmp_path / "results.json").exists()

@@ -30,7 +30,12 @@ def media(tmp_path_factory) -> Path:
     return folder
 
 
-def ask(clip: Path | None, checkpoint: Path, subtitle: str | None = None, question="Which?"):
+def ask(
+    clip: Path | None,
+    checkpoint: Path,
+    subtitle: str | None = None,
+    question: str | None = "Which?",
+):
     return predict(clip, checkpoint, subtitle=subtitle, question=question)
 
 

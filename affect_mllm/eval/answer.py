@@ -18,12 +18,14 @@ def answer_of(task: Task, sample: Sample, row: Prediction, *, policy: str) -> Ex
     """The label, labels or number that `row` answers, by `scores`, `labels` or its response.
 
     `scores` decide a task with labels: the best label, a tie being ambiguous, or on a scale of
-    levels their mean weighted by softmax. `labels` are taken as extracted elsewhere.
+    levels their mean weighted by softmax. `labels` are taken as extracted elsewhere, before
+    `scores` if the row names its `extraction`.
     """
     space = task.space(sample)
-    if row.scores and space.labels:
-        return _from_scores(task, row.scores)
     gives = POLICIES[policy].gives
+    extracted = row.labels is not None and row.extraction is not None and gives != "text"
+    if row.scores and space.labels and not extracted:
+        return _from_scores(task, row.scores)
     if row.labels is not None and gives != "text":
         return _from_labels(task, row.labels, space, policy)
     found = extract(row.response, space, policy)

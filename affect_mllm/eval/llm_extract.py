@@ -56,6 +56,8 @@ class LLMExtractor:
                 "id": prediction.id,
                 "response": prediction.response,
                 "labels": labels,
+                "scores": prediction.scores,
+                "confidence": prediction.confidence,
                 "prompt_hash": prediction.prompt_hash,
                 "checkpoint": prediction.checkpoint,
                 "modalities": list(prediction.modalities),

@@ -17,10 +17,10 @@ _SHOWN_PROBLEMS = 50
 
 @dataclass(frozen=True)
 class Prediction:
-    """One answer. `labels` stands where extraction was done elsewhere, `scores` (label → number,
-    such as a log-likelihood) where labels were compared instead of generated; `confidence` is the
-    model's own, from 0 to 1. `gate` maps a modality to the weights of its experts; `line` is the
-    row's place, `FILE:LINE`."""
+    """One answer. `labels` stands where extraction was done elsewhere (`extraction` names it),
+    `scores` (label → number, such as a log-likelihood) where labels were compared instead of
+    generated; `confidence` is the model's own, from 0 to 1. `gate` maps a modality to the weights
+    of its experts; `line` is the row's place, `FILE:LINE`."""
 
     id: str
     response: str = ""
@@ -29,6 +29,7 @@ class Prediction:
     confidence: float | None = None
     prompt_hash: str | None = None
     checkpoint: str | None = None
+    extraction: str | None = None
     modalities: tuple[str, ...] = ()
     gate: dict[str, Any] = field(default_factory=dict)
     line: str = ""
@@ -148,6 +149,7 @@ def _row(line: bytes, place: str) -> Prediction:
         confidence=None if confidence is None else float(confidence),
         prompt_hash=_text(row, "prompt_hash"),
         checkpoint=_text(row, "checkpoint"),
+        extraction=_text(row, "extraction"),
         modalities=tuple(row["modalities"]) if _strings(row.get("modalities")) else (),
         gate=row["gate"] if isinstance(row.get("gate"), dict) else {},
         line=place,

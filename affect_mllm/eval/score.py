@@ -13,6 +13,7 @@ from affect_mllm.eval.emotion_wheel import own
 from affect_mllm.eval.emotion_wheel.tables import WheelTables
 from affect_mllm.eval.metrics.base import measure
 from affect_mllm.eval.metrics.registry import METRICS
+from affect_mllm.eval.parse.policies import POLICIES
 from affect_mllm.eval.parts import breakdowns, entry, groups_of, score_read
 from affect_mllm.eval.predictions import (
     Prediction,
@@ -68,7 +69,7 @@ def score(
         "synthetic": task.synthetic,
         "checkpoint": _only(predictions, "checkpoint"),
         "prompt_hash": _only(predictions, "prompt_hash"),
-        "extraction": task.policy,
+        "extraction": _extraction(predictions, task.policy),
         "coverage": answered / len(read),
         "n_outside": outside,
         **score_read(task, read),
@@ -161,7 +162,7 @@ def _official(
     wheel = {"emotion_wheel": _wheel(theirs)} if task.kind == "open_vocabulary" else {}
     return wheel | {
         "metrics": found,
-        "extraction": policy,
+        "extraction": _extraction(predictions, policy),
         "official": {
             "source": official.source,
             "differences": list(official.differences),
@@ -212,7 +213,15 @@ def _wheel(read: Read) -> dict[str, Any]:
     return found
 
 
-def _only(predictions: Sequence[Prediction], name: Literal["checkpoint", "prompt_hash"]) -> Any:
+def _extraction(predictions: Sequence[Prediction], policy: str) -> str:
+    """Who read the answers: what the predictions name, if their labels are taken, or the policy."""
+    named = None if POLICIES[policy].gives == "text" else _only(predictions, "extraction")
+    return policy if named is None else str(named)
+
+
+def _only(
+    predictions: Sequence[Prediction], name: Literal["checkpoint", "prompt_hash", "extraction"]
+) -> Any:
     """The one value that all predictions share; DataError if there are several."""
     values = {getattr(row, name) for row in predictions}
     if len(values) > 1:

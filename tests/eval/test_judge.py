@@ -187,3 +187,28 @@ def test_extracted_labels_are_a_predictions_file(tmp_path: Path) -> None:
     from affect_mllm.eval.predictions import read_predictions
 
     assert [row.labels for row in read_predictions(out)] == [("angry",), ("angry",)]
+
+
+def test_extraction_keeps_what_the_model_said_of_itself_and_results_name_it(tmp_path: Path) -> None:
+    from affect_mllm.eval.predictions import read_predictions
+    from affect_mllm.eval.score import score
+    from affect_mllm.eval.task import Task
+
+    given = tmp_path / "own.predictions.jsonl"
+    scores, out = {"angry": -2.0, "sad": -1.0}, tmp_path / "read.predictions.jsonl"
+    row = {"id": "s0", "response": "cross", "scores": scores, "confidence": 0.7}
+    given.write_text(json.dumps(row) + "\n")
+    with served(lambda _b, _n: (200, '["angry"]')) as seen:
+        assert command("extract", "--predictions", given, "--out", out, "--url", seen.url,
+                       "--model", "m", "--labels", "angry, sad") == 0  # fmt: skip
+        reader = LLMExtractor(Endpoint(seen.url, "m"), ("angry", "sad"))
+    (read,) = said = read_predictions(out)
+    assert (read.scores, read.confidence, read.extraction) == (scores, 0.7, reader.name)
+    task = Task("t", "1", "?", labels=("angry", "sad"), split=None)
+    found = score(task, rows(1), said)
+    assert found["extraction"] == reader.name
+    assert found["metrics"]["accuracy"]["value"] == 1.0, "the labels that were asked for count"
+    assert score(task, rows(1), read_predictions(given))["extraction"] == task.policy
+    mixed = [*said, Prediction("s1", "angry")]
+    with pytest.raises(DataError, match="extraction"):
+        score(task, rows(2), mixed)

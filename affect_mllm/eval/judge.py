@@ -3,7 +3,8 @@
 A verdict row of `NAME.verdicts.jsonl`:
 
     {"id", "status": "ok" | "unparsed" | "no_reply" | "no_answer", "scores": {NAME: number} | null,
-     "reply": what the judge said, "judge": who it was, "prompt_hash": hash of the rubric}
+     "reply": what the judge said, "answer": hash of the answer that it is about,
+     "judge": who it was, "rubric": its name and version, "prompt_hash": hash of the rubric}
 
 A reply that cannot be read is asked for once more with a reminder, then counted as `unparsed`;
 no score is guessed for it. An answer that is not there gets the lowest scores without asking.
@@ -23,6 +24,7 @@ from typing import Any, Literal
 
 from affect_mllm.eval.chat import Chat, ReplyError, each, request_hash
 from affect_mllm.eval.predictions import Prediction, write_text_atomic
+from affect_mllm.eval.verdicts import answer_hash
 from affect_mllm.types import ConfigError, DataError, Sample
 
 Status = Literal["ok", "unparsed", "no_reply", "no_answer"]
@@ -37,6 +39,7 @@ class Verdict:
     status: Status
     scores: dict[str, float] | None
     reply: str
+    answer: str  # hash of the answer that was judged
 
 
 @dataclass(frozen=True)
@@ -140,13 +143,17 @@ def judge(
         sample, response, messages = item
         if not response.strip():
             lowest = {name: low for name, (low, _) in rubric.bounds.items()}
-            return Verdict(sample.id, "no_answer", lowest, "")
-        return _verdict(rubric, chat, sample.id, messages)
+            return Verdict(sample.id, "no_answer", lowest, "", answer_hash(response))
+        status, scores, reply = _verdict(rubric, chat, messages)
+        return Verdict(sample.id, status, scores, reply, answer_hash(response))
 
     return each(one, asked, workers=chat.workers, title=f"judging, {rubric.name}")
 
 
-def _verdict(rubric: Rubric, chat: Chat, id: str, messages: list[dict[str, str]]) -> Verdict:
+def _verdict(
+    rubric: Rubric, chat: Chat, messages: list[dict[str, str]]
+) -> tuple[Status, dict[str, float] | None, str]:
+    """Status, scores and the reply that they are read from."""
     wanted = '{"steps": [..]}' if rubric.per_step else ", ".join(f'"{n}"' for n in rubric.scores)
     reminder = f"Answer with one JSON object and nothing else: {wanted}."
     try:
@@ -161,14 +168,14 @@ def _verdict(rubric: Rubric, chat: Chat, id: str, messages: list[dict[str, str]]
             reply = chat.ask(again)
             scores = rubric.read(reply)
     except ReplyError as error:
-        return Verdict(id, "no_reply", None, str(error))
-    return Verdict(id, "unparsed" if scores is None else "ok", scores, reply)
+        return "no_reply", None, str(error)
+    return "unparsed" if scores is None else "ok", scores, reply
 
 
 def write_verdicts(
     path: Path, rubric: Rubric, identity: Mapping[str, Any], verdicts: Sequence[Verdict]
 ) -> None:
-    """One JSON row a verdict, with who judged and by which prompt."""
+    """One JSON row a verdict, with what was judged, by whom and by which prompt."""
     head = {"judge": dict(identity), "rubric": f"{rubric.name} {rubric.version}"}
     rows = (
         {
@@ -176,6 +183,7 @@ def write_verdicts(
             "status": each.status,
             "scores": each.scores,
             "reply": each.reply,
+            "answer": each.answer,
             "prompt_hash": rubric.prompt_hash,
             **head,
         }

@@ -24,12 +24,11 @@ from affect_mllm.eval.predictions import (
 )
 from affect_mllm.eval.read import Read
 from affect_mllm.eval.task import Task
-from affect_mllm.eval.verdicts import scaled
+from affect_mllm.eval.verdicts import Verdicts, scaled
 from affect_mllm.log import LOGGER
 from affect_mllm.types import ConfigError, DataError, Sample
 
 Compat = Literal["none", "official"]
-Verdicts = Mapping[str, Mapping[str, float] | None]
 
 
 def score(
@@ -75,6 +74,8 @@ def score(
         **score_read(task, read),
         "breakdowns": breakdowns(task, read),
     }
+    if verdicts is not None and task.verdicts:
+        result["verdicts"] = dict(verdicts.by)
     if task.kind == "open_vocabulary":
         result["emotion_wheel"] = _wheel(read)
     if official:
@@ -110,7 +111,7 @@ def read_answers(
         low=low,
         high=high,
         tables=tables or own.own_tables(),
-        verdicts=_judged(task, chosen, rows, verdicts or {}) if task.verdicts else [],
+        verdicts=_judged(task, chosen, rows, verdicts or Verdicts({})) if task.verdicts else [],
     )
 
 
@@ -121,9 +122,10 @@ def _judged(
     verdicts: Verdicts,
 ) -> list[Mapping[str, float] | None]:
     """Each sample's scores as fractions; the lowest ones where there is nothing to judge."""
+    verdicts.check([row for row in rows if row is not None])
     lowest = {name: low for name, (low, _) in task.verdicts.items()}
     absent = {s.id: lowest for s, row in zip(chosen, rows, strict=True) if row is None}
-    return scaled(chosen, {**verdicts, **absent}, task.verdicts)
+    return scaled(chosen, {**verdicts.scores, **absent}, task.verdicts)
 
 
 def write_log(path: Path, read: Read) -> None:

@@ -1,27 +1,51 @@
 """A judge's verdicts as scoring reads them, and how published judges' replies were read.
 
 `NAME.verdicts.jsonl` (see `eval/judge.py`) has one object a line, `{"id", "scores": {NAME: number}
-or null, …}`: null is a verdict that the judge failed to give.
+or null, "answer", "judge", "rubric", "prompt_hash", …}`: null is a verdict that the judge failed to
+give, `answer` ties it to the answer that was judged.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from affect_mllm.eval.predictions import raise_problems
+from affect_mllm.eval.predictions import Prediction, raise_problems
 from affect_mllm.types import DataError, Sample
 
 Scores = Mapping[str, float]
 MAX_FAILED = 0.05  # share of samples without a verdict above which a mean says too little
+_JUDGE = ("judge", "rubric", "prompt_hash")
 _BLOCK = re.compile(r"<score>(.*?)</score>")
 _ONES = re.compile(r": (\d)/1")
 _FRACTIONS = re.compile(r":\s*(\d+)/(\d+)")
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """Scores by id, the hash of each judged answer, and `by`: judge, rubric and prompt's hash."""
+
+    scores: Mapping[str, Scores | None]
+    answers: Mapping[str, str] = field(default_factory=dict)
+    by: Mapping[str, Any] = field(default_factory=dict)
+
+    def check(self, predictions: Sequence[Prediction]) -> None:
+        """DataError naming the predictions whose answer is not the one that was judged."""
+        said = {row.id: answer_hash(row.response) for row in predictions}
+        other = [id for id, judged in self.answers.items() if said.get(id, judged) != judged]
+        if other:
+            raise DataError(
+                "verdicts",
+                f"{len(other)} are about other answers: {', '.join(sorted(other)[:10])}",
+                expected="verdicts about the answers of this predictions file",
+                fix="run `affect-mllm judge` on it",
+            )
 
 
 @dataclass(frozen=True)
@@ -47,19 +71,36 @@ class ChainMeans:
     steps: float
 
 
-def read_verdicts(path: Path) -> dict[str, Scores | None]:
-    """Scores by id; DataError lists, as `file:line`, each row that is not of the form above."""
+def answer_hash(response: str) -> str:
+    """What stands for an answer in its verdict."""
+    return hashlib.sha256(response.encode()).hexdigest()[:16]
+
+
+def read_verdicts(path: Path) -> Verdicts:
+    """The verdicts of a file by one judge and one rubric.
+
+    DataError lists, as `file:line`, each row that is not of the form above.
+    """
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(str(path), f"cannot be read: {error}") from error
-    found: dict[str, Scores | None] = {}
+    found: dict[str, dict[str, Any]] = {}
     problems: list[str] = []
     for number, line in enumerate(lines, start=1):
         if line.strip():
             problems += [f"{path}:{number}: {fault}" for fault in _add(found, line)]
     raise_problems(str(path), problems)
-    return found
+    by = {json.dumps([row[key] for key in _JUDGE], sort_keys=True) for row in found.values()}
+    if len(by) > 1:
+        raise DataError(
+            str(path), f"several judges or rubrics: {sorted(by)}", expected="one for the whole file"
+        )
+    return Verdicts(
+        {id: row["scores"] for id, row in found.items()},
+        {id: row["answer"] for id, row in found.items()},
+        dict(zip(_JUDGE, json.loads(by.pop()), strict=True)) if by else {},
+    )
 
 
 def scaled(
@@ -145,7 +186,7 @@ def five_ratings(ratings: Sequence[float]) -> float:
     return sum(ratings) / 10
 
 
-def _add(found: dict[str, Scores | None], line: str) -> Iterator[str]:
+def _add(found: dict[str, dict[str, Any]], line: str) -> Iterator[str]:
     try:
         row: Any = json.loads(line)
     except ValueError as error:
@@ -158,8 +199,10 @@ def _add(found: dict[str, Scores | None], line: str) -> Iterator[str]:
         yield f"id {row['id']!r} again"
     elif scores is not None and not (isinstance(scores, dict) and all(map(_fits, scores.values()))):
         yield f"{row['id']!r}: scores is neither null nor an object of finite numbers"
+    elif lacking := [key for key in ("answer", *_JUDGE) if row.get(key) is None]:
+        yield f"{row['id']!r}: no {', '.join(lacking)} (what was judged, by whom, how)"
     else:
-        found[row["id"]] = scores
+        found[row["id"]] = {**row, "scores": scores}
 
 
 def _fits(value: Any) -> bool:

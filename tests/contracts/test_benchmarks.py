@@ -25,6 +25,7 @@ from affect_mllm.eval.metrics.registry import METRICS
 from affect_mllm.eval.predictions import read_predictions
 from affect_mllm.eval.score import read_answers, score
 from affect_mllm.eval.task import Task
+from affect_mllm.eval.verdicts import Verdicts
 
 FOLDER = Path(__file__).parent / "benchmarks"
 NAMES = benchmark_names()
@@ -59,12 +60,13 @@ def files(tmp_path):
     return write
 
 
-def verdicts(name: str, quality: str, changed: Any = ()) -> dict[str, Any] | None:
+def verdicts(name: str, quality: str, changed: Any = ()) -> Verdicts | None:
     """A judge's scores: the best or the worst, and the worst for changed answers."""
     found = fixture(name).get("verdicts")
     if found is None:
         return None
-    return {id: found["worst" if id in changed else quality] for id in fixture(name)["gold"]}
+    given = {id: found["worst" if id in changed else quality] for id in fixture(name)["gold"]}
+    return Verdicts(given)
 
 
 def worst(task: Task, metric: str) -> float:

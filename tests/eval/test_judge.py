@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from affect_mllm.config import conf_dir
 from affect_mllm.data import manifest
 from affect_mllm.eval.chat import Endpoint
-from affect_mllm.eval.judge import Rubric, Verdict, judge
+from affect_mllm.eval.judge import Rubric, Verdict, judge, write_verdicts
 from affect_mllm.eval.llm_extract import LLMExtractor
 from affect_mllm.eval.predictions import Prediction
 from affect_mllm.tools import app
@@ -212,3 +213,43 @@ def test_extraction_keeps_what_the_model_said_of_itself_and_results_name_it(tmp_
     mixed = [*said, Prediction("s1", "angry")]
     with pytest.raises(DataError, match="extraction"):
         score(task, rows(2), mixed)
+
+
+def test_verdicts_hold_for_the_answers_that_were_judged_and_name_the_judge(tmp_path: Path) -> None:
+    from affect_mllm.eval.benchmarks import load_task
+    from affect_mllm.eval.score import score
+    from affect_mllm.eval.verdicts import read_verdicts
+
+    path, identity = tmp_path / "x.verdicts.jsonl", {"kind": "endpoint", "model": "m"}
+    found, _ = ask(lambda _b, _n: (200, '{"clue_overlap": 10, "label_overlap": 10}'), EMER)
+    write_verdicts(path, EMER, identity, found)
+    task, verdicts = load_task("emer"), read_verdicts(path)
+    samples = [replace(sample, split=task.split) for sample in rows(4)]
+    result = score(task, samples, said(4), verdicts=verdicts)
+    assert result["metrics"]["clue_overlap"]["value"] == 1.0
+    assert result["verdicts"] == {
+        "judge": identity,
+        "rubric": f"{EMER.name} {EMER.version}",
+        "prompt_hash": EMER.prompt_hash,
+    }
+    other = [*said(3), Prediction("s3", response="nothing of the kind")]
+    with pytest.raises(DataError, match="1 are about other answers: s3"):
+        score(task, samples, other, verdicts=verdicts)
+
+
+@pytest.mark.parametrize(
+    "change", [{"judge": {"model": "n"}}, {"rubric": "x 2"}, {"prompt_hash": "0"}]
+)
+def test_verdicts_of_several_judges_are_refused(tmp_path: Path, change: dict) -> None:
+    from affect_mllm.eval.verdicts import read_verdicts
+
+    path = tmp_path / "x.verdicts.jsonl"
+    found, _ = ask(lambda _b, _n: (200, '{"clue_overlap": 1, "label_overlap": 1}'), EMER, 2)
+    write_verdicts(path, EMER, {"model": "m"}, found)
+    first, second = map(json.loads, path.read_text().splitlines())
+    path.write_text(json.dumps(first) + "\n" + json.dumps(second | change) + "\n")
+    with pytest.raises(DataError, match="several judges or rubrics"):
+        read_verdicts(path)
+    path.write_text(json.dumps({"id": "s0", "scores": None}) + "\n")
+    with pytest.raises(DataError, match=r"x\.verdicts\.jsonl:1: 's0': no answer, judge"):
+        read_verdicts(path)

@@ -8,6 +8,7 @@ from affect_mllm.eval.benchmarks import load_task
 from affect_mllm.eval.emotion_wheel.tables import WheelTables
 from affect_mllm.eval.predictions import Prediction
 from affect_mllm.eval.score import score
+from affect_mllm.eval.verdicts import Verdicts
 from affect_mllm.types import ConfigError, DataError
 from tests.eval.runs import sample
 
@@ -90,9 +91,9 @@ def test_a_judged_benchmark_needs_its_verdicts_and_says_which_are_wrong():
     with pytest.raises(DataError, match="3 of 3 samples have none"):
         score(task, rows, said)
     fine = {"clue_overlap": 10, "label_overlap": 1}
-    result = score(task, rows, said, verdicts=dict.fromkeys(["s0", "s1", "s2"], fine))
+    result = score(task, rows, said, verdicts=Verdicts(dict.fromkeys(["s0", "s1", "s2"], fine)))
     values = {name: m["value"] for name, m in result["metrics"].items()}
     assert values == {"clue_overlap": 1.0, "label_overlap": 0.0}
     bad = fine | {"label_overlap": 11}
     with pytest.raises(DataError, match="s1, label_overlap: 11"):
-        score(task, rows, said, verdicts={"s0": fine, "s1": bad, "s2": fine})
+        score(task, rows, said, verdicts=Verdicts({"s0": fine, "s1": bad, "s2": fine}))

@@ -13,6 +13,7 @@ import pytest
 
 from affect_mllm.eval.predictions import Prediction
 from affect_mllm.eval.score import score
+from affect_mllm.eval.verdicts import Verdicts
 from affect_mllm.log import LOGGER
 from affect_mllm.types import ConfigError, DataError
 from tests.eval.runs import answers, corpus, sample, task
@@ -158,7 +159,7 @@ def test_answers_that_are_missing_stay_in_the_mean_of_a_judge():
     said = answers(rows[:3])
     verdicts = {row.id: {"rating": 2.0} for row in said}
     for given in (verdicts, verdicts | {rows[3].id: {"rating": 2.0}}):
-        found = score(judged, rows, said, verdicts=given)["metrics"]["rating"]
+        found = score(judged, rows, said, verdicts=Verdicts(given))["metrics"]["rating"]
         assert (found["value"], found["n"]) == (0.75, 4), "no praise for what was not said"
     with pytest.raises(DataError, match="1 of 4 samples have none"):
-        score(judged, rows, answers(rows), verdicts=verdicts)
+        score(judged, rows, answers(rows), verdicts=Verdicts(verdicts))

@@ -179,7 +179,8 @@ class StageCheckpoints:
         return temporary
 
     def _steps(self) -> list[Path]:
-        return sorted(path for path in self.folder.glob("step-*[0-9]") if path.is_dir())
+        found = (path for path in self.folder.glob("step-*[0-9]") if path.is_dir())
+        return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
 
     def _check_same(self, path: Path) -> None:
         got = weights.read_meta(path).get("fingerprint")

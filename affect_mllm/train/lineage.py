@@ -16,6 +16,16 @@ from affect_mllm.train.stage import Stage
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "deepspeed", "timm", "affect-mllm")
 
+# Settings of data and stage that cannot change what is trained; where the cache lies is one, that
+# there is one is not (it may round).
+IDLE = ("cache_dir", "cache_max_gb", "max_bad_fraction", "save_every", "keep_last")
+
+
+def deciding(node: Mapping[str, Any]) -> dict[str, Any]:
+    """A node of data or stage without the settings that cannot change the result."""
+    kept = {key: value for key, value in node.items() if key not in IDLE}
+    return kept | {"cached": node.get("cache_dir") is not None}
+
 
 def meta(
     stage: Stage, parent: Path | None, *, seed: int, decides: Mapping[str, Any]
@@ -23,12 +33,14 @@ def meta(
     """A checkpoint's `meta.json` at the start of a stage.
 
     `fingerprint` is a hash of all that decides the result: `decides`, the seed, the parent and the
-    data. How the work is laid out over processes is not among it.
+    data, held-out rows included. How the work is laid out over processes is not among it.
     """
     before = {} if parent is None else checkpoint.read_meta(parent)
     origin = None if parent is None else checkpoint.checkpoint_hash(parent)
     data = {s.manifest: manifest.digest(Path(s.manifest)) for s in stage.sources}
-    text = json.dumps([decides, seed, origin, sorted(data.values())], sort_keys=True)
+    held_out = stage.validation.sources if stage.validation else []
+    chosen_on = sorted(manifest.digest(Path(s.manifest)) for s in held_out)
+    text = json.dumps([decides, seed, origin, sorted(data.values()), chosen_on], sort_keys=True)
     return {
         "stage": stage.name,
         "seed": seed,

@@ -255,8 +255,8 @@ class TrainRun:
         """What decides a stage's result beside seed, parent and data."""
         return {
             "model": self.model,
-            "data": self.data,
-            "stage": self.stages[stage.name],
+            "data": lineage.deciding(self.data),
+            "stage": lineage.deciding(self.stages[stage.name]),
             "precision": self._launch.precision,
         }
 

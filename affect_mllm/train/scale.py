@@ -22,6 +22,11 @@ class LossScale:
             0,
         )  # the factor, and steps since it changed
 
+    @property
+    def may_shrink(self) -> bool:
+        """Whether a gradient that is not finite may be the factor's fault: below 1 it is not."""
+        return self.enabled and self.value[0] >= 1
+
     def up(self, loss: torch.Tensor) -> torch.Tensor:
         """The loss to differentiate."""
         return loss * self.value[0] if self.enabled else loss

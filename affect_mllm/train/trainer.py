@@ -96,7 +96,7 @@ class Trainer:
                 terms = engine.forward(micro, self.objective)
                 loss = self.objective.total(terms.losses, part.counts)
                 if not bool(torch.isfinite(loss)):
-                    broken += micro.sample_ids
+                    broken += micro.sample_ids or ("(none: an idle item)",)
                 # All ranks know of a bad loss before gradients meet, so that none waits for ever.
                 if engine.agreed(bool(broken)) if waits else broken:
                     break
@@ -109,7 +109,7 @@ class Trainer:
         norms = engine.group_norms()
         self.watchdog.at(step, "update")
         norm = engine.update()
-        if not math.isfinite(norm) and not engine.scale.enabled:
+        if not math.isfinite(norm) and not engine.scale.may_shrink:
             raise DataError(
                 f"stage {self.stage.name}, step {step}",
                 f"the gradient is not finite ({norm}), though the loss is",
@@ -121,7 +121,7 @@ class Trainer:
         return {
             "loss": self.objective.total(found, part.counts),
             "losses": {name: found[name] / max(1, part.counts[name]) for name in found},
-            "grad_norm": norm,
+            "grad_norm": norm if math.isfinite(norm) else None,  # fp16 left this step out
             "grad_norms": norms,
             "supervised_tokens": part.tokens,
             "tokens_seen": self.tokens_seen,

@@ -31,3 +31,12 @@ def test_a_whole_run_over_float32_weights(tiny, tmp_path, precision: str) -> Non
     losses = [json.loads(line)["loss"] for line in lines]
     assert all(math.isfinite(loss) for loss in losses)
     assert losses[-1] < losses[0]
+
+
+def test_a_loss_scale_below_one_is_no_longer_at_fault() -> None:
+    scale = LossScale(enabled=True)
+    assert scale.may_shrink
+    for _ in range(64):
+        assert not scale.keep(math.inf)
+    assert not scale.may_shrink
+    assert not LossScale(enabled=False).may_shrink

@@ -126,7 +126,9 @@ class Asker:
         if donor is not None and view.swap is not None:
             note = {"donor": donor.id}
             arrays, sample = self._swapped(sample, arrays, donor, view.swap)
-        media = {name: array for name, array in arrays.items() if _kind(name) in view.modalities}
+        order = self.maker.prompt.order  # a cache gives the arrays in any order
+        names = sorted(arrays, key=lambda name: order.index(name) if name in order else len(order))
+        media = {name: arrays[name] for name in names if _kind(name) in view.modalities}
         if not media and not (sample.subtitle and "text" in view.modalities):
             raise Unseen(
                 f"row {sample.id}",

@@ -48,6 +48,20 @@ def test_only_what_the_subset_names_is_seen(tiny, asker) -> None:
     assert seen["face+audio+text"]["c02"] == ["audio", "text"], "c02 is a sound"
 
 
+def test_modalities_are_named_in_the_prompts_order_whatever_the_caches(
+    tiny, asker, monkeypatch
+) -> None:
+    clip = type(asker.features).clip
+
+    def turned(self, sample: Sample):
+        found = clip(self, sample)
+        return replace(found, arrays=dict(reversed(found.arrays.items())))
+
+    usual = answers(asker, tiny.samples[:1], ["face", "audio"])
+    monkeypatch.setattr(type(asker.features), "clip", turned)
+    assert answers(asker, tiny.samples[:1], ["face", "audio"]) == usual
+
+
 def test_a_row_of_which_nothing_is_left_gets_an_empty_answer(tiny, asker) -> None:
     found = answers(asker, tiny.samples[:4], ["audio"])["c01"]
     assert found["response"] == ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 
 from affect_mllm.models.llm import LanguageModel, additive, block_causal_mask, pad_left
 from affect_mllm.models.mllm import AffectMLLM
+from affect_mllm.models.pretrained import cache_keyword
 from affect_mllm.models.splice import splice
 from affect_mllm.types import Batch, ConfigError, DataError
 
@@ -105,15 +105,12 @@ def _continue(
     decoder = llm.net.get_decoder()
     if llm.attention == "eager":
         mask = additive(mask, embeds.dtype)
-    # transformers is renaming `past_key_values` to `cache`.
-    keywords = inspect.signature(decoder.forward).parameters
-    name = "cache" if "cache" in keywords else "past_key_values"
     output = decoder(
         inputs_embeds=embeds,
         attention_mask=mask,
         position_ids=positions,
         use_cache=True,
-        **{name: cache},
+        **{cache_keyword(decoder): cache},
     )
     return output.last_hidden_state
 

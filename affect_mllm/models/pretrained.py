@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -66,3 +67,9 @@ def _from_config(cls: Any, path: str, *_: Any, **options: Any) -> Any:
     config = options.get("config") or cls.config_class.from_pretrained(path)
     kept = {key: options[key] for key in ("dtype", "attn_implementation") if key in options}
     return cls._from_config(config, **kept)
+
+
+def cache_keyword(module: Any) -> str:
+    """What `module.forward` calls its key-value cache: transformers is renaming it."""
+    named = inspect.signature(module.forward).parameters
+    return "cache" if "cache" in named else "past_key_values"

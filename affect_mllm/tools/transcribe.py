@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from affect_mllm.models.pretrained import loading
+from affect_mllm.models.pretrained import cache_keyword, loading
 from affect_mllm.types import DataError
 
 if TYPE_CHECKING:
@@ -111,14 +111,16 @@ def _greedy(
 ) -> tuple[list[int], float]:
     """Tokens after `prompt` and their mean log-probability, the end token counted."""
     import torch
+    from transformers import DynamicCache, EncoderDecoderCache
 
     config: Any = model.generation_config
     tokens: list[int] = []
     logprobs: list[float] = []
-    fed, cache = torch.tensor([prompt]), None
+    fed, keyword = torch.tensor([prompt]), cache_keyword(model)
+    cache = EncoderDecoderCache(DynamicCache(), DynamicCache())  # filled in place
     while len(tokens) < MAX_NEW_TOKENS:
         out = model(
-            encoder_outputs=states, decoder_input_ids=fed, past_key_values=cache, use_cache=True
+            encoder_outputs=states, decoder_input_ids=fed, use_cache=True, **{keyword: cache}
         )
         scores = _allowed(out.logits[0, -1], config, first=not logprobs).log_softmax(-1)
         token = int(scores.argmax())
@@ -126,7 +128,7 @@ def _greedy(
         if token == config.eos_token_id:
             break
         tokens.append(token)
-        fed, cache = torch.tensor([[token]]), out.past_key_values
+        fed = torch.tensor([[token]])
     return tokens, float(np.mean(logprobs))
 
 

@@ -80,8 +80,15 @@ def _moments(engine: Engine) -> dict[str, torch.Tensor]:
     """The whole state of the optimiser by kind and parameter; DeepSpeed's without its padding."""
     if engine.any_world:
         return state.moments(engine.module, engine.optimizer)
+    from deepspeed.runtime.zero.stage_1_and_2 import DeepSpeedZeroOptimizer
     from deepspeed.utils import safe_get_full_optimizer_state
 
+    zero = engine.model.optimizer
+    if isinstance(zero, DeepSpeedZeroOptimizer):
+        # DeepSpeed links parameters to their moments after the first group's first step, when the
+        # other groups have none yet (0.19.8); training does not need the link, reading does.
+        zero._hp_optimizer_states_linked = False
+        zero._lazy_init_hp_params_optimizer_state()
     trained = [(name, p) for name, p in engine.module.named_parameters() if p.requires_grad]
     kinds = ("exp_avg", "exp_avg_sq")
     return {f"{k}/{n}": safe_get_full_optimizer_state(p, k) for n, p in trained for k in kinds}

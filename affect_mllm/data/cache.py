@@ -18,7 +18,7 @@ from affect_mllm.data.shards import Entry, ShardStore, sizes, write_shard
 from affect_mllm.log import LOGGER
 from affect_mllm.media.content import ContentIndex, content_hash
 from affect_mllm.media.remote import MediaFiles
-from affect_mllm.types import ConfigError, Sample, is_url
+from affect_mllm.types import ConfigError, DataError, Sample, is_url
 
 SHARD_BYTES = 64 << 20
 FLUSH_S = 30.0  # what a kill loses at most
@@ -60,8 +60,11 @@ class FeatureCache:
         return digest.digest()
 
     def has(self, sample: Sample) -> bool:
-        """Whether the row's states are there."""
-        key = self.key(sample)
+        """Whether the row's states are there. DataError naming a shard that cannot be read."""
+        try:
+            key = self.key(sample)
+        except DataError:
+            return False  # a media file that is gone: reading it says so
         return self._waiting.get(key) is not None or self._store.has(key)
 
     def get(self, sample: Sample) -> Entry | None:

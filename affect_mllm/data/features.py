@@ -57,13 +57,8 @@ class Features:
         return Clip(arrays, entry.warnings)
 
     def lacks(self, sample: Sample) -> bool:
-        """Whether the row's states are still to be computed."""
-        if self.cache is None or not sample.media:
-            return False
-        try:
-            return not self.cache.has(sample)
-        except DataError:
-            return True  # a file that is gone: reading it says so
+        """Whether the row's states are still to be computed. DataError for a damaged cache."""
+        return self.cache is not None and bool(sample.media) and not self.cache.has(sample)
 
     def compute(self, sample: Sample, encode: Encode) -> Clip:
         """The row's states as the cache keeps them, from its media."""
@@ -152,30 +147,40 @@ def ensure(
     """
     if features.cache is None:
         return
-    missing = [number for number, sample in enumerate(samples) if features.lacks(sample)]
+    missing: list[Sample] = []
+    stopped: Exception | None = None
+    try:
+        missing = [sample for sample in samples if features.lacks(sample)]
+    except Exception as error:  # the other ranks must hear of it, or they wait for ever
+        stopped = error
     # Every rank's shards are marked as in use now, before one of them needs room.
-    wanted = sum(gather(len(missing)))
-    total = sum(gather(len(samples)))
+    counts = _together(gather, (len(missing), len(samples)), stopped)
+    wanted, total = (sum(column) for column in zip(*counts, strict=True))
     if not wanted:
         LOGGER.info("features: all %d clips are in the cache", total)
         return
     LOGGER.info("features: %d of %d clips to encode once", wanted, total)
     failed: dict[str, str] = {}
-    stopped: Exception | None = None
     try:
         with _bar(len(missing)) as done:
-            found = features.fill((samples[number] for number in missing), encode, done=done)
+            found = features.fill(missing, encode, done=done)
         failed = {id: str(error) for id, error in found.items()}
         for why in failed.values():
             LOGGER.warning("bad sample: %s", why)
-    except Exception as error:  # the other ranks must hear of it, or they wait for ever
+    except Exception as error:
         stopped = error
-    others = gather((failed, stopped and f"{type(stopped).__name__}: {stopped}"))
+    parts = _together(gather, failed, stopped)
+    _judge({id: why for part in parts for id, why in part.items()}, total, max_bad_fraction)
+
+
+def _together(gather: Gather, said: Any, stopped: Exception | None) -> list[Any]:
+    """What every rank said; raises, on all of them, what stopped one."""
+    others = gather((said, stopped and f"{type(stopped).__name__}: {stopped}"))
     if stopped is not None:
         raise stopped
     if any(reason for _, reason in others):
         raise DataError("features", "; ".join(str(r) for _, r in others if r), fix="see above")
-    _judge({id: why for part, _ in others for id, why in part.items()}, total, max_bad_fraction)
+    return [one for one, _ in others]
 
 
 def _judge(failed: Mapping[str, str], total: int, limit: float) -> None:

@@ -144,7 +144,10 @@ class ShardStore:
         return None
 
     def _refresh(self) -> bool:
-        """Take up shards that came; whether there were any."""
+        """Take up shards that came; whether there were any.
+
+        Raises DataError naming one that cannot be read, once all others are taken up.
+        """
         try:
             now_ns = self.folder.stat().st_mtime_ns
         except FileNotFoundError:
@@ -152,15 +155,22 @@ class ShardStore:
         # A folder changed in this very moment may change again without another time.
         if now_ns == self._seen_ns and time.time_ns() - now_ns > 2_000_000_000:
             return False
-        self._seen_ns = now_ns
         known = set(self._names)
         new = sorted(p.name for p in self.folder.glob("[!.]*.safetensors") if p.name not in known)
+        torn: DataError | None = None
         for name in new:
             self._names.append(name)
             number = len(self._names) - 1
-            shard = self._shard_or_none(number)
-            if shard is not None:
-                self._add(number, shard.keys)
+            try:
+                shard = self._shard_or_none(number)
+            except DataError as error:
+                torn = torn or error
+            else:
+                if shard is not None:
+                    self._add(number, shard.keys)
+        self._seen_ns = now_ns
+        if torn is not None:
+            raise torn
         return bool(new)
 
     def _add(self, number: int, keys: npt.NDArray[np.uint8]) -> None:

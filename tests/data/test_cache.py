@@ -317,14 +317,52 @@ def test_all_ranks_hear_of_bad_rows_and_of_what_stops_one(sample) -> None:
     with pytest.raises(DataError, match=r"2 of 10 clips(.|\n)*a\.mp4(.|\n)*theirs"):
         ensure(
             features, [sample], dict, max_bad_fraction=0.1,
-            gather=gather_with([1, 9, ({"b": "theirs"}, None)]),
+            gather=gather_with([((1, 9), None), ({"b": "theirs"}, None)]),
         )  # fmt: skip
     ensure(
         features, [sample], dict, max_bad_fraction=0.2,
-        gather=gather_with([1, 9, ({"b": "theirs"}, None)]),
+        gather=gather_with([((1, 9), None), ({"b": "theirs"}, None)]),
     )  # fmt: skip
     with pytest.raises(DataError, match="OSError: disk"):
         ensure(
             features, [sample], dict, max_bad_fraction=1,
-            gather=gather_with([1, 9, ({}, "OSError: disk")]),
+            gather=gather_with([((1, 9), None), ({}, "OSError: disk")]),
+        )  # fmt: skip
+
+
+def test_a_torn_shard_is_named_and_hides_no_other(cache, sample) -> None:
+    (torn,) = shards(cache)
+    later = replace(sample, start_s=1.0)
+    cache.put(later, STATES)
+    cache.flush()
+    torn.write_bytes(torn.read_bytes()[:20])
+    again = opened(cache)
+    features = Features(Reader(), {}, again)
+    with pytest.raises(DataError, match=rf"{torn.name}(.|\n)*delete this file"):
+        features.lacks(later)
+    assert not features.lacks(later), "a later shard of the same pass"
+    torn.unlink()
+    assert [opened(cache).has(row) for row in (sample, later)] == [False, True]
+
+
+def test_all_ranks_hear_of_a_torn_shard_before_any_computes(cache, sample) -> None:
+    (torn,) = shards(cache)
+    torn.write_bytes(torn.read_bytes()[:20])
+    told: list[tuple[object, str | None]] = []
+
+    def gather(said):
+        told.append(said)
+        return [said, ((0, 5), None)]
+
+    features = Features(Reader(), {}, opened(cache))
+    with pytest.raises(DataError, match=torn.name):
+        ensure(features, [sample], dict, max_bad_fraction=1, gather=gather)
+    ((_, reason),) = told
+    assert reason is not None
+    assert torn.name in reason
+    whole = Features(Reader(), {}, FeatureCache(sample.root / "other", {}))
+    with pytest.raises(DataError, match="their shard"):
+        ensure(
+            whole, [], dict, max_bad_fraction=1,
+            gather=lambda said: [said, ((0, 5), "DataError: their shard")],
         )  # fmt: skip

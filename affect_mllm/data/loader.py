@@ -86,7 +86,7 @@ class BatchPlan:
             costs,
             world=self.world,
             micro_batches=self.micro_batches,
-            padded=not self.row_tokens,
+            row_tokens=self.row_tokens,
             budget=self.budget,
         )
         work = [sum(costs[i] for share in dealt for i in share[rank]) for rank in range(self.world)]

@@ -76,26 +76,28 @@ def deal(
     *,
     world: int,
     micro_batches: int,
-    padded: bool,
+    row_tokens: int,
     budget: Budget,
 ) -> list[list[list[int]]]:
     """`[micro-batch][rank]` → numbers of the examples: a pure function, alike on every rank.
 
     Every example is dealt once, and every rank gets equally many micro-batches: `micro_batches`,
-    or the first number above it at which all are within the budget. Packed micro-batches are
-    balanced by cost, longest first to the least loaded (Graham 1969). Padded ones hold examples
-    of similar length, cut where the largest padded area is smallest.
+    or the first number above it at which all are within the budget. Micro-batches packed into rows
+    of `row_tokens` are balanced by cost, longest first to the least loaded (Graham 1969). Padded
+    ones (`row_tokens=0`) hold examples of similar length, cut where the largest padded area is
+    smallest.
     """
     if not loads:
         return [[[] for _ in range(world)]]
     bins: Bins | None = None
     while bins is None:
-        if padded:
-            bins = _similar(loads, world * micro_batches, budget)
+        if row_tokens:
+            packed = _Packed(loads, budget, row_tokens)
+            bins = _balanced(packed, costs, world * micro_batches)
         else:
-            bins = _balanced(loads, costs, world * micro_batches, budget)
+            bins = _similar(loads, world * micro_batches, budget)
         micro_batches += bins is None
-    weights = [_area(loads, one) if padded else sum(costs[i] for i in one) for one in bins]
+    weights = [sum(costs[i] for i in one) if row_tokens else _area(loads, one) for one in bins]
     return _seat(bins, weights, world)
 
 
@@ -110,25 +112,42 @@ def _spread(costs: Sequence[float], count: int) -> Bins:
     return [one for one in bins if one]
 
 
-def _balanced(
-    loads: Sequence[Load], costs: Sequence[float], count: int, budget: Budget
-) -> Bins | None:
-    """`count` bins within the budget, or None."""
+@dataclass(frozen=True)
+class _Packed:
+    """Examples that are packed into rows within a micro-batch."""
+
+    loads: Sequence[Load]
+    budget: Budget
+    row_tokens: int
+
+    def takes(self, members: Sequence[int], number: int) -> bool:
+        """Whether a micro-batch of `members` has room for one more; an empty one always has."""
+        if not members:
+            return True
+        chosen = [self.loads[i] for i in (*members, number)]
+        tokens, units = sum(load.tokens for load in chosen), sum(load.units for load in chosen)
+        if not self.budget.holds(tokens, units):
+            return False
+        return self.budget.tokens is None or self.budget.holds(self._area(chosen), units)
+
+    def _area(self, chosen: Sequence[Load]) -> int:
+        """LLM positions of the rows, all as wide as the widest."""
+        lengths = [load.tokens for load in chosen]
+        rows = pack(lengths, self.row_tokens)
+        return len(rows) * max(sum(lengths[i] for i in row) for row in rows)
+
+
+def _balanced(packed: _Packed, costs: Sequence[float], count: int) -> Bins | None:
+    """`count` bins within the budget, or None; never None for as many bins as examples."""
     bins: Bins = [[] for _ in range(count)]
-    cost, tokens, units = np.zeros(count), np.zeros(count), np.zeros(count)
-    most = (budget.tokens or np.inf, budget.units or np.inf)
-    for number in sorted(range(len(loads)), key=lambda i: (-costs[i], i)):
-        load = loads[number]
-        fits = (tokens + load.tokens <= most[0]) & (units + load.units <= most[1])
-        if not budget.holds(load.tokens, load.units):
-            fits = tokens == 0
-        if not fits.any():
+    cost = np.zeros(count)
+    for number in sorted(range(len(costs)), key=lambda i: (-costs[i], i)):
+        places = np.argsort(cost, kind="stable").tolist()
+        place = next((i for i in places if packed.takes(bins[i], number)), None)
+        if place is None:
             return None
-        place = int(np.where(fits, cost, np.inf).argmin())
         bins[place].append(number)
         cost[place] += costs[number]
-        tokens[place] += load.tokens
-        units[place] += load.units
     return bins
 
 

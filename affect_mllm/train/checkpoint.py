@@ -15,6 +15,7 @@ from affect_mllm.log import LOGGER
 from affect_mllm.models import checkpoint as weights
 from affect_mllm.train.callbacks import Callback
 from affect_mllm.train.engine import Engine
+from affect_mllm.train.progress import Progress
 from affect_mllm.train.stage import Best
 from affect_mllm.types import CheckpointError, ConfigError
 
@@ -64,7 +65,7 @@ class StageCheckpoints:
         return None
 
     def save_step(
-        self, engine: Engine, callbacks: Sequence[Callback], step: int, *, tokens_seen: int
+        self, engine: Engine, callbacks: Sequence[Callback], step: int, *, progress: Progress
     ) -> None:
         """A resumable checkpoint; the oldest of the stage go once it is complete."""
         target = self.folder / f"step-{step:06d}"
@@ -76,12 +77,12 @@ class StageCheckpoints:
             engine.save(temporary / "engine")
             for callback in callbacks:
                 callback.save(temporary / "engine")
-            self._write(engine, temporary, step, tokens_seen)
+            self._write(engine, temporary, step, progress.tokens_seen)
             engine.wait()
             if engine.is_main:
                 state = {
                     "step": step,
-                    "tokens_seen": tokens_seen,
+                    **progress.state(),
                     "world": engine.world,
                     "strategy": engine.strategy,
                     "any_world": engine.any_world,
@@ -121,8 +122,8 @@ class StageCheckpoints:
             chosen = {"metric": self.best.metric, "value": value, "mode": self.best.mode}
             self._save_plain(engine, path, step, tokens_seen, best=chosen)
 
-    def load_step(self, engine: Engine, path: Path) -> State:
-        """Engine state of a checkpoint whose files are what it says; returns its data state.
+    def load_step(self, engine: Engine, path: Path) -> Progress:
+        """Engine state of a checkpoint whose files are what it says; returns how far it was.
 
         Raises CheckpointError when a file was changed, or this engine cannot read it.
         """
@@ -130,6 +131,7 @@ class StageCheckpoints:
             state: State = json.loads((path / "data_state.json").read_text())
             _check_engine(path, state, engine)
             hashes: dict[str, str] = state["engine"]
+            progress = Progress.of(state)
         except (OSError, ValueError, KeyError) as error:
             raise CheckpointError(
                 str(path / "data_state.json"), f"unreadable ({error})", fix="delete this checkpoint"
@@ -144,7 +146,7 @@ class StageCheckpoints:
                     fix="delete this checkpoint; the stage goes on from the one before it",
                 )
         engine.load(path / "engine")
-        return state
+        return progress
 
     def _save_plain(
         self, engine: Engine, target: Path, step: int, tokens_seen: int, **more: Any

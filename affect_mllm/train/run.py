@@ -31,6 +31,7 @@ from affect_mllm.train.feed import Feed
 from affect_mllm.train.launch import Launch
 from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.optim import select
+from affect_mllm.train.progress import Progress
 from affect_mllm.train.speed import Speed
 from affect_mllm.train.stage import Stage, check_heads
 from affect_mllm.train.trainer import Stopped, Trainer
@@ -171,11 +172,11 @@ class TrainRun:
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
         engine.prepare(model, partial(_optimizer, stage=stage), max_norm=stage.max_grad_norm)
         torch.manual_seed(self.seed + engine.rank)  # or ranks would drop the same places
-        first, tokens_seen = 0, 0
+        first, progress = 0, Progress()
         average = None if stage.ema is None else Ema(model, decay=stage.ema, rank=engine.rank)
         if resume:
             first = resume[1]
-            tokens_seen = checkpoints.load_step(engine, resume[0])["tokens_seen"]
+            progress = checkpoints.load_step(engine, resume[0])
             if average is not None:
                 average.load(resume[0] / "engine")
             LOGGER.info("stage %s: goes on after step %d", stage.name, first)
@@ -195,7 +196,7 @@ class TrainRun:
             objective=objective,
             callbacks=callbacks,
             checkpoints=checkpoints,
-            tokens_seen=tokens_seen,
+            progress=progress,
         )
         trainer.watchdog.limit_s = self.stuck_after_s
         loader = feed.loader(dataset, first, stage.steps)
@@ -205,7 +206,7 @@ class TrainRun:
             for callback in callbacks:
                 callback.stop()
         with trainer.averaged():
-            checkpoints.save_final(engine, stage.steps, tokens_seen=trainer.tokens_seen)
+            checkpoints.save_final(engine, stage.steps, tokens_seen=progress.tokens_seen)
 
     def _freeze(self, model: AffectMLLM, stage: Stage, checkpoints: StageCheckpoints) -> None:
         """Leave trainable what the stage names; LoRA that stays zero is switched off."""

@@ -21,6 +21,7 @@ from affect_mllm.train.ema import Ema
 from affect_mllm.train.engine import Engine
 from affect_mllm.train.loss.objective import Objective, Terms
 from affect_mllm.train.optim import set_rates
+from affect_mllm.train.progress import Progress
 from affect_mllm.train.share import Share, share
 from affect_mllm.train.sight import Sight
 from affect_mllm.train.stage import Stage
@@ -53,15 +54,14 @@ class Trainer:
         objective: Objective,
         callbacks: Sequence[Callback],
         checkpoints: StageCheckpoints,
-        tokens_seen: int = 0,
+        progress: Progress,
     ) -> None:
         self.engine, self.stage, self.objective = engine, stage, objective
         self.callbacks, self.checkpoints = callbacks, checkpoints
         self.average = next((each for each in callbacks if isinstance(each, Ema)), None)
         self.sight, self.watchdog = Sight(engine.device, engine.dtype), Watchdog()
         self.stop_asked = False
-        self.seen = self.bad = 0
-        self.tokens_seen = tokens_seen
+        self.progress = progress
 
     def fit(self, loader: Iterable[StepBatch], first_step: int, *, max_bad: float) -> None:
         """Steps `first_step + 1 … stage.steps`. Raises Stopped when a signal came."""
@@ -73,10 +73,12 @@ class Trainer:
                 self.watchdog.at(step, "agreeing on the batch")
                 part = share(self.engine, self.objective, batch)
                 self._count_bad(part, max_bad)
-                row = self.train_step(step, part)
-                busy = time.perf_counter() - began
-                row |= self.sight.pace(part.micro_batches, row, busy, waited)
-                row |= self._left(step, time.perf_counter() - start, first_step)
+                row: Row = {}
+                if self._has_examples(step, part):
+                    row = self.train_step(step, part)
+                    busy = time.perf_counter() - began
+                    row |= self.sight.pace(part.micro_batches, row, busy, waited)
+                    row |= self._left(step, time.perf_counter() - start, first_step)
                 self._after(step, row)
                 self.watchdog.at(step + 1, "waiting for data")
 
@@ -84,8 +86,6 @@ class Trainer:
         """One update. Raises DataError, before the update, when the loss is not finite."""
         engine = self.engine
         rates = set_rates(engine.optimizer, self.stage.schedule.factor(step - 1, self.stage.steps))
-        if not any(part.counts.values()):
-            raise DataError(f"step {step}", "no supervised token in the whole batch")
         sums: dict[str, float] = {}
         gates: dict[str, torch.Tensor] = {}
         broken: list[str] = []
@@ -117,40 +117,41 @@ class Trainer:
                 fix="lower the learning rate, or compute in fp32",
             )
         found, weights = self._over_ranks(sums, gates)
-        self.tokens_seen += part.tokens
+        self.progress.tokens_seen += part.tokens
         return {
             "loss": self.objective.total(found, part.counts),
             "losses": {name: found[name] / max(1, part.counts[name]) for name in found},
             "grad_norm": norm if math.isfinite(norm) else None,  # fp16 left this step out
             "grad_norms": norms,
             "supervised_tokens": part.tokens,
-            "tokens_seen": self.tokens_seen,
+            "tokens_seen": self.progress.tokens_seen,
             **part.numbers,
             "lr": rates,
             "gate": weights,
         }
 
     def _after(self, step: int, row: Row) -> None:
-        """Evaluate, log, save, and stop if a signal asked for it."""
+        """Evaluate, log, save, and stop if a signal asked for it. No `row`: nothing was updated."""
         last = step == self.stage.steps
         metrics: dict[str, float] = {}
         self.watchdog.at(step, "evaluating")
-        if self.average is not None:
+        if self.average is not None and row:
             self.average.update()
         with self.averaged():
             for callback in self.callbacks:
                 metrics |= callback.evaluate(step, last=last)
-            self.checkpoints.offer(self.engine, step, metrics, tokens_seen=self.tokens_seen)
+            seen = self.progress.tokens_seen
+            self.checkpoints.offer(self.engine, step, metrics, tokens_seen=seen)
         if metrics:
-            row["eval"] = metrics
+            row |= {"eval": metrics} if row else {}
             self.engine.module.train()
-        for callback in self.callbacks:
+        for callback in self.callbacks if row else ():
             callback.log({"stage": self.stage.name, "step": step, **row})
         self.watchdog.at(step, "saving")
         save = partial(self.checkpoints.save_step, self.engine, self.callbacks)
         stopping = self.engine.agreed(self.stop_asked)
         if stopping or (step % self.stage.save_every == 0 and not last):
-            save(step, tokens_seen=self.tokens_seen)
+            save(step, progress=self.progress)
         if stopping:
             raise Stopped(step)
 
@@ -185,16 +186,32 @@ class Trainer:
     def _count_bad(self, part: Share, limit: float) -> None:
         for name, reason in part.skipped if self.engine.is_main else ():
             LOGGER.warning("bad sample skipped: %s: %s", name, reason)
-        self.bad += len(part.skipped)
-        self.seen += int(part.numbers["examples"]) + len(part.skipped)
+        count = self.progress
+        count.bad_samples += len(part.skipped)
+        count.samples_seen += int(part.numbers["examples"]) + len(part.skipped)
         few = min(FEW, self.stage.steps * self.stage.batch_size)
-        if self.bad > limit * max(self.seen, few):
+        if count.bad_samples > limit * max(count.samples_seen, few):
             raise DataError(
                 f"stage {self.stage.name}",
-                f"{self.bad} of {self.seen} samples are bad",
+                f"{count.bad_samples} of {count.samples_seen} samples are bad",
                 expected=f"at most {limit:.1%}",
                 fix="mend or remove them",
             )
+
+    def _has_examples(self, step: int, part: Share) -> bool:
+        """Whether there is anything to learn from: a step may have bad samples only."""
+        if any(part.counts.values()):
+            return True
+        where = f"stage {self.stage.name}, step {step}"
+        if part.numbers["examples"]:
+            raise DataError(
+                where,
+                "examples, but nothing in them that a loss of this stage looks at",
+                expected="supervised tokens, or items of another loss",
+                fix="look at the stage's sources, instructions and losses",
+            )
+        LOGGER.warning("%s: no sample of it could be used; no update", where)
+        return False
 
     def _check_finite(self, step: int, broken: Sequence[str]) -> None:
         """Stop all ranks when the loss of one is not finite; `broken` are this rank's samples."""

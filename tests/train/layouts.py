@@ -28,6 +28,7 @@ from affect_mllm.train.loss.heads import VADRegression
 from affect_mllm.train.loss.objective import Loss, Objective
 from affect_mllm.train.loss.token import TokenLoss
 from affect_mllm.train.optim import build, select
+from affect_mllm.train.progress import Progress
 from affect_mllm.train.share import share
 from affect_mllm.train.stage import Stage
 from affect_mllm.train.trainer import Trainer
@@ -144,7 +145,12 @@ def trainer_of(
     objective = Objective(losses, world=engine.world)
     nothing: Any = None
     return model, Trainer(
-        engine, stage=stage, objective=objective, callbacks=[], checkpoints=nothing
+        engine,
+        stage=stage,
+        objective=objective,
+        callbacks=[],
+        checkpoints=nothing,
+        progress=Progress(),
     )
 
 

@@ -261,6 +261,36 @@ def test_bad_clips_are_counted_and_too_many_stop_the_run(tiny, tmp_path) -> None
     assert all(row["skipped"] + row["examples"] + row["unasked"] == 4 for row in found)
 
 
+def test_a_step_of_bad_clips_only_updates_nothing_and_ends_nothing(tiny, tmp_path) -> None:
+    """One sample a step: the step that draws the broken clip has nothing to learn from."""
+    path = broken_corpus(tiny, tmp_path, bad=1)
+    given = [f"data.manifest={path}", f"data.cache_dir={tmp_path / 'f'}", "stage=align"]
+    given += ["data.max_bad_fraction=0.5", "stages.align.steps=10", "stages.align.batch_size=1"]
+    assert main(tiny.overrides(tmp_path / "run", *given)) == ExitCode.DONE
+    found = rows(tmp_path / "run", "align")
+    missing = {*range(1, 11)} - {row["step"] for row in found}
+    assert len(missing) == 1, "every clip is drawn once, and one of ten is broken"
+    assert all(row["examples"] == 1 and np.isfinite(row["loss"]) for row in found)
+    assert (tmp_path / "run/align/final").is_dir()
+
+
+def test_the_count_of_bad_samples_goes_on_after_a_stop(tiny, tmp_path) -> None:
+    path = broken_corpus(tiny, tmp_path, bad=1)
+    given = [f"data.manifest={path}", f"data.cache_dir={tmp_path / 'f'}", "stage=align"]
+    given += ["data.max_bad_fraction=0.5", "stages.align.steps=5"]
+    skipped = 0
+    for step in (2, 4):
+        with pytest.MonkeyPatch.context() as patch:
+            stop_after(step, patch)
+            assert main(tiny.overrides(tmp_path / "run", *given)) == ExitCode.STOPPED
+        found = rows(tmp_path / "run", "align")
+        skipped = sum(row["skipped"] for row in found)
+        state = json.loads((tmp_path / f"run/align/step-{step:06d}/data_state.json").read_text())
+        assert state["bad_samples"] == skipped
+        assert state["samples_seen"] == skipped + sum(row["examples"] for row in found)
+    assert skipped > 0
+
+
 def test_without_a_cache_the_encoders_run_in_every_step(tiny, tiny_run, tmp_path) -> None:
     given = ("data.cache_dir=null", "stage=align")
     assert main(tiny.overrides(tmp_path, *given)) == ExitCode.DONE

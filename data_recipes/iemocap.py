@@ -8,7 +8,7 @@ FOLDER is `IEMOCAP_full_release` with `Session1` … `Session5`. Read are, of ea
 `--classes 4` is happy (with excited), angry, sad, neutral: 5,531 turns. `--classes 6` keeps excited
 and frustrated apart: 7,380 turns. (The 7,433 of a pickled file that many papers use has 53 more
 happy turns than the publisher's files.) Turns on which the annotators did not agree have no label
-and are left out.
+and are left out; what was said in them is part of the label `context` of later turns.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from readers.dialogues import earlier
 from readers.media import need_folder
 from readers.tables import lines_of
 from recipe import Dataset, Entry, Folder, Inputs, Out, Subset, output, run
@@ -117,7 +118,8 @@ def rows(inputs: Inputs, *, classes: Classes, test_session: int) -> Iterator[Ent
                     continue
                 row = _row(turn, folder, table.stem, spoken) | {"split": split}
                 silent += "subtitle" not in row
-                row["labels"] = {"emotion": word, **_dimensions(turn)}
+                before = {"context": _before(turn["turn"], spoken)} if "subtitle" in row else {}
+                row["labels"] = {"emotion": word, **_dimensions(turn), **before}
                 yield Entry(row, table, number)
     inputs.notes.append(f"{left_out} turns left out: no agreed label, or another class")
     if silent:
@@ -165,14 +167,24 @@ def _row(turn: dict[str, str], folder: Path, dialogue: str, spoken: dict[str, st
     row: dict[str, Any] = {"id": name, "language": "en"}
     if name in spoken:
         row["subtitle"] = spoken[name]
-    # Ses01F_impro01_M003: session 1, and what stands last names the speaker, by gender.
-    row |= {"speaker": f"{name[:5]}_{name.split('_')[-1][0]}", "group": dialogue}
+    row |= {"speaker": _speaker(name), "group": dialogue}
     video, sound = (folder / "dialog" / at for at in (f"avi/DivX/{dialogue}.avi", "wav"))
     if not video.parent.is_dir():
         return row | {"audio": folder / "sentences/wav" / dialogue / f"{name}.wav"}
     whole = {"video": video, "start_s": float(turn["start"]), "end_s": float(turn["end"])}
     audio = sound / f"{dialogue}.wav"
     return row | whole | ({"audio": audio} if audio.is_file() else {})
+
+
+def _before(name: str, spoken: dict[str, str]) -> list[str]:
+    """The turns that stand before this one in the transcript, which is in order of time."""
+    turns = list(spoken)
+    return earlier((_speaker(turn), spoken[turn]) for turn in turns[: turns.index(name)])
+
+
+def _speaker(turn: str) -> str:
+    """Ses01F_impro01_M003: session 1, and what stands last names the speaker, by gender."""
+    return f"{turn[:5]}_{turn.split('_')[-1][0]}"
 
 
 def _dimensions(turn: dict[str, str]) -> dict[str, float]:

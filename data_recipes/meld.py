@@ -3,7 +3,8 @@
 FOLDER is the unpacked `MELD.Raw.tar.gz`: `train_sent_emo.csv`, `dev_sent_emo.csv`,
 `test_sent_emo.csv` and the clips `diaD_uttU.mp4` in `train_splits/` (or `train/`),
 `dev_splits_complete/` (`dev/`) and `output_repeated_splits_test/` (`test/`). Dialogue numbers start
-again in every split. Utterances carry mojibake, which is repaired where that round-trips.
+again in every split. Utterances carry mojibake, which is repaired where that round-trips. What was
+said before in the dialogue is the label `context`.
 
 What is known to be wrong with the clips (declare-lab/MELD issues 20, 22, 27, 39, 52; MERTools'
 preprocess/meld.py): dev dia110_utt7 was never there, train dia125_utt3 and test dia279_utt15 do
@@ -13,9 +14,10 @@ wrongly (up to minutes long); they stay as they are, since the published numbers
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from readers.dialogues import earlier
 from readers.media import need_folder
 from readers.tables import Line, read_csv
 from readers.texts import repair
@@ -51,13 +53,33 @@ def rows(inputs: Inputs) -> Iterator[Entry]:
     repaired = 0
     for split, (table, folders) in SPLITS.items():
         clips = need_folder(inputs.folder, *folders)
-        for line in read_csv(inputs.folder / table, COLUMNS):
+        lines = read_csv(inputs.folder / table, COLUMNS)
+        said = _dialogues(lines)
+        for line in lines:
             entry = _entry(line, split, clips, inputs)
             repaired += entry.row["subtitle"] != line.text("Utterance")
+            turns, number = said[line.integer("Dialogue_ID")], line.integer("Utterance_ID")
+            entry.row["labels"]["context"] = earlier(
+                turns[at] for at in sorted(turns) if at < number
+            )
             yield entry
     if repaired:
         inputs.notes.append(f"{repaired} utterances had mojibake, which was undone")
     inputs.notes.append(f"cut wrongly by the publisher, and kept: {WRONGLY_CUT}")
+
+
+def _dialogues(lines: Iterable[Line]) -> dict[int, dict[int, tuple[str, str]]]:
+    """Of each dialogue, speaker and text by the utterance's number."""
+    found: dict[int, dict[int, tuple[str, str]]] = {}
+    for line in lines:
+        turn = (repair(line.text("Speaker")), repair(line.text("Utterance")))
+        found.setdefault(line.integer("Dialogue_ID"), {})[line.integer("Utterance_ID")] = turn
+    return found
+
+
+def _before(line: Line, said: dict[int, dict[int, tuple[str, str]]]) -> list[str]:
+    turns, number = said[line.integer("Dialogue_ID")], line.integer("Utterance_ID")
+    return earlier(turns[at] for at in sorted(turns) if at < number)
 
 
 def _entry(line: Line, split: str, clips: Path, inputs: Inputs) -> Entry:

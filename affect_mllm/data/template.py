@@ -23,6 +23,7 @@ LINES = {
 # What a question may name besides plain words; the labels themselves would give the answer away.
 OF_THE_TASK = ("labels", "low", "high")
 OF_THE_ROW = ("speaker", "context")
+NOTHING_YET = "(nothing yet)"  # the context of a dialogue's first turn
 
 
 @dataclass(frozen=True)
@@ -260,6 +261,8 @@ def _fields(text: str) -> Iterator[str]:
 
 def _of_row(sample: Sample, name: str) -> str:
     value: Any = sample.speaker if name == "speaker" else sample.labels.get(name)
+    if value == []:
+        return NOTHING_YET
     if not value:
         raise DataError(f"row {sample.id}", f"no {name}", expected="what the question names")
     return "\n".join(map(str, value)) if isinstance(value, list | tuple) else _text(value)

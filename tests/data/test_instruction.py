@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,16 @@ def test_the_label_space_is_listed_in_the_order_of_the_data_or_shuffled() -> Non
     assert len(orders) == 6
     assert min(orders.values()) > 60
     assert {tuple(sorted(order.split(", "))) for order in orders} == {tuple(sorted(labels))}
+
+
+def test_the_first_turn_of_a_dialogue_says_that_nothing_was_said_yet() -> None:
+    one = Instruction(("{context} / {speaker}",), "{emotion}")
+    first = replace(ROW, labels={**ROW.labels, "context": []})
+    assert one.ask(ROW, rng())[0] == "Ben: Where were you?\nAnna: At home. / Anna"
+    assert one.ask(first, rng())[0] == "(nothing yet) / Anna"
+    without = replace(ROW, labels={"emotion": "happy"})
+    with pytest.raises(DataError, match="row7: no context"):
+        one.ask(without, rng())
 
 
 def test_phrasings_of_question_and_answer_are_drawn_evenly() -> None:

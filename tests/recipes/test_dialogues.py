@@ -27,7 +27,10 @@ def test_melds_dialogues_are_numbered_anew_in_each_split(tmp_path: Path, kit: Ki
     rows = run("meld", [*makers.meld(tmp_path, kit).args, SUBSET], tmp_path).rows
     assert rows["train_dia0_utt0"]["group"] == "train_dia0"
     assert rows["test_dia0_utt0"]["group"] == "test_dia0"
-    assert rows["test_dia0_utt0"]["labels"] == {"emotion": "fear", "sentiment": "negative"}
+    first = {"emotion": "fear", "sentiment": "negative", "context": []}
+    assert rows["test_dia0_utt0"]["labels"] == first
+    assert rows["train_dia0_utt1"]["labels"]["context"] == ["Ann: That’s the company’s."]
+    assert rows["train_dia125_utt3"]["labels"]["context"] == [], "another dialogue's"
     folder = "output_repeated_splits_test"
     assert rows["test_dia0_utt0"]["video"] == f"{folder}/dia0_utt0.mp4"
 
@@ -68,8 +71,10 @@ def test_iemocaps_turns_are_cut_from_the_dialogues(tmp_path: Path, kit: Kit) -> 
         "valence": 0.75,
         "arousal": 0.5,
         "dominance": 0.0,
+        "context": [],
     }
     other = ran.rows["Ses02F_impro01_M000"]
+    assert other["labels"]["context"] == ["Ses02_F: We won!"]
     assert other["subtitle"] == "Not [sigh] again: no."
     assert other["speaker"] == "Ses02_M"
     assert "dominance" not in other["labels"], "5.5 is outside of the scale of 1 to 5"

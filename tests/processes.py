@@ -14,6 +14,7 @@ import torch
 ROOT = Path(__file__).parent.parent
 DEADLINE_S = 120
 GLANCE_S = 0.01
+GRACE_S = 40  # torchrun gives its ranks 30 s
 
 
 @contextmanager
@@ -32,8 +33,18 @@ def started(arguments: Sequence[str], **env: str) -> Iterator[subprocess.Popen[s
     try:
         yield process
     finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Ask first: a torchrun that is killed leaves its ranks behind, which hold the pipe open."""
+    if process.poll() is None:
+        process.terminate()
+    try:
+        process.communicate(timeout=GRACE_S)
+    except subprocess.TimeoutExpired:
         process.kill()
-        process.communicate()
+        process.wait()
 
 
 def finished(

@@ -15,8 +15,11 @@ from affect_mllm.types import ExitCode
 
 def main(*files: str) -> None:
     """Leave with the first exit code that is not 0; what a dry run prints goes to stdout."""
+    from accelerate.state import AcceleratorState
+
     log.setup()
     for file in files:
+        AcceleratorState._reset_state()  # DeepSpeed's plugin is for a process's first one only
         cfg = OmegaConf.load(file)
         assert isinstance(cfg, DictConfig)
         code = config.build(config.checked(cfg)).run()

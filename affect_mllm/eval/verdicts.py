@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,7 @@ from affect_mllm.types import DataError, Sample
 Scores = Mapping[str, float]
 MAX_FAILED = 0.05  # share of samples without a verdict above which a mean says too little
 _JUDGE = ("judge", "rubric", "prompt_hash")
-_BLOCK = re.compile(r"<score>(.*?)</score>")
-_ONES = re.compile(r": (\d)/1")
-_FRACTIONS = re.compile(r":\s*(\d+)/(\d+)")
+_OPEN, _CLOSE = "<score>", "</score>"
 
 
 @dataclass(frozen=True)
@@ -146,13 +144,13 @@ def step_scores(reply: str, *, fractions: bool = False) -> list[float] | None:
     FunAudioLLM/MME-Emotion@0c265d8: each task's script reads ": d/1", the overall one any fraction
     (`fractions`), with 0 for a denominator of 0. A block with a newline in it is not found.
     """
-    block = _BLOCK.search(reply)
+    block = _block(reply)
     if block is None:
         return None
-    if not fractions:
-        return [float(digit) for digit in _ONES.findall(block[1])]
-    pairs = [(int(above), int(below)) for above, below in _FRACTIONS.findall(block[1])]
-    return [above / below if below else 0.0 for above, below in pairs]
+    steps = block.split(":")[1:]
+    if fractions:
+        return [score for score in map(_quotient, steps) if score is not None]
+    return [float(step[1]) for step in steps if step[:1] == " " and _is_of_one(step[1:4])]
 
 
 def chain(scores: Sequence[float]) -> Chain | None:
@@ -184,6 +182,29 @@ def chain_means(
 def five_ratings(ratings: Sequence[float]) -> float:
     """EEmo-Bench's score of a description: five ratings of 0, 1 or 2, their sum over 10."""
     return sum(ratings) / 10
+
+
+def _block(reply: str) -> str | None:
+    """What stands between the first pair of score tags on one line."""
+    for line in reply.split("\n"):
+        _, opened, rest = line.partition(_OPEN)
+        inside, closed, _ = rest.partition(_CLOSE)
+        if opened and closed:
+            return inside
+    return None
+
+
+def _is_of_one(text: str) -> bool:
+    return text[:1].isdecimal() and text[1:] == "/1"
+
+
+def _quotient(step: str) -> float | None:
+    """The fraction that `step` begins with, 0 over a denominator of 0; None without one."""
+    above, _, rest = step.lstrip().partition("/")
+    below = "".join(takewhile(str.isdecimal, rest))
+    if not (above.isdecimal() and below):
+        return None
+    return int(above) / int(below) if int(below) else 0.0
 
 
 def _add(found: dict[str, dict[str, Any]], line: str) -> Iterator[str]:

@@ -21,6 +21,7 @@ from affect_mllm.data.faces import Faces
 from affect_mllm.data.features import Features, ensure
 from affect_mllm.data.reader import Reader
 from affect_mllm.data.settings import DataSettings
+from affect_mllm.data.shards import Entry
 from affect_mllm.media import content
 from affect_mllm.media.augment import AugmentedPictures
 from affect_mllm.media.remote import MediaFiles
@@ -53,6 +54,13 @@ def shards(cache: FeatureCache) -> list[Path]:
     return sorted(cache.root.glob("shards/*.safetensors"))
 
 
+def held(cache: FeatureCache, sample: Sample) -> Entry:
+    """The entry that must be there."""
+    found = cache.get(sample)
+    assert found is not None
+    return found
+
+
 def cuts(sample: Sample, count: int) -> list[Sample]:
     """Rows about parts of one clip, each with states of its own."""
     return [replace(sample, id=str(i), start_s=float(i)) for i in range(count)]
@@ -62,14 +70,13 @@ def test_what_was_put_is_found_before_and_after_it_is_written(cache, sample) -> 
     later = replace(sample, start_s=1.0)
     cache.put(later, {"audio": np.ones((1, 4))})
     for each in (cache, opened(cache), pickle.loads(pickle.dumps(cache))):
-        found = each.get(sample)
-        assert found is not None
+        found = held(each, sample)
         assert found.states["face"].tolist() == STATES["face"].tolist()
         assert found.warnings == ("a: no sound",)
     assert cache.has(later)
     assert not opened(cache).has(later), "not written yet"
     cache.flush()
-    assert opened(cache).get(later).states["audio"].shape == (1, 4)
+    assert held(opened(cache), later).states["audio"].shape == (1, 4)
 
 
 def test_clips_of_a_shard_keep_their_own_states_and_modalities(cache, sample) -> None:
@@ -84,7 +91,7 @@ def test_clips_of_a_shard_keep_their_own_states_and_modalities(cache, sample) ->
     cache.flush()
     assert len(shards(cache)) == 2
     for number in np.random.default_rng(1).permutation(20):
-        found = opened(cache).get(rows[number])
+        found = held(opened(cache), rows[number])
         assert set(found.states) == set(made[number])
         for name, array in made[number].items():
             np.testing.assert_array_equal(found.states[name], array)
@@ -211,7 +218,7 @@ def test_of_two_entries_the_newer_one_counts(cache, sample) -> None:
     cache.put(sample, {"face": np.zeros((1, 2))})
     cache.flush()
     for each in (cache, opened(cache)):
-        assert each.get(sample).states["face"].tolist() == [[0, 0]]
+        assert held(each, sample).states["face"].tolist() == [[0, 0]]
 
 
 WRITER = """
@@ -275,7 +282,7 @@ def test_states_too_large_for_half_precision_are_refused(cache, sample) -> None:
         cache.put(sample, {"x": np.array([[7e4]])})
     wide = opened(cache, dtype="float32")
     wide.put(sample, {"x": np.array([[7e4, 1e-7]])})
-    assert wide.get(sample).states["x"].tolist() == [[7e4, np.float32(1e-7)]]
+    assert held(wide, sample).states["x"].tolist() == [[7e4, np.float32(1e-7)]]
 
 
 def test_a_cache_of_what_is_random_is_refused() -> None:

@@ -7,6 +7,7 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,6 +48,13 @@ def reader(tiny) -> Reader:
     return tiny.data.reader
 
 
+def frames(tiny) -> np.ndarray:
+    """What our own encoders would get of the first clip."""
+    found = reader(tiny).read(tiny.samples[0], {"frame": np.asarray}).arrays["frame"]
+    assert isinstance(found, np.ndarray)
+    return found
+
+
 def asker(tiny, vlm) -> BaselineAsker:
     return BaselineAsker(vlm, reader(tiny), "Look.", max_new_tokens=6)
 
@@ -62,7 +70,7 @@ def test_it_gets_the_frames_that_our_own_encoders_get(tiny) -> None:
     vlm = Watcher()
     found = list(asker(tiny, vlm).answer(tiny.samples[:3], QUESTION))
     assert [row["id"] for row in found] == ["c00", "c01", "c02"]
-    own = reader(tiny).read(tiny.samples[0], {"frame": np.asarray}).arrays["frame"]
+    own = frames(tiny)
     pictures, text = vlm.turns[0]
     assert np.array_equal(np.stack(pictures), own)
     assert text == "Subtitle: sentence 0\nWhich emotion?"
@@ -86,10 +94,10 @@ def test_its_answer_is_transformers_own(tiny, folder) -> None:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     sample = tiny.samples[0]
-    images = reader(tiny).read(sample, {"frame": np.asarray}).arrays["frame"]
+    images = frames(tiny)
     said = next(iter(asker(tiny, HFVLM(str(folder), "float32")).answer([sample], QUESTION)))
     processor = AutoProcessor.from_pretrained(folder)
-    net = AutoModelForImageTextToText.from_pretrained(folder, dtype="float32").eval()
+    net: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype="float32").eval()
     content = [{"type": "image", "image": Image.fromarray(image)} for image in images]
     content.append({"type": "text", "text": f"Subtitle: {sample.subtitle}\n{QUESTION.text}"})
     chat = [
@@ -152,7 +160,7 @@ def test_a_server_gets_the_pictures_without_loss(tiny) -> None:
     assert system["content"] == "Look."
     *pictures, text = user["content"]
     data = [base64.b64decode(p["image_url"]["url"].split(",")[1]) for p in pictures]
-    own = reader(tiny).read(tiny.samples[0], {"frame": np.asarray}).arrays["frame"]
+    own = frames(tiny)
     assert np.array_equal(np.stack([np.asarray(Image.open(io.BytesIO(d))) for d in data]), own)
     assert text["text"].endswith(QUESTION.text)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -15,6 +16,7 @@ from affect_mllm.eval.report_data import load_run
 from affect_mllm.eval.report_reads import against_first
 from affect_mllm.eval.report_wheel import FAMILIES, families
 from affect_mllm.eval.score import read_answers
+from affect_mllm.eval.summary import summarise, write_results
 from affect_mllm.types import ConfigError, DataError
 from tests.eval.runs import answers, corpus, make_run, task
 
@@ -185,7 +187,6 @@ def other_run(root, run, *, wrong: str):
     import json
 
     from affect_mllm.data import manifest
-    from affect_mllm.eval.summary import summarise, write_results
     from tests.eval.runs import write_predictions
 
     samples = [s for s in manifest.read(run.parent / "manifest.jsonl") if s.split == "test"]
@@ -228,7 +229,6 @@ def test_runs_on_other_samples_are_not_compared(run, tmp_path):
 def test_a_scale_is_shown_in_its_unit_and_without_a_confusion(tmp_path):
     from affect_mllm.data import manifest
     from affect_mllm.eval.predictions import Prediction
-    from affect_mllm.eval.summary import summarise, write_results
     from affect_mllm.types import Sample
     from tests.eval.runs import write_predictions
 
@@ -254,6 +254,17 @@ def test_a_scale_is_shown_in_its_unit_and_without_a_confusion(tmp_path):
     assert "Confusion of" not in page.words
     assert "Which modality does the model follow?" in page.words
     assert "50.0 % 40.0–60.0" in page.words
+
+
+def test_who_read_the_answers_is_what_the_result_records(tmp_path):
+    samples = corpus()
+    said = [
+        replace(row, response="", labels=(sample.labels["emotion"],), extraction="llm small@1")
+        for sample, row in zip(samples, answers(samples), strict=True)
+    ]
+    write_results(tmp_path, {"toy": summarise(task(), samples, {"face+audio+text": said})})
+    words = Page(write_report([tmp_path], tmp_path / "page.html").read_text()).words
+    assert "Answers read by llm small@1 : ok 12" in words
 
 
 def test_families_of_true_and_answered_labels():

@@ -36,6 +36,7 @@ POLICIES: dict[str, Policy] = {
     "exact_lower": Policy(publishers.exact_lower, "label"),
     "first_substring_in_answer": Policy(publishers.first_substring_in_answer, "label"),
     "first_substring": Policy(publishers.first_substring, "label"),
+    "mer_prefer": Policy(publishers.mer_prefer, "label"),
     "any_number": Policy(publishers.any_number, "number"),
 }
 

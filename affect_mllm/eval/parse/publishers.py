@@ -55,6 +55,17 @@ def first_substring(response: str, space: Space) -> Extraction:
     return Extraction(found, "ok" if found is not None else "out_of_vocabulary")
 
 
+def mer_prefer(response: str, space: Space) -> Extraction:
+    """MER2026 track 3 (zeroQiaoba/MERTools@1052cb8): the first of "a1", "a2" and "same" counts.
+
+    Two classes: "same", and an answer with none of them, are the first description's.
+    """
+    text = response.lower()
+    places = {text.find(word): word for word in ("a1", "a2", "same") if word in text}
+    second = bool(places) and places[min(places)] == "a2"
+    return Extraction(space.labels[second], "ok")
+
+
 def any_number(response: str, space: Space) -> Extraction:
     """A bare number, in or outside the scale (thuiar/MMSA@a94e65d clips it while scoring)."""
     try:

@@ -96,6 +96,7 @@ def _mask(*, attention_mask: torch.Tensor | None = None, **shape: Any) -> torch.
     return sdpa_mask(attention_mask=attention_mask, **shape)
 
 
+@torch.compiler.disable  # its loop over borders would be compiled anew for every batch
 def blocked_attention(
     module: nn.Module,
     query: torch.Tensor,

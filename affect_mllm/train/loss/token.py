@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from pydantic import PositiveInt
 from torch import nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import log_softmax, nll_loss
 
 from affect_mllm.models.hidden import Hidden
 from affect_mllm.models.precision import autocasts, own_precision
@@ -121,10 +121,11 @@ class _ChunkedLoss(torch.autograd.Function):
         with own_precision(states.device):
             for start in range(0, len(targets), chunk):
                 part = slice(start, start + chunk)
-                logits = nn.functional.linear(states[part], weight, bias).float()
-                total += cross_entropy(logits, targets[part], reduction="sum")
+                logits = nn.functional.linear(states[part], weight, bias)
+                logs = log_softmax(logits, 1, dtype=torch.float32)
+                total += nll_loss(logs, targets[part], reduction="sum")
                 if any(wanted):
-                    _add_gradients(grads, logits, states, weight, targets[part], part)
+                    _add_gradients(grads, logs, states, weight, targets[part], part)
         kinds = (states.dtype, weight.dtype, None if bias is None else bias.dtype)
         ctx.save_for_backward(
             *(g if g is None else g.to(kind) for g, kind in zip(grads, kinds, strict=True))
@@ -139,14 +140,14 @@ class _ChunkedLoss(torch.autograd.Function):
 
 def _add_gradients(
     grads: list[torch.Tensor | None],
-    logits: torch.Tensor,
+    logs: torch.Tensor,
     states: torch.Tensor,
     weight: torch.Tensor,
     targets: torch.Tensor,
     part: slice,
 ) -> None:
-    """Add the chunk's gradients; `logits` is overwritten with its own."""
-    own = logits.sub_(logits.logsumexp(1, keepdim=True)).exp_()
+    """Add the chunk's gradients; `logs`, log probabilities, is overwritten with its own."""
+    own = logs.exp_()
     own[torch.arange(len(targets), device=own.device), targets] -= 1
     of_states, of_weight, of_bias = grads
     if of_states is not None:

@@ -91,8 +91,8 @@ class Read:
     def right(self) -> NDArray[np.bool_]:
         """`[n]`: whether an answer may be called right, for counting pairs and showing examples.
 
-        Equal labels; for open labels any shared class in the first wheel; for numbers within a
-        tenth of the scale; for judged answers a mean verdict of a half or more.
+        Equal labels or texts; for open labels any shared class in the first wheel; for numbers
+        within a tenth of the scale; for judged answers a mean verdict of a half or more.
         """
         if self.verdicts:
             means = [np.mean([*(each or {"": 0.0}).values()]) for each in self.verdicts]

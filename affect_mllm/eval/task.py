@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from affect_mllm.eval.metrics.judged import NAMES as JUDGED
 from affect_mllm.eval.metrics.registry import METRICS, metrics_of
 from affect_mllm.eval.parse.base import Space
 from affect_mllm.eval.parse.lists import POLES
@@ -213,11 +214,11 @@ class Task:
             fault, expected = f"{list(self.labels)}", f"{list(POLES)}, or no labels"
         if fault:
             raise ConfigError(f"benchmark {self.name}.labels", fault, expected=expected)
-        if (self.kind == "description") != bool(self.verdicts):
+        if any(name in JUDGED for name in self.metrics) != bool(self.verdicts):
             raise ConfigError(
                 f"benchmark {self.name}.verdicts",
                 f"{self.verdicts}",
-                expected="{score: [lowest, highest]} for the kind description, and for no other",
+                expected="{score: [lowest, highest]} where metrics are a judge's, and nowhere else",
             )
         if self.kind == "regression" and not self._scale[0] < self._scale[1]:
             got = f"low {self.low}, high {self.high}, levels {self.levels}"
@@ -226,7 +227,11 @@ class Task:
     def _check_policy(self, policy: str, key: str) -> None:
         wanted = POLICIES[DEFAULT_POLICIES[self.kind]].gives
         gives = "label" if self.levels else wanted
-        fitting = sorted(name for name, each in POLICIES.items() if each.gives == gives)
+        fitting = sorted(
+            name
+            for name, each in POLICIES.items()
+            if each.gives == gives and all(each.joined_by in label for label in self.labels)
+        )
         if policy not in fitting:
             raise ConfigError(
                 f"benchmark {self.name}.{key}", repr(policy), expected=f"one of {fitting}"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
-from affect_mllm.eval import distribution, statistics, text_overlap, verdicts
+from affect_mllm.eval import distribution, statistics, verdicts
 from affect_mllm.eval.answer import level_mean
-from affect_mllm.eval.metrics import calibration, classes, sets
+from affect_mllm.eval.metrics import calibration, classes, overlap, sets
 from affect_mllm.eval.metrics import values as numbers
 from affect_mllm.eval.parse.base import Space
 from affect_mllm.eval.parse.policies import extract
@@ -172,7 +172,7 @@ def judge_means(given, *, fractions):
 
 def generation(given):
     pair = given["prediction"], given["reference"]
-    return {"bleu": text_overlap.bleu(*pair), "rougeL": text_overlap.rouge_l(*pair)}
+    return {"bleu": overlap.bleu(*pair), "rougeL": overlap.rouge_l(*pair)}
 
 
 def level_tokens(given):

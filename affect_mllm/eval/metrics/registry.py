@@ -7,6 +7,7 @@ from affect_mllm.eval.metrics import (
     classes,
     judged,
     open_set,
+    overlap,
     publishers,
     sets,
     values,
@@ -20,6 +21,7 @@ METRICS: dict[str, Metric] = (
     | values.METRICS
     | calibration.METRICS
     | judged.METRICS
+    | overlap.METRICS
     | publishers.METRICS
 )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from affect_mllm.eval.parse import closed, free, lists, publishers, values
+from affect_mllm.eval.parse import closed, free, joint, lists, publishers, values
 from affect_mllm.eval.parse.base import Extraction, Space
 from affect_mllm.types import ConfigError
 
@@ -15,14 +15,19 @@ Gives = Literal["label", "labels", "number", "text"]
 
 @dataclass(frozen=True)
 class Policy:
-    """A function from an answer to an Extraction, and what kind of value it gives."""
+    """A function from an answer to an Extraction, and what kind of value it gives.
+
+    `joined_by` is what must stand in each of the task's labels.
+    """
 
     read: Callable[[str, Space], Extraction]
     gives: Gives
+    joined_by: str = ""
 
 
 POLICIES: dict[str, Policy] = {
     "closed_label_v2": Policy(closed.closed_label_v2, "label"),
+    "joint_label_v1": Policy(joint.joint_label_v1, "label", joint.SEPARATOR),
     "multi_label_v1": Policy(closed.multi_label_v1, "labels"),
     "label_list_v1": Policy(lists.label_list_v1, "labels"),
     "polarity_v1": Policy(lists.polarity_v1, "label"),
@@ -36,6 +41,7 @@ POLICIES: dict[str, Policy] = {
     "exact_lower": Policy(publishers.exact_lower, "label"),
     "first_substring_in_answer": Policy(publishers.first_substring_in_answer, "label"),
     "first_substring": Policy(publishers.first_substring, "label"),
+    "first_of_each": Policy(publishers.first_of_each, "label", joint.SEPARATOR),
     "mer_prefer": Policy(publishers.mer_prefer, "label"),
     "any_number": Policy(publishers.any_number, "number"),
 }

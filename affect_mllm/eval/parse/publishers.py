@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 
+from affect_mllm.eval.parse import joint
 from affect_mllm.eval.parse.base import Extraction, Space
 
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
@@ -55,6 +57,17 @@ def first_substring(response: str, space: Space) -> Extraction:
     return Extraction(found, "ok" if found is not None else "out_of_vocabulary")
 
 
+def first_of_each(response: str, space: Space) -> Extraction:
+    """EmoBench-M, MC-EIU (Emo-gml/EmoBench-M@6247d0d `MC-EIU.py`): of the emotions and of the
+    intents the first one, in the list's order, that is a substring; without both it is dropped.
+    """
+    text = response.lower()
+    found = [next((x for x in each if x in text), None) for each in joint.sides(space.labels)]
+    if None in found:
+        return Extraction(None, "empty")
+    return Extraction(joint.SEPARATOR.join(map(str, found)), "ok")
+
+
 def mer_prefer(response: str, space: Space) -> Extraction:
     """MER2026 track 3 (zeroQiaoba/MERTools@1052cb8): the first of "a1", "a2" and "same" counts.
 
@@ -69,6 +82,9 @@ def mer_prefer(response: str, space: Space) -> Extraction:
 def any_number(response: str, space: Space) -> Extraction:
     """A bare number, in or outside the scale (thuiar/MMSA@a94e65d clips it while scoring)."""
     try:
-        return Extraction(float(response.strip()), "ok")
+        value = float(response.strip())
     except ValueError:
         return Extraction(None, "out_of_vocabulary" if response.strip() else "empty")
+    return (
+        Extraction(value, "ok") if math.isfinite(value) else Extraction(None, "out_of_vocabulary")
+    )

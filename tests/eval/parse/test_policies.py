@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from affect_mllm.eval.parse.base import STATUSES, Space
@@ -22,6 +22,7 @@ KINDS = {"label": str, "labels": tuple, "number": float, "text": str}
 @pytest.mark.parametrize("policy", POLICIES)
 @settings(max_examples=60, deadline=None)
 @given(response=TEXTS)
+@example(response="NaN")
 def test_any_text_gets_one_status_and_a_value_only_when_ok(policy, response):
     found = extract(response, SPACE, policy)
     assert found.status in STATUSES

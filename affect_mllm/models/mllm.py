@@ -179,9 +179,9 @@ class AffectMLLM(nn.Module):
             return compressor.num_tokens
         if modality == "multi":
             assert self.fusion is not None
-            return -(-self.fusion.num_states // compressor.states_per_token)
+            return compressor.token_count()(self.fusion.num_states)
         encoder = self._encoder(self.branches[modality])
-        return TokenRule(encoder.state_count(), encoder.hidden_size, compressor.states_per_token)
+        return TokenRule(encoder.state_count(), encoder.hidden_size, compressor.token_count())
 
     def use_experts(self, names: Sequence[str]) -> None:
         """Restrict every hybrid compressor's gate to these experts."""

@@ -30,9 +30,40 @@ class StatesPerStep:
         return -(-len(array) // self.of) * self.each
 
 
+class TokenCount(Protocol):
+    """How many tokens are made of so many states; picklable as well."""
+
+    def __call__(self, states: int, /) -> int:
+        """The count for an item with `states` states."""
+        ...
+
+
+@dataclass(frozen=True)
+class OneFor:
+    """One token for `each` states; the last token may have fewer."""
+
+    each: int = 1
+
+    def __call__(self, states: int) -> int:
+        """The count for an item with `states` states."""
+        return -(-states // self.each)
+
+
+@dataclass(frozen=True)
+class Then:
+    """What `second` makes of the tokens of `first`."""
+
+    first: TokenCount
+    second: TokenCount
+
+    def __call__(self, states: int) -> int:
+        """The count for an item with `states` states."""
+        return self.second(self.first(states))
+
+
 @dataclass(frozen=True)
 class TokenRule:
-    """One token for `states_per_token` states of a `width`; the last token may have fewer.
+    """The tokens that `tokens` counts, of the states of a `width` that `states` counts.
 
     An array `[S, width]` is taken for states that are encoded already, any other for what the
     encoder reads.
@@ -40,10 +71,10 @@ class TokenRule:
 
     states: StateCount
     width: int
-    states_per_token: int
+    tokens: TokenCount
 
     def __call__(self, array: np.ndarray) -> Placeholder:
         """The placeholder for one item's array."""
         encoded = array.ndim == 2 and array.shape[1] == self.width
         count = len(array) if encoded else self.states(array)
-        return Placeholder(-(-count // self.states_per_token))
+        return Placeholder(self.tokens(count))

@@ -1,4 +1,4 @@
-"""What every compressor offers: LLM tokens of encoder states, how many, and what decided them."""
+"""What compressors and their parts offer: tokens of encoder states, how many, which are real."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
+
+from affect_mllm.models.spans import OneFor, TokenCount
 
 
 class Compressed(NamedTuple):
@@ -20,17 +22,36 @@ class Compressed(NamedTuple):
     mask: torch.Tensor | None = None
 
 
-class Compressor(nn.Module):
-    """Encoder states `[N, S, D]` with mask `[N, S]` → LLM tokens.
+class TokenMaker(nn.Module):
+    """Whatever makes tokens of encoder states with a mask `[N, S]`.
 
-    `num_tokens` is how many of an item; 0: one for `states_per_token` states, so that nothing is
-    pooled away. States come in multiples of `frame_states`. With `reads_text` it also wants the
-    mean embedding of each item's instruction.
+    `num_tokens` is how many of an item; 0: as many as `token_count()` says of its states, by
+    default one for `states_per_token`, so that nothing is pooled away. States come in multiples of
+    `frame_states`.
     """
 
     num_tokens = 0
     states_per_token = 1
     frame_states = 1
+
+    def token_count(self) -> TokenCount:
+        """The tokens of so many states, where their number is not fixed."""
+        return OneFor(self.states_per_token)
+
+    def token_mask(self, mask: torch.Tensor) -> torch.Tensor | None:
+        """Which tokens are real of states with `mask` `[N, S]`; None: all.
+
+        A token is real if the first of its states is; a fixed number of tokens is always real.
+        """
+        return None if self.num_tokens else mask[:, :: self.states_per_token]
+
+
+class Compressor(TokenMaker):
+    """Encoder states `[N, S, D]` with mask `[N, S]` → LLM tokens.
+
+    With `reads_text` it also wants the mean embedding of each item's instruction.
+    """
+
     reads_text = False
 
     @abstractmethod
@@ -40,15 +61,21 @@ class Compressor(nn.Module):
         """The tokens of each item on its own; `text` is `[N, H]` where `reads_text`."""
 
 
-class Expert(nn.Module):
-    """One of several equal modules of a gated compressor: states → tokens `[N, K, H]`.
+class Pooler(TokenMaker):
+    """States `[N, S, D]` → tokens `[N, K, output_size]`, a part of a compressor.
 
-    `num_tokens`, `states_per_token` and `frame_states` as of a compressor.
+    One without a fixed number of tokens has no weights: it serves states of any width.
     """
 
-    num_tokens = 0
-    states_per_token = 1
-    frame_states = 1
+    output_size: int
+
+    @abstractmethod
+    def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """The tokens of each item on its own; zeros of an item without any real state."""
+
+
+class Expert(TokenMaker):
+    """One of several equal modules of a gated compressor: states → tokens `[N, K, H]`."""
 
     @abstractmethod
     def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -64,10 +91,6 @@ class Expert(nn.Module):
         states = nn.functional.pad(states, (0, 0, 0, short)) if short else states
         return states.unflatten(1, (-1, self.states_per_token))
 
-
-def token_mask(part: Compressor | Expert, mask: torch.Tensor) -> torch.Tensor | None:
-    """Which tokens are real that `part` makes of states with `mask` `[N, S]`; None: all.
-
-    A token is real if the first of its states is; a fixed number of tokens is always real.
-    """
-    return None if part.num_tokens else mask[:, :: part.states_per_token]
+    def means(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """The mean state of each token `[N, K, D]`, where their number is not fixed."""
+        return self.groups(states, mask).mean(2)

@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from affect_mllm.models.compressor.base import Compressed, Compressor, Expert, token_mask
+from affect_mllm.models.compressor.base import Compressed, Compressor, Expert
 from affect_mllm.models.compressor.gate import Gate
+from affect_mllm.models.spans import TokenCount
 from affect_mllm.types import ConfigError
 
 
@@ -37,19 +38,33 @@ class HybridCompressor(Compressor):
     ) -> None:
         super().__init__()
         made = {name: expert(input_size, output_size, output_rms=output_rms) for name in experts}
-        self.first = experts[0]
+        first = made[experts[0]]
         for module in made.values():
-            module.load_state_dict(made[self.first].state_dict())
+            module.load_state_dict(first.state_dict())
         self.experts = nn.ModuleDict(made)
         self.names = tuple(experts)
-        self.num_tokens = made[self.first].num_tokens
-        self.states_per_token = made[self.first].states_per_token
-        self.frame_states = made[self.first].frame_states
+        self.num_tokens, self.frame_states = first.num_tokens, first.frame_states
+        self.states_per_token = first.states_per_token
         self.gate = gate(input_size, len(experts), num_tokens=self.num_tokens)
         self.reads_text = self.gate.by == "text"
         if self.reads_text:
             self.gate = gate(output_size, len(experts))
         self.active = self.names
+
+    @property
+    def first(self) -> Expert:
+        """The first expert, whose shape all have."""
+        found = self.experts[self.names[0]]
+        assert isinstance(found, Expert)
+        return found
+
+    def token_count(self) -> TokenCount:
+        """As of its experts."""
+        return self.first.token_count()
+
+    def token_mask(self, mask: torch.Tensor) -> torch.Tensor | None:
+        """As of its experts."""
+        return self.first.token_mask(mask)
 
     def use(self, names: Sequence[str]) -> None:
         """Let the gate choose among `names` only. Raises ConfigError on an unknown name."""
@@ -65,7 +80,7 @@ class HybridCompressor(Compressor):
 
         Of a gate by token the weights are the mean over an item's real tokens.
         """
-        real = token_mask(self, mask)
+        real = self.token_mask(mask)
         weights = self._weights(states, mask, text)
         tokens = sum(
             weights[..., index, None] * self.experts[name](states, mask)
@@ -87,9 +102,7 @@ class HybridCompressor(Compressor):
                 )
             return self.gate(text.unsqueeze(1), mask, allowed)
         if self.gate.pool is None:
-            expert = self.experts[self.first]
-            assert isinstance(expert, Expert)
-            states = expert.groups(states, mask).mean(2)
+            states = self.first.means(states, mask)
         return self.gate(states, mask, allowed)
 
 

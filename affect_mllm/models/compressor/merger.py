@@ -9,7 +9,8 @@ import torch
 from pydantic import PositiveInt
 from torch import nn
 
-from affect_mllm.models.compressor.base import Expert
+from affect_mllm.models.compressor.base import Expert, Pooler
+from affect_mllm.models.spans import Then, TokenCount
 from affect_mllm.types import ConfigError, DataError
 
 
@@ -29,7 +30,7 @@ class Merger(Expert):
         input_size: int,
         output_size: int,
         *,
-        pooler: Callable[[int], nn.Module] | None,
+        pooler: Callable[[int], Pooler] | None,
         merge: PositiveInt = 1,
         grid: PositiveInt | None = None,
         hidden_size: PositiveInt = 1024,
@@ -50,13 +51,24 @@ class Merger(Expert):
         )
         self.pooler = pooler(output_size) if pooler is not None else None
         if self.pooler is not None:
-            self.num_tokens = int(self.pooler.num_tokens)  # type: ignore[arg-type]
+            self.num_tokens = self.pooler.num_tokens
+            self._check_frames(self.pooler)
             if self.pooler.output_size != output_size:
                 raise ConfigError(
                     "expert.pooler", f"{self.pooler.output_size} wide", expected=f"{output_size}"
                 )
         self.output_norm = nn.RMSNorm(output_size)
         nn.init.constant_(self.output_norm.weight, output_rms)
+
+    def token_count(self) -> TokenCount:
+        """The pooler's, of the merged states."""
+        merged = super().token_count()
+        return merged if self.pooler is None else Then(merged, self.pooler.token_count())
+
+    def token_mask(self, mask: torch.Tensor) -> torch.Tensor | None:
+        """The pooler's, of the merged states."""
+        merged = mask[:, :: self.states_per_token]
+        return merged if self.pooler is None else self.pooler.token_mask(merged)
 
     def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """LLM tokens `[N, K, H]`. A group of neighbours is real if its first state is."""
@@ -77,3 +89,23 @@ class Merger(Expert):
         states = states.masked_fill(~mask.unsqueeze(-1), 0)
         squares = states.unflatten(1, (-1, cells // side, side, cells // side, side))
         return squares.transpose(3, 4).flatten(1, 3).flatten(2, 3)
+
+    def means(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """The mean state of each token `[N, K, D]`."""
+        means = super().means(states, mask)
+        if self.pooler is None:
+            return means
+        return self.pooler(means, mask[:, :: self.states_per_token])
+
+    def _check_frames(self, pooler: Pooler) -> None:
+        """A pooler that wants whole frames gets them: 2 × 2 of 4 × 4 cells are frames of 2 × 2."""
+        if pooler.frame_states == 1:
+            return
+        cells = pooler.frame_states * self.states_per_token
+        if cells != (self.frame_states if self.grid else pooler.frame_states):
+            raise ConfigError(
+                "expert.pooler",
+                f"frames of {pooler.frame_states} cells",
+                expected="as many as `merge` leaves of `grid × grid`",
+            )
+        self.frame_states = cells

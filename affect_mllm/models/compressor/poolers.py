@@ -8,12 +8,13 @@ import torch
 from pydantic import PositiveInt
 from torch import nn
 
+from affect_mllm.models.compressor.base import Pooler
 from affect_mllm.models.qformer import QFormer, QFormerShape
 
 Normalize = Literal["softmax", "none"]
 
 
-class MeanPooler(nn.Module):
+class MeanPooler(Pooler):
     """The mean over real states: `[N, S, D]`, mask `[N, S]` → `[N, 1, D]`."""
 
     num_tokens = 1
@@ -28,7 +29,7 @@ class MeanPooler(nn.Module):
         return (states * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True).clamp_min(1)
 
 
-class AttentionPooler(nn.Module):
+class AttentionPooler(Pooler):
     """Learned scores over the states, one set for each output token.
 
     `normalize="none"` is AffectGPT's pooler, whose scores are not a softmax
@@ -54,7 +55,7 @@ class AttentionPooler(nn.Module):
         return scores.masked_fill(hidden, 0).transpose(1, 2) @ states
 
 
-class SegmentPooler(nn.Module):
+class SegmentPooler(Pooler):
     """The means of `num_tokens` equal stretches of time, for cues that unfold: → `[N, K, D]`.
 
     A stretch is a share of the item's own real length (its real states come first), so padding
@@ -77,7 +78,7 @@ class SegmentPooler(nn.Module):
         return weights @ states / weights.sum(-1, keepdim=True).clamp_min(1)
 
 
-class QFormerPooler(nn.Module):
+class QFormerPooler(Pooler):
     """A Q-Former's queries read the states: `[N, S, D]` → `[N, K, hidden size of the Q-Former]`.
 
     AffectGPT's alternative to attention (zeroQiaoba/AffectGPT@fffca79): 32 positions of frames or 8

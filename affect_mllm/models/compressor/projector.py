@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from affect_mllm.models.compressor.base import Compressed, Compressor, token_mask
+from affect_mllm.models.compressor.base import Compressed, Compressor, Pooler
+from affect_mllm.models.spans import TokenCount
 
 
 class Projector(Compressor):
@@ -23,20 +24,29 @@ class Projector(Compressor):
         input_size: int,
         output_size: int,
         *,
-        pooler: Callable[[int], nn.Module] | None = None,
+        pooler: Callable[[int], Pooler] | None = None,
         output_rms: float = 1.0,
     ) -> None:
         super().__init__()
         del output_rms
         self.pooler = pooler(input_size) if pooler is not None else None
         if self.pooler is not None:
-            self.num_tokens = int(self.pooler.num_tokens)  # type: ignore[arg-type]
-            input_size = int(self.pooler.output_size)  # type: ignore[arg-type]
+            self.num_tokens = self.pooler.num_tokens
+            self.frame_states = self.pooler.frame_states
+            input_size = self.pooler.output_size
         self.project = nn.Linear(input_size, output_size)
+
+    def token_count(self) -> TokenCount:
+        """The pooler's."""
+        return super().token_count() if self.pooler is None else self.pooler.token_count()
+
+    def token_mask(self, mask: torch.Tensor) -> torch.Tensor | None:
+        """The pooler's."""
+        return super().token_mask(mask) if self.pooler is None else self.pooler.token_mask(mask)
 
     def forward(
         self, states: torch.Tensor, mask: torch.Tensor, text: torch.Tensor | None = None
     ) -> Compressed:
         """The tokens; `text` is not looked at."""
         pooled = states if self.pooler is None else self.pooler(states, mask)
-        return Compressed(self.project(pooled), mask=token_mask(self, mask))
+        return Compressed(self.project(pooled), mask=self.token_mask(mask))

@@ -68,7 +68,7 @@ class AdamW:
     """AdamW's settings. `fused` is torch's one-kernel step, on CPU and CUDA alike.
 
     `bits=8` keeps the two moments in 8 bits (bitsandbytes; Dettmers et al., arXiv 2110.02861):
-    a quarter of the optimiser's memory, for CUDA.
+    a quarter of the optimiser's memory.
     """
 
     betas: tuple[float, float] = (0.9, 0.98)
@@ -86,7 +86,7 @@ class AdamW:
             raise ConfigError(
                 "stage.optimizer.bits",
                 f"8, but {lacking}",
-                expected="CUDA and the package bitsandbytes, with whole (not sharded) weights",
+                expected="the package bitsandbytes, and whole (not sharded) weights",
                 fix="set stages.NAME.optimizer.bits=32, or pip install bitsandbytes",
             )
         from bitsandbytes.optim import AdamW8bit
@@ -98,8 +98,6 @@ def _eight_bit_lacks(groups: list[dict[str, Any]]) -> str | None:
     if importlib.util.find_spec("bitsandbytes") is None:
         return "the package bitsandbytes is not installed"
     parameters = [p for group in groups for p in group["params"]]
-    if not all(p.is_cuda for p in parameters):
-        return "the weights are not on a CUDA device"
     if any(type(p) is not nn.Parameter or isinstance(p.data, _dtensor()) for p in parameters):
         return "the weights are sharded"
     return None

@@ -15,7 +15,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from affect_mllm.types import CheckpointError
 
-MOMENTS, SCALE = "optimizer.safetensors", "scale.json"
+MOMENTS, NUMBERS, SCALE = "optimizer.safetensors", "optimizer.json", "scale.json"
 Scale = tuple[float, int]
 
 
@@ -36,21 +36,36 @@ def local(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
-def moments(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """Every tensor of the optimiser's state as `kind/parameter`."""
-    return {
-        f"{kind}/{name}": whole(tensor).cpu().contiguous()
-        for name, held in _held(module, optimizer)
-        for kind, tensor in sorted(held.items())
-        if isinstance(tensor, torch.Tensor)
-    }
+def moments(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """The optimiser's state as `kind/parameter`: tensors, whole and on the CPU, and plain numbers.
+
+    Raises CheckpointError for what is neither: left out, a resumed run would be another one.
+    """
+    found: dict[str, Any] = {}
+    for name, held in _held(module, optimizer):
+        for kind, value in sorted(held.items()):
+            if isinstance(value, torch.Tensor):
+                # A copy: some optimisers share a table among all parameters, safetensors cannot.
+                value = whole(value).cpu().clone(memory_format=torch.contiguous_format)
+            elif not isinstance(value, int | float):
+                raise CheckpointError(
+                    f"{type(optimizer).__name__}'s state {kind!r} of {name}",
+                    type(value).__name__,
+                    expected="a tensor or a number",
+                    fix="choose another optimiser: this one's state cannot be saved",
+                )
+            found[f"{kind}/{name}"] = value
+    return found
 
 
-def write_moments(folder: Path, found: dict[str, torch.Tensor], scale: Scale) -> None:
+def write_moments(folder: Path, found: dict[str, Any], scale: Scale) -> None:
     """Put them and the loss scale into `folder`."""
     from safetensors.torch import save_file
 
-    save_file(found, folder / MOMENTS)
+    tensors = {key: value for key, value in found.items() if isinstance(value, torch.Tensor)}
+    save_file(tensors, folder / MOMENTS)
+    numbers = {key: value for key, value in found.items() if key not in tensors}
+    (folder / NUMBERS).write_text(json.dumps(numbers))
     (folder / SCALE).write_text(json.dumps(scale))
 
 
@@ -61,7 +76,8 @@ def read_moments(folder: Path, module: nn.Module, optimizer: torch.optim.Optimiz
     """
     from safetensors.torch import load_file
 
-    found = load_file(folder / MOMENTS)
+    found: dict[str, Any] = load_file(folder / MOMENTS)
+    found |= json.loads((folder / NUMBERS).read_text())
     parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
     strange = {key.split("/", 1)[1] for key in found} - set(parameters)
     if strange:
@@ -71,13 +87,13 @@ def read_moments(folder: Path, module: nn.Module, optimizer: torch.optim.Optimiz
             fix="resume with the stage's settings, or remove this checkpoint",
         )
     fused = {p for g in optimizer.param_groups if g.get("fused") for p in g["params"]}
-    for key, tensor in found.items():
+    for key, value in found.items():
         kind, name = key.split("/", 1)
         parameter = parameters[name]
-        if tensor.ndim == 0 and parameter not in fused:
-            optimizer.state[parameter][kind] = tensor  # AdamW counts its steps on the CPU
-        else:
-            optimizer.state[parameter][kind] = _like(tensor, parameter)
+        number = not isinstance(value, torch.Tensor)
+        # AdamW counts its steps on the CPU
+        as_it_is = number or (value.ndim == 0 and parameter not in fused)
+        optimizer.state[parameter][kind] = value if as_it_is else _like(value, parameter)
     factor, steps = json.loads((folder / SCALE).read_text())
     return float(factor), int(steps)
 

@@ -116,10 +116,14 @@ def test_the_fused_step_is_the_plain_one() -> None:
     torch.testing.assert_close(*results)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
-def test_eight_bits_without_cuda_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"not on a CUDA device(.|\n)*bits=32"):
-        build(select(net(), {".*": 1.0}), {".*": 1.0}, weight_decay=0.0, settings=AdamW(bits=8))
+class Sharded(nn.Parameter):
+    """As what ZeRO-3 and FSDP put in a parameter's place."""
+
+
+def test_eight_bits_of_sharded_weights_are_refused() -> None:
+    groups = {".*": [Sharded(torch.ones(2, 2))]}
+    with pytest.raises(ConfigError, match=r"weights are sharded(.|\n)*bits=32"):
+        build(groups, {".*": 1.0}, weight_decay=0.0, settings=AdamW(bits=8))
 
 
 def test_eight_bits_without_the_package_are_refused(monkeypatch) -> None:

@@ -1,0 +1,198 @@
+"""The contenders of `train_speed.py`: each trains the same LLM on the same chats and is timed.
+
+Every one returns supervised and real tokens a second of the steps after the warm-up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+from train_chats import QUESTION, SYSTEM, Chat, chats
+
+LLM = "asset:smollm2-135m-instruct"
+TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+BATCH = 8  # chats a step and rank
+ROW_TOKENS = 512  # of TRL's packed rows; so many rows a step that they hold about BATCH chats
+ROWS = 5
+LR = 2e-4
+
+
+class Counter:
+    """A collator that counts tokens, and a clock of steps; batch i is what step i trains on."""
+
+    def __init__(self, collate: Callable[[list[Any]], Any]) -> None:
+        self.collate = collate
+        self.tokens: list[tuple[int, int]] = []
+        self.ends: list[float] = []
+
+    def __call__(self, rows: list[Any]) -> Any:
+        batch = self.collate(rows)
+        supervised = int((batch["labels"] != -100).sum())
+        mask = batch.get("attention_mask")
+        real = int(mask.sum()) if mask is not None else batch["input_ids"].numel()
+        self.tokens.append((supervised, real))
+        return batch
+
+    def rates(self, warm_up: int) -> dict[str, float]:
+        """Tokens of the counted steps over their seconds."""
+        seconds = self.ends[-1] - self.ends[warm_up - 1]
+        counted = self.tokens[warm_up : len(self.ends)]
+        supervised, real = (sum(column) for column in zip(*counted, strict=True))
+        return {"supervised": supervised / seconds, "real": real / seconds}
+
+
+def hf_trainer(options: argparse.Namespace) -> dict[str, float]:
+    """transformers' Trainer: batches padded to their longest chat, its default loss."""
+    from datasets import Dataset
+    from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
+
+    model, tokenizer, rows = _lora_model(options.manifest)
+    counter = Counter(DataCollatorForSeq2Seq(tokenizer))
+    arguments = TrainingArguments(
+        per_device_train_batch_size=BATCH, remove_unused_columns=False, **_common(options)
+    )
+    trainer = Trainer(
+        model,
+        arguments,
+        data_collator=counter,
+        train_dataset=Dataset.from_list([chat._asdict() for chat in rows]),
+    )
+    return _timed(trainer, counter, options)
+
+
+def trl(options: argparse.Namespace) -> dict[str, float]:
+    """TRL's SFTTrainer: chats packed into rows, its default loss and packing."""
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    model, tokenizer, rows = _lora_model(options.manifest)
+    table = [
+        {
+            "input_ids": chat.input_ids,
+            "completion_mask": [int(label != -100) for label in chat.labels],
+        }
+        for chat in rows
+    ]
+    arguments = SFTConfig(
+        per_device_train_batch_size=ROWS,
+        packing=True,
+        max_length=ROW_TOKENS,
+        completion_only_loss=True,
+        **_common(options),
+    )
+    trainer = SFTTrainer(
+        model, arguments, train_dataset=Dataset.from_list(table), processing_class=tokenizer
+    )
+    counter = trainer.data_collator = Counter(trainer.data_collator)
+    return _timed(trainer, counter, options)
+
+
+def ours(options: argparse.Namespace) -> dict[str, float]:
+    """This project's own `train`, from configuration to checkpoint, on the manifest."""
+    from omegaconf import OmegaConf
+
+    from affect_mllm import config, log
+
+    log.setup()
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    steps = options.warm_up + options.steps
+    with tempfile.TemporaryDirectory() as folder:
+        run_dir = Path(folder)
+        if ranks > 1:  # one folder for all ranks
+            run_dir = options.manifest.parent / "two-ranks"
+        cfg = config.compose(
+            "train",
+            [
+                "experiment=demo",
+                f"launch={'ddp' if ranks > 1 else 'single'}",
+                f"run_dir={run_dir}",
+                f"data.manifest={options.manifest}",
+                "data.cache_dir=null",
+                "data.max_tokens=2048",
+                f"data.prompt.system={SYSTEM}",
+                "launch.micro_batches=2",
+                "model.fusion=null",
+                "model.llm.lora.r=16",
+            ],
+        )
+        for key in ("encoders", "branches", "compressors"):
+            OmegaConf.update(cfg, f"model.{key}", {}, merge=False)
+        stage = cfg.stages.instruct
+        changes = {
+            "trainable": {r"llm\..*lora_.*": LR},
+            "steps": steps,
+            "batch_size": BATCH * ranks,
+            "save_every": 10**6,
+        }
+        for key, value in changes.items():
+            OmegaConf.update(stage, key, value, merge=False)
+        stage.sources[0].instructions = {"describe": 1}
+        cfg.data.instructions = {
+            "describe": {**cfg.data.instructions.describe, "questions": [QUESTION]}
+        }
+        cfg.stages = {"instruct": stage}
+        config.build(config.checked(cfg)).run()
+        rows = [
+            json.loads(line)
+            for line in (run_dir / "instruct/metrics.jsonl").read_text().splitlines()
+        ]
+    counted = rows[options.warm_up :]
+    seconds = counted[-1]["seconds"] - rows[options.warm_up - 1]["seconds"]
+    supervised, real, flops = (
+        sum(row[key] for row in counted) for key in ("supervised_tokens", "tokens", "flops")
+    )
+    return {
+        "supervised": supervised / seconds,
+        "real": real / seconds,
+        "flops": flops / seconds,
+    }
+
+
+def _lora_model(manifest: Path) -> tuple[Any, Any, list[Chat]]:
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from affect_mllm.config import weights_path
+
+    path = weights_path(LLM)
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    net = AutoModelForCausalLM.from_pretrained(path, dtype=torch.bfloat16)
+    lora = LoraConfig(r=16, lora_alpha=32, target_modules=TARGETS, task_type="CAUSAL_LM")
+    return get_peft_model(net, lora), tokenizer, chats(manifest, tokenizer)
+
+
+def _common(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "output_dir": tempfile.mkdtemp(),
+        "max_steps": options.warm_up + options.steps,
+        "bf16": True,
+        "use_cpu": True,
+        "gradient_checkpointing": False,
+        "learning_rate": LR,
+        "report_to": [],
+        "save_strategy": "no",
+        "logging_strategy": "no",
+        "disable_tqdm": True,
+    }
+
+
+def _timed(trainer: Any, counter: Counter, options: argparse.Namespace) -> dict[str, float]:
+    from transformers import TrainerCallback
+
+    class Clock(TrainerCallback):
+        def on_step_end(self, *_args: Any, **_options: Any) -> None:
+            counter.ends.append(time.perf_counter())
+
+    trainer.add_callback(Clock())
+    trainer.train()
+    return counter.rates(options.warm_up)

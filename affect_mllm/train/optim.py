@@ -81,32 +81,25 @@ class AdamW:
         betas = (self.betas[0], self.betas[1])
         if self.bits == 32:
             return torch.optim.AdamW(groups, lr=0.0, betas=betas, eps=self.eps, fused=self.fused)
-        lacking = _eight_bit_lacks(groups)
-        if lacking:
+        if importlib.util.find_spec("bitsandbytes") is None:
             raise ConfigError(
                 "stage.optimizer.bits",
-                f"8, but {lacking}",
-                expected="the package bitsandbytes, and whole (not sharded) weights",
-                fix="set stages.NAME.optimizer.bits=32, or pip install bitsandbytes",
+                "8, but the package bitsandbytes is not installed",
+                fix="pip install 'affect-mllm[qlora]', or set stages.NAME.optimizer.bits=32",
             )
         from bitsandbytes.optim import AdamW8bit
 
         return AdamW8bit(groups, lr=0.0, betas=betas, eps=self.eps)
 
-
-def _eight_bit_lacks(groups: list[dict[str, Any]]) -> str | None:
-    if importlib.util.find_spec("bitsandbytes") is None:
-        return "the package bitsandbytes is not installed"
-    parameters = [p for group in groups for p in group["params"]]
-    if any(type(p) is not nn.Parameter or isinstance(p.data, _dtensor()) for p in parameters):
-        return "the weights are sharded"
-    return None
-
-
-def _dtensor() -> type:
-    from torch.distributed.tensor import DTensor
-
-    return DTensor
+    def check(self, strategy: str) -> None:
+        """ConfigError where 8 bits cannot be kept: their blocks are of whole weights."""
+        if self.bits == 8 and strategy not in ("single", "ddp"):
+            raise ConfigError(
+                "stage.optimizer.bits",
+                f"8, with launch.strategy={strategy}",
+                expected="single or ddp: the others split the moments over ranks",
+                fix="set stages.NAME.optimizer.bits=32, or choose launch=ddp",
+            )
 
 
 def select(model: nn.Module, trainable: Mapping[str, Any]) -> dict[str, list[nn.Parameter]]:

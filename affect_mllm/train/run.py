@@ -85,6 +85,7 @@ class TrainRun:
             for stage in stages:  # a wrong label must not show only when the last stage begins
                 check_instructions(stage.sources, self._data.instructions)
                 check_ema(stage.ema, self._launch.strategy)
+                stage.optimizer.check(self._launch.strategy)
             self._accelerator = self._launch.accelerator(
                 max_norms=[stage.max_grad_norm for stage in stages]
             )

@@ -116,14 +116,12 @@ def test_the_fused_step_is_the_plain_one() -> None:
     torch.testing.assert_close(*results)
 
 
-class Sharded(nn.Parameter):
-    """As what ZeRO-3 and FSDP put in a parameter's place."""
-
-
-def test_eight_bits_of_sharded_weights_are_refused() -> None:
-    groups = {".*": [Sharded(torch.ones(2, 2))]}
-    with pytest.raises(ConfigError, match=r"weights are sharded(.|\n)*bits=32"):
-        build(groups, {".*": 1.0}, weight_decay=0.0, settings=AdamW(bits=8))
+def test_eight_bits_of_split_moments_are_refused() -> None:
+    for strategy in ("zero1", "zero2", "zero3", "zero3_offload", "fsdp2"):
+        with pytest.raises(ConfigError, match=rf"strategy={strategy}(.|\n)*bits=32"):
+            AdamW(bits=8).check(strategy)
+        AdamW().check(strategy)
+    AdamW(bits=8).check("ddp")
 
 
 def test_eight_bits_without_the_package_are_refused(monkeypatch) -> None:

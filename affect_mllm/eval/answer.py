@@ -15,11 +15,11 @@ from affect_mllm.types import Sample
 
 
 def answer_of(task: Task, sample: Sample, row: Prediction, *, policy: str) -> Extraction:
-    """The label, labels or number that `row` answers, by `scores`, `labels` or its response.
+    """What `row` answers as the task's kind has it, by `scores`, `labels` or its response.
 
-    `scores` decide a task with labels: the best label, a tie being ambiguous, or on a scale of
-    levels their mean weighted by softmax. `labels` are taken as extracted elsewhere, before
-    `scores` if the row names its `extraction`.
+    `scores` decide a task with labels: the best label, a tie being ambiguous; on a scale of levels
+    their mean weighted by softmax; the softmax itself where shares are asked for. `labels` are
+    taken as extracted elsewhere, before `scores` if the row names its `extraction`.
     """
     space = task.space(sample)
     gives = POLICIES[policy].gives
@@ -34,9 +34,16 @@ def answer_of(task: Task, sample: Sample, row: Prediction, *, policy: str) -> Ex
 
 def level_mean(scores: Mapping[str, float], levels: Mapping[str, float]) -> float:
     """The mean of the levels weighted by the softmax of their scores (EEmo-Bench's assessment)."""
-    top = max(scores[name] for name in levels)
-    weights = {name: math.exp(scores[name] - top) for name in levels}
-    return sum(levels[name] * weight for name, weight in weights.items()) / sum(weights.values())
+    weights = softmax({name: scores[name] for name in levels})
+    return sum(levels[name] * weight for name, weight in weights.items())
+
+
+def softmax(scores: Mapping[str, float]) -> dict[str, float]:
+    """Shares in proportion to the exponentials of `scores`, such as log-likelihoods."""
+    top = max(scores.values())
+    weights = {name: math.exp(score - top) for name, score in scores.items()}
+    total = sum(weights.values())
+    return {name: weight / total for name, weight in weights.items()}
 
 
 def _from_scores(task: Task, scores: Mapping[str, float]) -> Extraction:
@@ -45,6 +52,8 @@ def _from_scores(task: Task, scores: Mapping[str, float]) -> Extraction:
         return Extraction(None, "out_of_vocabulary")
     if task.levels:
         return Extraction(level_mean(known, task.levels), "ok")
+    if task.kind == "distribution":
+        return Extraction(softmax(known), "ok")
     best = [label for label, value in known.items() if value == max(known.values())]
     if len(best) > 1:
         return Extraction(None, "ambiguous")
@@ -57,7 +66,7 @@ def _from_labels(task: Task, labels: tuple[str, ...], space: Space, policy: str)
         return Extraction(labels, "ok") if labels else Extraction(None, "empty")
     if task.kind == "sentiment" and policy == task.policy:
         return lists.polarity_of(labels)
-    if POLICIES[policy].gives == "number" or policy != task.policy:
+    if POLICIES[policy].gives in ("number", "shares") or policy != task.policy:
         return extract(labels[0] if len(labels) == 1 else "", space, policy)
     if task.kind == "multi_label":
         return closed.several_from_labels(labels, task.labels)

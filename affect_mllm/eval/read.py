@@ -23,8 +23,8 @@ _NEAR = 0.1  # of the scale: a number counts as right in a list of examples
 class Read:
     """A task's samples in order of id, the truth and the answer read for each.
 
-    `truth[i]` and `answers[i]` are a label, labels or a number as the task's kind has it; the
-    answer is None where nothing was read. `status[i]` is a parse status or "missing" (no
+    `truth[i]` and `answers[i]` are a label, labels, a number or shares as the task's kind has it;
+    the answer is None where nothing was read. `status[i]` is a parse status or "missing" (no
     prediction). `verdicts[i]` holds a judge's scores by name as fractions of their range; None
     where the judge gave none.
     """
@@ -73,6 +73,16 @@ class Read:
         rows = [[self._has(each) for each in side] for side in sides]
         return np.array(rows, dtype=bool).reshape(2, len(self), len(self.labels))
 
+    @cached_property
+    def shares(self) -> NDArray[np.float64]:
+        """`[2, n, K]`: each label's share in the truth and the answers, NaN if it was not read."""
+        sides: tuple[list[Any], list[Any]] = (self.truth, self.answers)
+        rows = [[self._share(each) for each in side] for side in sides]
+        return np.array(rows, dtype=np.float64).reshape(2, len(self), len(self.labels))
+
+    def _share(self, shares: Mapping[str, float] | None) -> list[float]:
+        return [np.nan if shares is None else shares[label] for label in self.labels]
+
     def _has(self, labels: Sequence[str] | None) -> list[bool]:
         return [label in (labels or ()) for label in self.labels]
 
@@ -92,7 +102,8 @@ class Read:
         """`[n]`: whether an answer may be called right, for counting pairs and showing examples.
 
         Equal labels or texts; for open labels any shared class in the first wheel; for numbers
-        within a tenth of the scale; for judged answers a mean verdict of a half or more.
+        within a tenth of the scale; for shares the greatest one; for judged answers a mean verdict
+        of a half or more.
         """
         if self.verdicts:
             means = [np.mean([*(each or {"": 0.0}).values()]) for each in self.verdicts]
@@ -111,4 +122,10 @@ class Read:
             place = self.tables.places("level1")[:1]
             found = score.overlaps(wanted, answer, self.tables, place)[0]
             return found is not None and found[0] > 0
+        if isinstance(answer, dict) and not isinstance(truth, str):
+            return _greatest(answer) == _greatest(truth)
         return set(answer) == set(truth) if isinstance(answer, tuple) else answer == truth
+
+
+def _greatest(shares: Mapping[str, float]) -> str:
+    return max(shares, key=lambda label: shares[label])

@@ -105,6 +105,9 @@ def _clip(read: Read, index: int) -> Clip:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        order = sorted(value, key=lambda label: (-value[label], label))
+        return ", ".join(f"{label} {value[label]:.0%}" for label in order if value[label] > 0)
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 

@@ -104,7 +104,8 @@ def table(summary: Mapping[str, Any]) -> list[Row]:
 
 def is_fraction(metric: str) -> bool:
     """Whether a metric lies between 0 and 1; an error in the unit of the scale does not."""
-    return METRICS[metric].worst is not None
+    found = METRICS[metric]
+    return found.worst is not None and max(found.best, found.worst) <= 1
 
 
 def drawn_metric(summary: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ def check_required(task: Task, samples: Sequence[Sample]) -> None:
 
 def check_classes(task: Task, swaps: Sequence[str]) -> None:
     """ConfigError where modalities are swapped and no class could tell whose clip is followed."""
-    if swaps and task.kind in ("regression", "description", "open_vocabulary"):
+    if swaps and task.kind in ("regression", "distribution", "description", "open_vocabulary"):
         raise ConfigError(
             "swaps",
             f"{list(swaps)} for {task.name}, of kind {task.kind}",
@@ -33,7 +33,13 @@ def check_classes(task: Task, swaps: Sequence[str]) -> None:
 
 def check_closed(task: Task, answer_by: str) -> None:
     """ConfigError where likelihoods are asked for and the task has no list of single labels."""
-    closed = task.kind in ("closed_label", "sentiment", "statement_judgment", "multiple_choice")
+    closed = task.kind in (
+        "closed_label",
+        "distribution",
+        "sentiment",
+        "statement_judgment",
+        "multiple_choice",
+    )
     if answer_by == "likelihood" and not (closed or task.levels):
         raise ConfigError(
             "answer_by", "likelihood", expected=f"generation, for a task of kind {task.kind}"

@@ -31,7 +31,7 @@ from affect_mllm.types import ConfigError, ExitCode, Sample
 
 UNTRAINED = "untrained"
 # New tokens at most, by what is answered: a label, a list, a description.
-LENGTHS = {"open_vocabulary": 48, "multi_label": 48, "description": 256}
+LENGTHS = {"open_vocabulary": 48, "multi_label": 48, "distribution": 64, "description": 256}
 
 
 @dataclass

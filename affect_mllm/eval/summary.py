@@ -20,12 +20,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from math import log
 from pathlib import Path
 from statistics import median_low
 from typing import Any
 
 from affect_mllm.eval.metrics.base import difference, mcnemar
 from affect_mllm.eval.metrics.registry import METRICS
+from affect_mllm.eval.metrics.shares import FLOOR
 from affect_mllm.eval.parts import groups_of
 from affect_mllm.eval.predictions import Prediction, rounded, write_json_atomic
 from affect_mllm.eval.read import Read
@@ -82,13 +84,17 @@ def summarise(
 def majority_predictions(task: Task, samples: Sequence[Sample]) -> list[Prediction]:
     """The most frequent truth of the task's own samples, given as every answer.
 
-    Of a scale that is the median; of level names the one nearest to it. A task that is judged has
-    no such answer, and gets none.
+    Of a scale that is the median; of level names the one nearest to it; of distributions their
+    mean. A task whose answers are texts has no such answer, and gets none.
     """
     chosen = task.select(samples)
     if task.kind == "description":
         return []
     truths: list[Any] = [task.truth_of(sample) for sample in chosen]
+    if task.kind == "distribution":
+        mean = {label: sum(each[label] for each in truths) / len(truths) for label in task.labels}
+        scores = {label: log(max(share, FLOOR)) for label, share in mean.items()}
+        return [Prediction(sample.id, scores=scores) for sample in chosen]
     labels = _middle(task, truths) if task.kind == "regression" else _mode(task, truths)
     return [Prediction(sample.id, labels=labels) for sample in chosen]
 

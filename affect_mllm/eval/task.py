@@ -15,7 +15,13 @@ from affect_mllm.eval.parse.policies import POLICIES
 from affect_mllm.eval.truth import DEFAULT_POLICIES, READERS, TRUTH_KEYS, Kind, Value
 from affect_mllm.types import ConfigError, DataError, Sample
 
-_CLOSED = ("closed_label", "multi_label", "statement_judgment", "pairwise_preference")
+_CLOSED = (
+    "closed_label",
+    "multi_label",
+    "distribution",
+    "statement_judgment",
+    "pairwise_preference",
+)
 _FIELD = re.compile(r"\{(\w+)\}")
 _SHOWN = 20
 LETTERS = tuple("ABCDEFGHIJ")
@@ -192,6 +198,8 @@ class Task:
     def _expected(self) -> str:
         if self.kind == "regression":
             return f"a number from {self.scale[0]:g} to {self.scale[1]:g}"
+        if self.kind == "distribution":
+            return f"numbers of at least 0, not all 0, by labels among {list(self.labels)}"
         if self.kind == "multiple_choice":
             return "the letter of one of labels.options"
         if self.kind in ("open_vocabulary", "description"):

@@ -1,4 +1,4 @@
-"""What is true of a row, by the kind of task: a label, labels, a number or a text."""
+"""What is true of a row, by the kind of task: a label, labels, a number, shares or a text."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from affect_mllm.eval.parse.lists import POLES
+from affect_mllm.eval.parse.shares import normalised
 
 Kind = Literal[
     "closed_label",
@@ -14,18 +15,20 @@ Kind = Literal[
     "open_vocabulary",
     "sentiment",
     "regression",
+    "distribution",
     "statement_judgment",
     "multiple_choice",
     "pairwise_preference",
     "description",
 ]
-Value = Any  # str, tuple of str, or float
+Value = Any  # str, tuple of str, float, or dict of shares by label
 TRUTH_KEYS: dict[Kind, str] = {
     "closed_label": "emotion",
     "multi_label": "emotions",
     "open_vocabulary": "emotions",
     "sentiment": "sentiment",
     "regression": "sentiment",
+    "distribution": "distribution",
     "statement_judgment": "is_correct",
     "multiple_choice": "answer",
     "pairwise_preference": "preference",
@@ -37,6 +40,7 @@ DEFAULT_POLICIES: dict[Kind, str] = {
     "open_vocabulary": "label_list_v1",
     "sentiment": "polarity_v1",
     "regression": "number_v1",
+    "distribution": "shares_v1",
     "statement_judgment": "yes_no_v1",
     "multiple_choice": "letter_v1",
     "pairwise_preference": "preference_v1",
@@ -86,6 +90,17 @@ def number(value: Any, labels: Sequence[str], rename: Mapping[str, str]) -> floa
     return float(value) if _is_number(value) else None
 
 
+def distribution(value: Any, labels: Sequence[str], rename: Mapping[str, str]) -> Value | None:
+    """Shares of the labels, from numbers or votes by label, of which none is below 0."""
+    if not isinstance(value, Mapping) or not all(map(_is_number, value.values())):
+        return None
+    known = {rename.get(label, label): float(number) for label, number in value.items()}
+    fits = len(known) == len(value) and known.keys() <= set(labels)
+    if not fits or any(number < 0 for number in known.values()):
+        return None
+    return normalised(known, labels)
+
+
 def text(value: Any, labels: Sequence[str], rename: Mapping[str, str]) -> str | None:
     """A text that is not blank."""
     return value if isinstance(value, str) and value.strip() else None
@@ -97,6 +112,7 @@ READERS: dict[Kind, Callable[[Any, Sequence[str], Mapping[str, str]], Value | No
     "open_vocabulary": free_labels,
     "sentiment": pole,
     "regression": number,
+    "distribution": distribution,
     "statement_judgment": verdict,
     "multiple_choice": one_label,
     "pairwise_preference": one_label,

@@ -1,7 +1,8 @@
 """Every benchmark of conf/benchmark on its fixture: a new YAML is picked up, and needs a fixture.
 
 `benchmarks/NAME.json`: `rows` (a manifest), `gold` (right answers by id), `garbage` (an answer that
-no policy reads as right), `answers` ([answer, its status] pairs) and `case`: changed answers with
+no policy reads as right), `worst` (of metrics where it depends on
+the labels), `answers` ([answer, its status] pairs) and `case`: changed answers with
 metric values worked by hand. An answer is a response, or a predictions row without its id.
 """
 
@@ -70,9 +71,12 @@ def verdicts(name: str, quality: str, changed: Any = ()) -> Verdicts | None:
 
 
 def worst(task: Task, metric: str) -> float:
-    """A metric's declared worst; of an error in units that is the width of the scale."""
+    """A metric's declared worst, else the fixture's, else the width of the scale."""
     declared = METRICS[metric].worst
-    return task.scale[1] - task.scale[0] if declared is None else declared
+    if declared is None:
+        width = task.scale[1] - task.scale[0]
+        return fixture(task.name).get("worst", {}).get(metric, width)
+    return declared
 
 
 @every_benchmark

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
-from affect_mllm.eval import distribution, statistics, verdicts
+from affect_mllm.eval import statistics, verdicts
 from affect_mllm.eval.answer import level_mean
 from affect_mllm.eval.metrics import calibration, classes, overlap, sets
 from affect_mllm.eval.metrics import values as numbers
@@ -72,6 +72,16 @@ def multilabel(given):
                    samples_f1="set_sample_f1", jaccard_samples="set_jaccard",
                    hamming="set_hamming", subset_acc="set_accuracy")  # fmt: skip
     return found | {"map": sets.average_precision(given["y_true"], given["scores"])}
+
+
+def distribution(given):
+    names = tuple(f"l{i}" for i in range(len(given["true"][0])))
+    truth, said = (
+        [dict(zip(names, row, strict=True)) for row in given[key]] for key in ("true", "pred")
+    )
+    return values(replace(read_of(truth, said), labels=names), chebyshev="chebyshev",
+                  canberra="canberra", clark="clark", cosine="cosine",
+                  intersection="intersection", kl_true_pred="kl_divergence")  # fmt: skip
 
 
 def vce_topk(given):
@@ -142,7 +152,7 @@ def emobench_joint(given):
 
 
 def emobench_eu(given):
-    """Both letters are one label, as `joint` in our benchmark; parts are a breakdown."""
+    """Both letters are one label; the parts are scored one by one."""
     rows = given["rows"]
     parts = {"Overall": rows} | {
         name: [row for row in rows if row["cat"] == name] for name in {row["cat"] for row in rows}
@@ -228,7 +238,7 @@ FUNCTIONS = {
     ("CH-SIMS", "regression"): sims,
     ("continuous affect", "regression"): continuous,
     ("multi-label emotion", "multilabel"): multilabel,
-    ("emotion distribution", "ldl"): lambda g: asdict(distribution.distances(g["true"], g["pred"])),
+    ("emotion distribution", "ldl"): distribution,
     ("VCE", "topk"): vce_topk,
     ("VECBench", "by_task_and_overall"): vecbench,
     ("VECBench", "calibration"): calibrated,

@@ -74,12 +74,13 @@ def test_a_donor_differs_in_the_tasks_class_not_in_the_raw_label() -> None:
         donors(rows[:3], "audio", polarity)
 
 
-@pytest.mark.parametrize("kind", ["regression", "open_vocabulary", "description"])
+@pytest.mark.parametrize("kind", ["regression", "distribution", "open_vocabulary", "description"])
 def test_a_task_without_classes_has_no_swaps(kind: str) -> None:
     more: dict = {
         "regression": {"low": -3, "high": 3},
         "open_vocabulary": {},
-        "description": {"verdicts": {"rating": (0, 2)}},
+        "distribution": {"labels": ("sad", "happy")},
+        "description": {},
     }
     one = Task("t", "1", "?", kind=kind, metrics=metrics_of(kind)[:1], **more[kind])  # type: ignore[arg-type]
     check_classes(one, [])

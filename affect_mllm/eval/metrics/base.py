@@ -26,7 +26,8 @@ class Metric:
     """`value` of the sum of `statistic` `[n, ...]` over samples; `[..., S]` gives `[...]`.
 
     A statistic that is all zero leaves its sample out. `best` is what right answers reach, `worst`
-    what answers reach that cannot be read, None for the width of the task's scale. `kinds` are the
+    what answers reach that cannot be read, None where that depends on the
+    task: the width of its scale, or its number of labels. `kinds` are the
     kinds of task that have it. A `proportion` of independent samples gets Wilson's interval.
     """
 

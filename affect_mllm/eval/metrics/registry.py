@@ -10,6 +10,7 @@ from affect_mllm.eval.metrics import (
     overlap,
     publishers,
     sets,
+    shares,
     values,
 )
 from affect_mllm.eval.metrics.base import Metric
@@ -22,6 +23,7 @@ METRICS: dict[str, Metric] = (
     | calibration.METRICS
     | judged.METRICS
     | overlap.METRICS
+    | shares.METRICS
     | publishers.METRICS
 )
 

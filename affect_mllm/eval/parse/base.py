@@ -8,12 +8,12 @@ from typing import Literal
 
 Status = Literal["ok", "ambiguous", "refused", "empty", "out_of_vocabulary"]
 STATUSES: tuple[Status, ...] = ("ok", "ambiguous", "refused", "empty", "out_of_vocabulary")
-Answer = str | float | tuple[str, ...] | None
+Answer = str | float | tuple[str, ...] | dict[str, float] | None
 
 
 @dataclass(frozen=True)
 class Extraction:
-    """What a policy read: a label, labels or a number; None unless `status` is ok."""
+    """What a policy read: a label, labels, a number or shares; None unless `status` is ok."""
 
     value: Answer
     status: Status

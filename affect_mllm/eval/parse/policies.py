@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from affect_mllm.eval.parse import closed, free, joint, lists, publishers, values
+from affect_mllm.eval.parse import closed, free, joint, lists, publishers, shares, values
 from affect_mllm.eval.parse.base import Extraction, Space
 from affect_mllm.types import ConfigError
 
-Gives = Literal["label", "labels", "number", "text"]
+Gives = Literal["label", "labels", "number", "shares", "text"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ POLICIES: dict[str, Policy] = {
     "label_list_v1": Policy(lists.label_list_v1, "labels"),
     "polarity_v1": Policy(lists.polarity_v1, "label"),
     "number_v1": Policy(values.number_v1, "number"),
+    "shares_v1": Policy(shares.shares_v1, "shares"),
     "letter_v1": Policy(values.letter_v1, "label"),
     "yes_no_v1": Policy(values.yes_no_v1, "label"),
     "preference_v1": Policy(values.preference_v1, "label"),

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from affect_mllm.data import manifest
 from affect_mllm.eval.metrics.base import difference, mcnemar
@@ -17,6 +19,7 @@ from affect_mllm.eval.read import Read
 from affect_mllm.eval.report_data import Run
 from affect_mllm.eval.report_wheel import families, wheel
 from affect_mllm.eval.score import read_answers
+from affect_mllm.eval.statistics import stability
 from affect_mllm.eval.task import Task
 from affect_mllm.types import AffectError, DataError
 
@@ -53,37 +56,46 @@ def against_first(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """For each benchmark of the first run: the other runs' difference to it on the same samples.
 
     Each entry has `benchmark`, `metric` and `rows` of {"run", "difference", "ci_low", "ci_high",
-    "p", "n10", "n01", "p_right"} or {"run", "absent": why}. Runs without the benchmark are left
-    out.
+    "p", "n10", "n01", "p_right"} or {"run", "absent": why}, and how far all of these runs agree
+    (`stability`, None where none is comparable). Runs without the benchmark are left out.
     """
     first = runs[0]
     found = []
     for name, summary in first.benchmarks.items():
         others = [run for run in runs[1:] if name in run.benchmarks]
         if others:
-            rows = [_against(first, other, name) for other in others]
-            metric = summary["task"]["metrics"][0]
-            found.append({"benchmark": name, "metric": metric, "rows": rows})
+            pairs = [_against(first, other, name) for other in others]
+            right = [pair[1] for pair in pairs if pair[1] is not None]
+            found.append(
+                {
+                    "benchmark": name,
+                    "metric": summary["task"]["metrics"][0],
+                    "rows": [row for row, _ in pairs],
+                    "stability": _stability(right) if right else None,
+                }
+            )
     return found
 
 
-def _against(first: Run, other: Run, name: str) -> dict[str, Any]:
+def _against(first: Run, other: Run, name: str) -> tuple[dict[str, Any], NDArray[np.bool_] | None]:
+    """The row of one run, and which samples the first run and this one have right, `[2, n]`."""
     try:
         task, base = reference_read(first, first.benchmarks[name])
         _, read = reference_read(other, other.benchmarks[name])
     except AffectError as error:
-        return {"run": other.name, "absent": str(error)}
+        return {"run": other.name, "absent": str(error)}, None
     if [s.id for s in base.samples] != [s.id for s in read.samples] or base.truth != read.truth:
-        return {"run": other.name, "absent": "its samples are others than the first run's"}
+        return {"run": other.name, "absent": "its samples are others than the first run's"}, None
     paired = mcnemar(base.right, read.right)
     gap = difference(read, base, METRICS[task.metrics[0]], groups_of(task, base))
-    return {
-        "run": other.name,
-        **asdict(gap),
-        "n10": paired.n10,
-        "n01": paired.n01,
-        "p_right": paired.p,
-    }
+    counts = {"n10": paired.n10, "n01": paired.n01, "p_right": paired.p}
+    return {"run": other.name, **asdict(gap), **counts}, np.stack([base.right, read.right])
+
+
+def _stability(right: Sequence[NDArray[np.bool_]]) -> dict[str, float]:
+    """Of the first run and every other one, from pairs `[2, n]` that have it in common."""
+    runs = np.stack([right[0][0], *(pair[1] for pair in right)])
+    return {"runs": len(runs), **asdict(stability(runs.T.astype(float).tolist()))}
 
 
 def _labels(values: Sequence[Any]) -> list[tuple[str, ...]]:

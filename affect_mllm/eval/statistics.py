@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -64,7 +65,7 @@ class Design:
 
         return float(norm.cdf(effect / math.sqrt(self.variance / n) - self._critical))
 
-    def detectable(self, n: int) -> float:
+    def detectable(self, n: float) -> float:
         """The least mean difference that `n` samples show."""
         return (self._critical + self._reach) * math.sqrt(self.variance / n)
 
@@ -79,6 +80,32 @@ class Design:
         from scipy.stats import norm
 
         return float(norm.ppf(self.power))
+
+
+def compared(
+    first: Scores, second: Scores, clusters: Sequence[Hashable]
+) -> dict[str, dict[str, float] | float | None]:
+    """What two runs over the same samples show, and could show, by scores of 0 to 1 a sample.
+
+    `se` is the clustered standard error of the mean difference, `detectable` the least difference
+    that as many samples show (two-sided 5 %, power 80 %, clusters counted as the fewer independent
+    samples that they are worth), `needed` how many independent samples show the difference found,
+    `t_test` the paired t-test. All are None where the runs differ nowhere or everywhere alike.
+    """
+    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    gaps: Any = a - b
+    if len(gaps) < 2 or np.ptp(gaps) == 0:
+        return dict.fromkeys(("se", "detectable", "needed", "t_test"))
+    stds = float(a.std(ddof=1)), float(b.std(ddof=1))
+    shared = float(np.corrcoef(a, b)[0, 1]) if min(stds) > 0 else 0.0
+    design, se = Design(*stds, correlation=shared), clustered_standard_error(gaps, clusters)
+    effect = abs(float(gaps.mean()))
+    return {
+        "se": se,
+        "detectable": design.detectable(design.variance / se**2) if se > 0 else None,
+        "needed": design.samples_needed(effect) if effect > 0 else None,
+        "t_test": asdict(paired_t(a.tolist(), b.tolist())),
+    }
 
 
 def standard_error(scores: Scores) -> float:
@@ -101,7 +128,10 @@ def clustered_standard_error(scores: Scores, clusters: Sequence[Hashable]) -> fl
 
 
 def pooled_standard_error(errors: Scores, sizes: Sequence[int]) -> float:
-    """Of the size-weighted mean of parts, from each part's error (pooled sample variance)."""
+    """Of the size-weighted mean of parts, from each part's error (pooled sample variance).
+
+    At least one part has several samples.
+    """
     pooled = sum((n - 1) * error**2 * n for error, n in zip(errors, sizes, strict=True))
     return math.sqrt(pooled / (sum(sizes) - len(sizes)) / sum(sizes))
 

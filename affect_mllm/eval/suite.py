@@ -7,6 +7,7 @@ from math import sqrt
 from typing import Any
 
 from affect_mllm.eval.benchmarks import Suite, load_suite, suite_names
+from affect_mllm.eval.statistics import mean_of_parts, pooled_standard_error
 from affect_mllm.types import ConfigError
 
 _WIDTHS = 2 * 1.959964  # of a 95 % interval, in standard errors
@@ -25,6 +26,7 @@ def suite_means(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 def suite_mean(suite: Suite, summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The unweighted mean of each benchmark's first metric, in its reference variant.
 
+    `by_samples` is the mean weighted by the benchmarks' sizes, with its pooled standard error.
     Its interval takes the benchmarks as independent and each metric's error as normal. ConfigError
     if the answers are not of one checkpoint, which is no mean of one model.
     """
@@ -36,7 +38,8 @@ def suite_mean(suite: Suite, summaries: Sequence[Mapping[str, Any]]) -> dict[str
         )
     names = [summary["task"]["metrics"][0] for summary in summaries]
     primary = [variant["metrics"][name] for variant, name in zip(variants, names, strict=True)]
-    mean = sum(metric["value"] for metric in primary) / len(primary)
+    values, sizes = [m["value"] for m in primary], [m["n"] for m in primary]
+    mean = mean_of_parts(values, sizes, weighted=False)
     errors = [(metric["ci_high"] - metric["ci_low"]) / _WIDTHS for metric in primary]
     reach = _WIDTHS / 2 * sqrt(sum(error**2 for error in errors)) / len(primary)
     return {
@@ -45,6 +48,10 @@ def suite_mean(suite: Suite, summaries: Sequence[Mapping[str, Any]]) -> dict[str
         "ci_high": min(mean + reach, 1.0),
         "n": sum(metric["n"] for metric in primary),
         "n_unparsed": sum(metric["n_unparsed"] for metric in primary),
+        "by_samples": {
+            "value": mean_of_parts(values, sizes, weighted=True),
+            "se": pooled_standard_error(errors, sizes) if max(sizes) > 1 else None,
+        },
         "version": suite.version,
         "primary": {
             benchmark: {"metric": name, "value": metric["value"]}

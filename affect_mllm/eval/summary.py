@@ -12,6 +12,7 @@ config, …) and
                                "at_or_under_ceiling": bool | null,
                                "above_ceiling": bool | null   (its whole interval lies above)}},
         "comparisons": [{"reference", "other", "n", "n10", "n01", "difference", "p",
+                         "se", "detectable", "needed", "t_test",     of `difference`
                          "metric": {"name", "value", "ci_low", "ci_high", "p"}}]}}
 """
 
@@ -32,6 +33,7 @@ from affect_mllm.eval.parts import groups_of
 from affect_mllm.eval.predictions import Prediction, rounded, write_json_atomic
 from affect_mllm.eval.read import Read
 from affect_mllm.eval.score import read_answers, score
+from affect_mllm.eval.statistics import compared
 from affect_mllm.eval.suite import suite_means
 from affect_mllm.eval.task import Task
 from affect_mllm.types import ConfigError, DataError, Sample
@@ -52,8 +54,9 @@ def summarise(
 
     `runs` maps a variant ("face", "face+audio", "untrained" …) to its predictions; `ceilings`
     gives the best accuracy that any model can reach from it. A comparison counts the samples that
-    only one of two runs has right (McNemar's exact test), and gives the difference of the first
-    metric with its clustered bootstrap interval. Raises ConfigError if `reference` is not in
+    only one of two runs has right (McNemar's exact test), says how small a difference could show
+    (`statistics.compared`), and gives the difference of the first metric with its clustered
+    bootstrap interval. Raises ConfigError if `reference` is not in
     `runs`, and what `score` raises, with the variant's name.
     """
     if reference not in runs:
@@ -174,7 +177,8 @@ def _compare(task: Task, reads: Mapping[str, Read], reference: str, other: str) 
     first, second = reads[reference], reads[other]
     paired = mcnemar(first.right, second.right)
     name = task.metrics[0]
-    found = difference(first, second, METRICS[name], groups_of(task, first))
+    groups = groups_of(task, first)
+    found = difference(first, second, METRICS[name], groups)
     return {
         "reference": reference,
         "other": other,
@@ -183,6 +187,7 @@ def _compare(task: Task, reads: Mapping[str, Read], reference: str, other: str) 
         "n01": paired.n01,
         "difference": float(first.right.mean() - second.right.mean()),
         "p": paired.p,
+        **compared(first.right.tolist(), second.right.tolist(), groups),
         "metric": {"name": name, **asdict(found)},
     }
 

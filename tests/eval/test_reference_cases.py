@@ -23,7 +23,10 @@ NOT_OURS = dict.fromkeys(
     "a general vision-language benchmark, which has no scorer here yet",
 )
 NOT_OURS_FUNCTIONS = {
-    ("statistics", "median_bug"): "a fault of one toolkit that no benchmark here reports",
+    (
+        "statistics",
+        "median_bug",
+    ): "takes the middle of unsorted numbers; no benchmark here reports a median",
 }
 CASES = [case for case in load("scoring_cases.json").get("cases", ()) if
          case["benchmark"] not in NOT_OURS

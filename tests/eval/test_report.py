@@ -208,8 +208,12 @@ def test_runs_are_compared_with_the_first_on_the_same_samples(run, tmp_path):
     assert (row["n10"], row["n01"]) == (0, 1)
     assert row["value"] == pytest.approx(1 / 12)
     assert row["ci_low"] <= row["value"] <= row["ci_high"]
+    # Of 12 samples only s03 tells them apart: 11 alike, s00 right in none of the two.
+    assert entry["stability"]["agreement"] == pytest.approx(11 / 12)
+    assert entry["stability"]["consensus"] == pytest.approx(10 / 12)
     words = Page(write_report([run, tmp_path], tmp_path / "page.html").read_text()).words
     assert "against" in words
+    assert "same samples right or wrong in 91.7 % of them" in words
     assert "8.3 %" in words
 
 

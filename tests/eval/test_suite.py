@@ -28,6 +28,11 @@ def test_primaries_count_alike_and_their_errors_add_up_as_independent_ones():
     assert found["value"] == pytest.approx(0.7)
     assert found["ci_high"] - found["value"] == pytest.approx(0.1 / 2)  # 6, 8, 10
     assert (found["n"], found["n_unparsed"]) == (20, 2)
+    # Weighted by size: here 10 and 10; the pooled variance is the mean of both, over 20 samples.
+    assert found["by_samples"]["value"] == pytest.approx(0.7)
+    errors = [2 * width / (2 * 1.959964) for width in (0.06, 0.08)]
+    pooled = sum(10 * error**2 for error in errors) / 2 / 20
+    assert found["by_samples"]["se"] == pytest.approx(pooled**0.5)
     assert found["primary"] == {
         "one": {"metric": "accuracy", "value": 0.6}, "two": {"metric": "hit_rate", "value": 0.8}
     }  # fmt: skip

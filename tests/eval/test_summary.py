@@ -55,6 +55,11 @@ def test_the_reference_is_compared_with_each_other_variant():
     metric = found["face"].pop("metric")
     assert (metric["name"], metric["value"]) == ("accuracy", 0.5)
     assert 0 < metric["ci_low"] < 0.5 < metric["ci_high"]
+    # 6 of 12 gaps are 1: standard error 0.522 / √12, and 1.96 + 0.842 of them can be detected.
+    assert found["face"].pop("se") == pytest.approx(0.150756, abs=1e-5)
+    assert found["face"].pop("detectable") == pytest.approx(0.422354, abs=1e-5)
+    assert found["face"].pop("needed") == 9  # 0.2727 · (2.802 / 0.5)²
+    assert found["face"].pop("t_test")["t_stat"] == pytest.approx(3.316625, abs=1e-5)
     assert found["face"] == {
         "reference": "face+audio+text", "other": "face", "n": 12, "n10": 6, "n01": 0,
         "difference": 0.5, "p": 2 / 2**6,

@@ -108,32 +108,51 @@ class Patches:
     """Pictures of one size, cut into patches in the order that a vision tower reads them.
 
     `values` is float32 `[t·h·w, P]`, `grid` the counts `(t, h, w)`. `frames_per_step` pictures
-    make one step of the time axis; `step_s` is how long a step lasts in seconds (0: no video).
+    make one step of the time axis; `step_s` is how long a step lasts in seconds (0: no video) and
+    `times_s` when each one is, halfway between its first and last picture (empty: not known).
     """
 
     values: np.ndarray
     grid: tuple[int, int, int]
     frames_per_step: int = 1
     step_s: float = 0.0
+    times_s: tuple[float, ...] = ()
 
     def timed(self, times_s: np.ndarray) -> Patches:
         """The same patches of pictures taken at `times_s` `[T]`; one picture lasts no time."""
-        if len(times_s) < 2:
+        taken = [float(time_s) for time_s in times_s]
+        if not taken:
             return self
-        between_s = float(times_s[-1] - times_s[0]) / (len(times_s) - 1)
-        return replace(self, step_s=between_s * self.frames_per_step)
+        ends = range(
+            self.frames_per_step - 1, self.grid[0] * self.frames_per_step, self.frames_per_step
+        )
+        last = len(taken) - 1  # the last picture is repeated where a step lacks some
+        middles = [
+            (taken[min(end - self.frames_per_step + 1, last)] + taken[min(end, last)]) / 2
+            for end in ends
+        ]
+        between_s = (taken[-1] - taken[0]) / max(1, last)
+        return replace(self, step_s=between_s * self.frames_per_step, times_s=tuple(middles))
 
 
 class Placeholder(NamedTuple):
     """What stands in a prompt for a media item: ids `before`, `length` × `filler`, ids `after`.
 
-    The span is the fillers alone. `filler=None` is the tokenizer's padding.
+    The span is the fillers alone. `filler=None` is the tokenizer's padding. `words` are written in
+    front of it all, and `then` says how the item goes on, in further spans.
     """
 
     length: int
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
     filler: int | None = None
+    words: str = ""
+    then: tuple[Placeholder, ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the item has in all its spans."""
+        return self.length + sum(part.tokens for part in self.then)
 
 
 # How many positions a modality takes: always the same, or a (picklable) rule from the item.
@@ -144,7 +163,8 @@ SpanRule = int | Callable[[Any], Placeholder]
 class Span:
     """Where one modality's tokens sit: `length` positions from `start` in row `row` of a batch.
 
-    `example` numbers the batch's examples, so that a span finds its media item.
+    `example` numbers the batch's examples, so that a span finds its media item. An item whose
+    tokens stand in several spans fills them from left to right.
     """
 
     modality: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
@@ -12,6 +12,7 @@ from affect_mllm.types import ConfigError, DataError, Placeholder
 
 IGNORED = -100
 Places = Mapping[str, int | Placeholder]
+Encode = Callable[[str], list[int]]
 
 
 class Rendered(NamedTuple):
@@ -229,22 +230,24 @@ class _Builder:
         self.ids += ids
         self.labels += [*ids[:supervised], *[IGNORED] * len(ids[supervised:])]
 
-    def fill(self, content: Segments, encode: Any, *, learnt: bool) -> None:
+    def fill(self, content: Segments, encode: Encode, *, learnt: bool) -> None:
         """Append texts and media."""
         for part in content:
             if isinstance(part, Media):
-                self._medium(part.modality)
+                place = self._places[part.modality]
+                place = Placeholder(place) if isinstance(place, int) else place
+                self._medium(part.modality, place, encode)
             else:
                 ids = encode(part)
                 self.add(ids, supervised=len(ids) if learnt else 0)
 
-    def _medium(self, modality: str) -> None:
-        place = self._places[modality]
-        place = Placeholder(place) if isinstance(place, int) else place
-        self.add(place.before)
+    def _medium(self, modality: str, place: Placeholder, encode: Encode) -> None:
+        self.add([*(encode(place.words) if place.words else []), *place.before])
         self.spans.append((modality, len(self.ids), place.length))
         self.add([self._filler if place.filler is None else place.filler] * place.length)
         self.add(place.after)
+        for part in place.then:
+            self._medium(modality, part, encode)
 
 
 def plain_ids(tokenizer: Any, text: str) -> list[int]:

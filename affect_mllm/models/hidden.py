@@ -9,6 +9,17 @@ import torch
 Tokens = dict[str, dict[int, torch.Tensor]]  # modality → example → [K, H]
 
 
+class Media(NamedTuple):
+    """What the connectors made of a batch's media: as in `Hidden`, and `deep[i]`, the tokens that
+    the LLM's layer `i` is given besides. `idle` is a zero that depends on what ran for nothing.
+    """
+
+    tokens: Tokens
+    gates: dict[str, torch.Tensor]
+    deep: tuple[Tokens, ...]
+    idle: torch.Tensor
+
+
 class Hidden(NamedTuple):
     """The LLM's last hidden states `[R, L, H]` and what the connectors made.
 

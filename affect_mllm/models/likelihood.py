@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from affect_mllm.models.llm import LanguageModel, additive, block_causal_mask, pad_left
+from affect_mllm.models.deepstack import prompted
+from affect_mllm.models.llm import LanguageModel, additive, block_causal_mask
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.models.pretrained import cache_keyword
-from affect_mllm.models.splice import splice
 from affect_mllm.types import Batch, ConfigError, DataError
 
 ROWS = 4  # rows whose logits exist at once
@@ -32,13 +32,14 @@ def label_log_likelihoods(
     from transformers import DynamicCache
 
     _check(batch, labels)
-    tokens, _ = model.media_tokens(batch)
-    embeds = splice(model.llm.embed(batch.input_ids), batch.spans, tokens)
-    embeds, positions, real = pad_left(embeds, model.positions(batch), batch.segments >= 0)
+    prompt = model.prompt(batch)
+    real, positions = prompt.real, prompt.positions
     with _masked_attention(model.llm):
         cache = DynamicCache()
         prefix = torch.where(real, 0, -1)
-        first = _continue(model.llm, embeds, block_causal_mask(prefix), positions, cache)[:, -1:]
+        mask = block_causal_mask(prefix)
+        with prompted(model.llm.net.get_decoder(), prompt.deep):
+            first = _continue(model.llm, prompt.embeds, mask, positions, cache)[:, -1:]
         tree = _Tree([list(label) for label in labels], model.llm.device)
         hidden = torch.cat([first, _branches(model.llm, tree, real, positions, cache)], dim=1)
     found = torch.cat([_scores(model.llm, part, tree) for part in hidden.split(ROWS)])

@@ -10,8 +10,10 @@ from torch import nn
 
 from affect_mllm.config import weights_path
 from affect_mllm.models.attention import Attention, Borders, choose
+from affect_mllm.models.deepstack import Deep, prompted
 from affect_mllm.models.neftune import noisy
 from affect_mllm.models.pretrained import load_tokenizer, loading
+from affect_mllm.models.prompt import Prompt
 from affect_mllm.models.quantize import Quantize, quantized
 from affect_mllm.types import ConfigError
 
@@ -82,14 +84,19 @@ class LanguageModel(nn.Module):
         return embeds
 
     def hidden_states(
-        self, inputs_embeds: torch.Tensor, segments: torch.Tensor, position_ids: torch.Tensor
+        self,
+        inputs_embeds: torch.Tensor,
+        segments: torch.Tensor,
+        position_ids: torch.Tensor,
+        *,
+        deep: Deep | None = None,
     ) -> torch.Tensor:
         """Last hidden states `[R, L, H]`; attention is causal and stays inside a segment.
 
         `position_ids` is `[R, L]`, or `[3, R, L]` where a VLM counts time, height and width.
         """
         if self.attention in ("blocked", "flash_attention_2"):
-            return self._flat_hidden_states(inputs_embeds, segments, position_ids)
+            return self._flat_hidden_states(inputs_embeds, segments, position_ids, deep)
         decoder = self.net.get_decoder()
         mask: Any = decoder_masks(segments, self.config.to_dict())
         if self.attention == "eager":  # adds its mask to the scores, where others want a boolean
@@ -101,11 +108,16 @@ class LanguageModel(nn.Module):
             attention_mask=mask,
             position_ids=position_ids,
             use_cache=False,
+            **(deep.arguments() if deep else {}),
         )
         return output.last_hidden_state
 
     def _flat_hidden_states(
-        self, inputs_embeds: torch.Tensor, segments: torch.Tensor, position_ids: torch.Tensor
+        self,
+        inputs_embeds: torch.Tensor,
+        segments: torch.Tensor,
+        position_ids: torch.Tensor,
+        deep: Deep | None,
     ) -> torch.Tensor:
         """The same from one row of all real positions: padding is never computed (zeros here)."""
         real = segments >= 0
@@ -115,6 +127,7 @@ class LanguageModel(nn.Module):
             position_ids=position_ids[..., real].unsqueeze(-2),
             use_cache=False,
             **Borders.of(segments[real]).arguments(),
+            **(deep.flat(real).arguments() if deep else {}),
         )
         states = output.last_hidden_state.squeeze(0)
         padded = torch.zeros(inputs_embeds.shape, dtype=states.dtype, device=states.device)
@@ -134,21 +147,21 @@ class LanguageModel(nn.Module):
         """Whether the base weights are bfloat16, and arithmetic around them should be."""
         return self.net.dtype == torch.bfloat16
 
-    def generate(
-        self,
-        embeds: torch.Tensor,
-        real: torch.Tensor,
-        position_ids: torch.Tensor,
-        *,
-        max_new_tokens: int,
-    ) -> list[str]:
-        """Greedy continuations of right-padded prompts `[R, L, H]` with mask `[R, L]`, as text."""
-        embeds, positions, real = pad_left(embeds, position_ids, real)
+    def generate(self, prompt: Prompt, **options: Any) -> torch.Tensor:
+        """New token ids `[R, T]` of left-padded prompts; `options` are transformers'."""
+        with prompted(self.net.get_decoder(), prompt.deep):
+            return self.net.generate(
+                inputs_embeds=prompt.embeds.to(self.net.dtype),
+                attention_mask=prompt.real.long(),
+                position_ids=prompt.positions,
+                **options,
+            )
+
+    def answers(self, prompt: Prompt, *, max_new_tokens: int) -> list[str]:
+        """Greedy continuations of left-padded prompts, as text."""
         tokenizer = self.tokenizer
-        ids = self.net.generate(
-            inputs_embeds=embeds.to(self.net.dtype),
-            attention_mask=real.long(),
-            position_ids=positions,
+        ids = self.generate(
+            prompt,
             do_sample=False,
             max_new_tokens=max_new_tokens,
             pad_token_id=tokenizer.pad_token_id or tokenizer.eos_token_id,
@@ -203,18 +216,6 @@ def _check_head(model: str, config: dict[str, Any]) -> None:
             expected="a causal LM whose logits are its head's",
             fix="take another, such as Gemma 3 in place of Gemma 2",
         )
-
-
-def pad_left(
-    embeds: torch.Tensor, positions: torch.Tensor, real: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Move each row's real positions to the right end, where generation continues them."""
-    length = real.shape[1]
-    place = torch.arange(length, device=real.device)
-    shift = length - real.sum(1, keepdim=True)
-    source = (place - shift) % length
-    moved = embeds.gather(1, source.unsqueeze(-1).expand_as(embeds))
-    return moved, positions.gather(-1, source.expand_as(positions)), place >= shift
 
 
 def decoder_masks(segments: torch.Tensor, config: dict[str, Any]) -> dict[str, torch.Tensor]:

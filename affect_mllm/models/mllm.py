@@ -13,11 +13,13 @@ from torch import nn
 from affect_mllm.models.clip_encoder import FAST, ClipEncoder
 from affect_mllm.models.compressor.base import Compressed, Compressor
 from affect_mllm.models.compressor.hybrid import HybridCompressor
+from affect_mllm.models.deepstack import Deep
 from affect_mllm.models.encoders.base import Encoder, States
 from affect_mllm.models.fusion.base import Fusion, gather
-from affect_mllm.models.hidden import Hidden, Tokens
+from affect_mllm.models.hidden import Hidden, Media, Tokens
 from affect_mllm.models.instruction import instruction_means
 from affect_mllm.models.llm import LanguageModel
+from affect_mllm.models.prompt import Prompt
 from affect_mllm.models.spans import TokenRule
 from affect_mllm.models.splice import splice
 from affect_mllm.types import Batch, ConfigError, MediaBatch, SpanRule
@@ -79,20 +81,31 @@ class AffectMLLM(nn.Module):
         its forward pass; the losses use the LLM's head and heads of their own.
         """
         names = self.branches if self.training else (*batch.media, *batch.idle)
-        tokens, gates, idle = self._media(batch, names)
-        embeds = splice(self.llm.embed(batch.input_ids, batch.segments), batch.spans, tokens)
-        embeds = embeds + idle
-        states = self.llm.hidden_states(embeds, batch.segments, self.positions(batch))
-        return objective(self, batch, Hidden(states, tokens, gates))
+        media = self._media(batch, names)
+        embeds = splice(self.llm.embed(batch.input_ids, batch.segments), batch.spans, media.tokens)
+        states = self.llm.hidden_states(
+            embeds + media.idle,
+            batch.segments,
+            self.positions(batch),
+            deep=Deep.of(batch, media.deep),
+        )
+        return objective(self, batch, Hidden(states, media.tokens, media.gates))
 
     def media_tokens(self, batch: Batch) -> tuple[Tokens, dict[str, torch.Tensor]]:
         """The LLM tokens of every media item, `multi` included, and the gates `[N, E]`."""
-        tokens, gates, _ = self._media(batch, tuple(batch.media))
-        return tokens, gates
+        media = self._media(batch, tuple(batch.media))
+        return media.tokens, media.gates
 
-    def _media(
-        self, batch: Batch, names: Collection[str]
-    ) -> tuple[Tokens, dict[str, torch.Tensor], torch.Tensor]:
+    def prompt(self, batch: Batch) -> Prompt:
+        """What the LLM reads of prompts of one row each, padded on the left."""
+        return self._prompt(batch, self._media(batch, tuple(batch.media)))
+
+    def _prompt(self, batch: Batch, media: Media) -> Prompt:
+        embeds = splice(self.llm.embed(batch.input_ids), batch.spans, media.tokens)
+        positions, real = self.positions(batch), batch.segments >= 0
+        return Prompt(embeds, positions, real, Deep.of(batch, media.deep)).padded_left()
+
+    def _media(self, batch: Batch, names: Collection[str]) -> Media:
         """`media_tokens`, and zero from one idle item of every other modality in `names`.
 
         So every rank runs the same modules, equally often and in one order, as ZeRO and FSDP need
@@ -111,17 +124,23 @@ class AffectMLLM(nn.Module):
         text = self._instructions(batch)
         tokens: Tokens = {}
         gates: dict[str, torch.Tensor] = {}
+        deep: dict[int, Tokens] = {}
         idle = torch.zeros((), device=self.llm.device)
         for name, item_states in states.items():
             if name not in owners:
-                idle = idle + 0 * self._compress(name, item_states, None).tokens.sum()
+                unused = (self._compress(name, item_states, None).tokens, *item_states.deep)
+                idle = idle + 0 * sum(each.sum() for each in unused)
                 continue
             asked = None if text is None else text[list(owners[name])]
             compressed = self._compress(name, item_states, asked)
-            tokens[name] = dict(zip(owners[name], _real(compressed), strict=True))
+            real = _real(compressed)
+            tokens[name] = dict(zip(owners[name], real, strict=True))
+            for layer, features in enumerate(item_states.deep):
+                parts = features.split([len(each) for each in real])
+                deep.setdefault(layer, {})[name] = dict(zip(owners[name], parts, strict=True))
             if compressed.gate is not None:
                 gates[name] = compressed.gate
-        return tokens, gates, idle
+        return Media(tokens, gates, tuple(deep.values()), idle)
 
     def _instructions(self, batch: Batch) -> torch.Tensor | None:
         """What each example is asked `[B, H]`, where a gate wants to know."""
@@ -197,14 +216,12 @@ class AffectMLLM(nn.Module):
     @torch.no_grad()
     def generate(self, batch: Batch, *, max_new_tokens: int) -> tuple[list[str], Gates]:
         """Greedy answers to prompts, one example a row, and the gates of each example."""
-        tokens, gates = self.media_tokens(batch)
-        embeds = splice(self.llm.embed(batch.input_ids), batch.spans, tokens)
-        real = batch.segments >= 0
-        answers = self.llm.generate(
-            embeds, real, self.positions(batch), max_new_tokens=max_new_tokens
-        )
-        owners = {name: tuple(items) for name, items in tokens.items()}
-        return answers, {name: self._named(name, owners[name], gates[name]) for name in gates}
+        media = self._media(batch, tuple(batch.media))
+        prompt = self._prompt(batch, media)
+        answers = self.llm.answers(prompt, max_new_tokens=max_new_tokens)
+        owners = {name: tuple(items) for name, items in media.tokens.items()}
+        gates = {n: self._named(n, owners[n], weights) for n, weights in media.gates.items()}
+        return answers, gates
 
     def _named(
         self, modality: str, owners: tuple[int, ...], gate: torch.Tensor

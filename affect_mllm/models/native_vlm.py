@@ -20,7 +20,15 @@ from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.models.pretrained import loading
 from affect_mllm.models.vision_tower import MergerExpert, VisionTower
 from affect_mllm.models.vlm_text import VLMText
-from affect_mllm.types import Batch, ConfigError, MediaBatch, Patches, Placeholder, SpanRule
+from affect_mllm.types import (
+    Batch,
+    ConfigError,
+    DataError,
+    MediaBatch,
+    Patches,
+    Placeholder,
+    SpanRule,
+)
 
 VISUAL = "visual"
 VIDEO = ("frame", "face")  # several pictures in time; `image` is one
@@ -28,21 +36,40 @@ VIDEO = ("frame", "face")  # several pictures in time; `image` is one
 
 @dataclass(frozen=True)
 class VisionPlaceholder:
-    """How many tokens patches take in the prompt, and the VLM's own ids around and in them."""
+    """How many tokens patches take in the prompt, and the VLM's own ids around and in them.
+
+    `stamped`: each time step by itself, behind its time. The form is that of Qwen3-VL's processor
+    as published with it (transformers 4.57: `<1.5 seconds>`, then start, step, end); the 5.24 one
+    keeps the chat template's start and end around it all, which the published one replaces.
+    """
 
     merge: int
     start: int
     end: int
     filler: int
+    stamped: bool = False
 
     def __call__(self, patches: Patches) -> Placeholder:
-        """One token for `merge²` patches."""
+        """One token for `merge²` patches. Raises DataError for a stamped video without times."""
         count = int(np.prod(patches.grid)) // self.merge**2
-        return Placeholder(count, (self.start,), (self.end,), self.filler)
+        whole = Placeholder(count, (self.start,), (self.end,), self.filler)
+        if not self.stamped:
+            return whole
+        steps = patches.grid[0]
+        if len(patches.times_s) != steps:
+            raise DataError(
+                "video",
+                f"{steps} time steps, {len(patches.times_s)} times",
+                expected="one each, which this VLM's prompts name",
+                fix="Patches.timed(times_s)",
+            )
+        step = whole._replace(length=count // steps)
+        first, *then = [step._replace(words=f"<{at_s:.1f} seconds>") for at_s in patches.times_s]
+        return first._replace(then=tuple(then))
 
 
 class NativeVLM(AffectMLLM):
-    """A VLM of transformers (Qwen2-VL, Qwen2.5-VL) with the hybrid compressor as its merger.
+    """A VLM of transformers (`vlm_family`) with the hybrid compressor as its merger.
 
     `model` is a local folder or a Hub id. Every expert begins as a copy of the VLM's merger, so
     that at step 0 the logits are the VLM's own (Emotion-Qwen, arXiv 2505.06685, figure;
@@ -68,7 +95,7 @@ class NativeVLM(AffectMLLM):
             name: _transform(model, visual.config, pixels)
             for name, pixels in (("image", image_pixels), ("video", video_pixels))
         }
-        tower = VisionTower(visual, transform=transforms["video"])
+        tower = VisionTower(visual, transform=transforms["video"], deepstack=llm.family.deepstack)
         super().__init__(
             encoders={VISUAL: tower},
             branches=dict.fromkeys((*VIDEO, "image"), VISUAL),
@@ -104,7 +131,9 @@ class NativeVLM(AffectMLLM):
         """Rules, since tokens depend on the size of the pictures."""
         config, merge = self.llm.net.config, self._tower.merge
         ends = (config.vision_start_token_id, config.vision_end_token_id)
-        video = VisionPlaceholder(merge, *ends, config.video_token_id)
+        video = VisionPlaceholder(
+            merge, *ends, config.video_token_id, stamped=self.vlm.family.stamped
+        )
         image = VisionPlaceholder(merge, *ends, config.image_token_id)
         return {**dict.fromkeys(VIDEO, video), "image": image}
 

@@ -19,11 +19,23 @@ class VisionTower(Encoder):
     The tower's merger is taken out. What stands in its place only puts `merge²` neighbouring
     states side by side, so that the tower itself undoes the order of its attention windows
     (Qwen2.5-VL reads a picture window by window and puts merged tokens back).
+
+    `deepstack`: mergers of earlier layers stay in the tower, as they are, and their tokens are
+    `States.deep`. They are frozen with it unless a stage names them. Experts are for the merger
+    alone: it is where Emotion-Qwen has them, its tokens are what the gate mixes, and features
+    that are added to the LLM's hidden states must go on fitting the frozen LLM.
     """
 
-    def __init__(self, net: Any, *, transform: Callable[[Any], Any], frozen: bool = True) -> None:
+    def __init__(
+        self,
+        net: Any,
+        *,
+        transform: Callable[[Any], Any],
+        deepstack: bool = False,
+        frozen: bool = True,
+    ) -> None:
         super().__init__(transform=transform, frozen=frozen)
-        self.net = net
+        self.net, self.deepstack = net, deepstack
         self.merge = int(net.spatial_merge_size)
         self.patch_length = int(net.patch_embed.proj.weight[0].numel())
         self.hidden_size = int(net.patch_embed.proj.weight.shape[0])
@@ -38,11 +50,11 @@ class VisionTower(Encoder):
     ) -> States:
         """States of the real patches; padding gives zeros."""
         grid = torch.tensor(grids, device=values.device)
-        groups = self.net(values[mask], grid_thw=grid).pooler_output
-        flat = groups.reshape(-1, self.hidden_size).float()
+        output = self.net(values[mask], grid_thw=grid)
+        flat = output.pooler_output.reshape(-1, self.hidden_size).float()
         states = flat.new_zeros(*mask.shape, self.hidden_size)
         states[mask] = flat
-        return States(states, mask)
+        return States(states, mask, tuple(output.deepstack_features) if self.deepstack else ())
 
 
 class SideBySide(nn.Module):

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 
 from affect_mllm.models.llm import LanguageModel
-from affect_mllm.types import Batch, CheckpointError
+from affect_mllm.models.vlm_family import family_of
+from affect_mllm.types import Batch
 
 IMAGE, VIDEO = 1, 2  # transformers' mm_token_type_ids; 0 is text
-SUPPORTED = ("qwen2_vl", "qwen2_5_vl")
 
 
 class VLMText(LanguageModel):
@@ -20,12 +20,10 @@ class VLMText(LanguageModel):
     def _load(self, path: str, dtype: str) -> Any:
         from transformers import AutoModelForImageTextToText
 
+        self.family = family_of(path)
         net = AutoModelForImageTextToText.from_pretrained(
             path, dtype=dtype, attn_implementation=self.attention, use_safetensors=True
         )
-        kind = net.config.model_type
-        if kind not in SUPPORTED:
-            raise CheckpointError(path, f"a {kind}", expected=f"one of {', '.join(SUPPORTED)}")
         # Taken out before LoRA is put in, whose names (`up_proj` …) the tower has too.
         self._towers = [net.model.visual]
         net.model.visual = None
@@ -62,7 +60,9 @@ class VLMText(LanguageModel):
             kind = VIDEO if span.modality in videos else IMAGE
             begin = span.start - int(start)
             kinds[0, begin : begin + span.length] = kind
-            items = batch.media[span.modality]
+        for modality in dict.fromkeys(span.modality for span in spans):
+            kind = VIDEO if modality in videos else IMAGE
+            items = batch.media[modality]
             place = items.examples.index(example)
             grids[kind].append(items.grids[place])
             if kind == VIDEO:

@@ -76,7 +76,7 @@ def nominal(plan: Blueprint, clip_s: float) -> dict[str, Nominal]:
 
 
 def _nominal(model: AffectMLLM, name: str, item: Any, rule: Any) -> Nominal:
-    tokens = rule if isinstance(rule, int) else rule(item).length
+    tokens = rule if isinstance(rule, int) else rule(item).tokens
     if isinstance(item, Patches):
         return Nominal(len(item.values), tokens, item.grid)
     encoder = model._encoder(model.branches[name])

@@ -15,10 +15,15 @@ from affect_mllm.types import ConfigError
 
 
 class States(NamedTuple):
-    """Encoder states `[N, S, D]` and their mask `[N, S]`, true where a state is real."""
+    """Encoder states `[N, S, D]` and their mask `[N, S]`, true where a state is real.
+
+    `deep[i]` `[M, H]`: of a VLM's tower, what its LLM's layer `i` is given besides, at the places
+    of all items' tokens one after another.
+    """
 
     values: torch.Tensor
     mask: torch.Tensor
+    deep: tuple[torch.Tensor, ...] = ()
 
 
 def mean_of_layers(hidden: Sequence[torch.Tensor], layers: Sequence[int]) -> torch.Tensor:

@@ -13,10 +13,8 @@ from transformers.modeling_outputs import CausalLMOutput
 from transformers.modeling_utils import PreTrainedModel
 
 from affect_mllm import config as configuration
-from affect_mllm.models.llm import pad_left
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.models.pretrained import weightless
-from affect_mllm.models.splice import splice
 from affect_mllm.tools.hf.config import AffectConfig
 from affect_mllm.tools.hf.inputs import Media, to_batch
 from affect_mllm.types import Batch
@@ -78,18 +76,9 @@ class AffectForConditionalGeneration(PreTrainedModel, GenerationMixin):
     ) -> torch.Tensor:
         """New token ids `[N, T]`; `generation` are transformers' options (`max_new_tokens` …)."""
         batch = self._batch(input_ids, attention_mask, spans, media)
-        llm = self.affect.llm
+        options = {"generation_config": self.generation_config, "do_sample": False, **generation}
         with self._arithmetic():
-            tokens, _ = self.affect.media_tokens(batch)
-            embeds = splice(llm.embed(batch.input_ids), batch.spans, tokens)
-            real = batch.segments >= 0
-            embeds, positions, real = pad_left(embeds, self.affect.positions(batch), real)
-            return llm.net.generate(
-                inputs_embeds=embeds.to(llm.net.dtype),
-                attention_mask=real.long(),
-                position_ids=positions,
-                **{"generation_config": self.generation_config, "do_sample": False, **generation},
-            )
+            return self.affect.llm.generate(self.affect.prompt(batch), **options)
 
     def get_input_embeddings(self) -> nn.Module:
         """The LLM's."""

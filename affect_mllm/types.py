@@ -123,16 +123,14 @@ class Patches:
         taken = [float(time_s) for time_s in times_s]
         if not taken:
             return self
-        ends = range(
-            self.frames_per_step - 1, self.grid[0] * self.frames_per_step, self.frames_per_step
-        )
-        last = len(taken) - 1  # the last picture is repeated where a step lacks some
-        middles = [
-            (taken[min(end - self.frames_per_step + 1, last)] + taken[min(end, last)]) / 2
-            for end in ends
-        ]
+        each, last = self.frames_per_step, len(taken) - 1
         between_s = (taken[-1] - taken[0]) / max(1, last)
-        return replace(self, step_s=between_s * self.frames_per_step, times_s=tuple(middles))
+        # The last picture is repeated where a step lacks some.
+        steps = (
+            (taken[min(first, last)] + taken[min(first + each - 1, last)]) / 2
+            for first in range(0, self.grid[0] * each, each)
+        )
+        return replace(self, step_s=between_s * each, times_s=tuple(steps))
 
 
 class Placeholder(NamedTuple):

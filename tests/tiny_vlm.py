@@ -41,6 +41,7 @@ def build(tiny: Tiny, root: Path, kind: str = "qwen2_5_vl") -> Path:
                 "rope_theta": 10000.0,
                 "mrope_section": [2, 3, 3],
             },
+            **TEXT.get(kind, {}),
             "pad_token_id": tokenizer.pad_token_id,
             "bos_token_id": tokenizer.eos_token_id,
             "eos_token_id": tokenizer.eos_token_id,
@@ -59,7 +60,7 @@ def build(tiny: Tiny, root: Path, kind: str = "qwen2_5_vl") -> Path:
             if parameter.ndim > 1:
                 parameter.mul_(6)
     net.save_pretrained(folder)
-    _processor(tokenizer, PROCESSOR[kind]).save_pretrained(folder)
+    _processor(tokenizer, kind).save_pretrained(folder)
     return folder
 
 
@@ -74,8 +75,21 @@ VISION: dict[str, dict[str, Any]] = {
         "fullatt_block_indexes": [1],
     },
     "qwen2_vl": {"depth": 2, "embed_dim": 16, "hidden_size": 32, "num_heads": 2, "mlp_ratio": 2},
+    "qwen3_vl": {
+        "depth": 3,
+        "hidden_size": 16,
+        "intermediate_size": 24,
+        "num_heads": 2,
+        "out_hidden_size": 32,
+        "patch_size": 14,
+        "num_position_embeddings": 16,
+        "deepstack_visual_indexes": [0, 2],
+    },
 }
-PROCESSOR = {"qwen2_5_vl": "Qwen2_5_VLProcessor", "qwen2_vl": "Qwen2VLProcessor"}
+PIXELS: dict[str, dict[str, Any]] = {
+    "qwen3_vl": {"patch_size": 14, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+}
+TEXT: dict[str, dict[str, Any]] = {"qwen3_vl": {"head_dim": 16, "num_hidden_layers": 3}}
 
 
 def overrides(folder: Path) -> list[str]:
@@ -166,8 +180,12 @@ def _tokenizer(llm: Path) -> Any:
 def _processor(tokenizer: Any, kind: str) -> Any:
     import transformers
 
-    pictures = transformers.Qwen2VLImageProcessor()
-    videos = transformers.Qwen2VLVideoProcessor()
-    return getattr(transformers, kind)(
-        pictures, tokenizer, videos, chat_template=tokenizer.chat_template
+    pictures = transformers.Qwen2VLImageProcessor(**PIXELS.get(kind, {}))
+    form, videos = {
+        "qwen2_5_vl": (transformers.Qwen2_5_VLProcessor, transformers.Qwen2VLVideoProcessor),
+        "qwen2_vl": (transformers.Qwen2VLProcessor, transformers.Qwen2VLVideoProcessor),
+        "qwen3_vl": (transformers.Qwen3VLProcessor, transformers.Qwen3VLVideoProcessor),
+    }[kind]
+    return form(
+        pictures, tokenizer, videos(**PIXELS.get(kind, {})), chat_template=tokenizer.chat_template
     )

@@ -32,7 +32,7 @@ def label_log_likelihoods(
     from transformers import DynamicCache
 
     _check(batch, labels)
-    prompt = model.prompt(batch)
+    prompt, _ = model.prompt(batch)
     real, positions = prompt.real, prompt.positions
     with _masked_attention(model.llm):
         cache = DynamicCache()

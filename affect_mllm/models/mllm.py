@@ -96,14 +96,12 @@ class AffectMLLM(nn.Module):
         media = self._media(batch, tuple(batch.media))
         return media.tokens, media.gates
 
-    def prompt(self, batch: Batch) -> Prompt:
-        """What the LLM reads of prompts of one row each, padded on the left."""
-        return self._prompt(batch, self._media(batch, tuple(batch.media)))
-
-    def _prompt(self, batch: Batch, media: Media) -> Prompt:
+    def prompt(self, batch: Batch) -> tuple[Prompt, Media]:
+        """What the LLM reads of prompts of one row each, padded on the left, and their media."""
+        media = self._media(batch, tuple(batch.media))
         embeds = splice(self.llm.embed(batch.input_ids), batch.spans, media.tokens)
         positions, real = self.positions(batch), batch.segments >= 0
-        return Prompt(embeds, positions, real, Deep.of(batch, media.deep)).padded_left()
+        return Prompt(embeds, positions, real, Deep.of(batch, media.deep)).padded_left(), media
 
     def _media(self, batch: Batch, names: Collection[str]) -> Media:
         """`media_tokens`, and zero from one idle item of every other modality in `names`.
@@ -216,8 +214,7 @@ class AffectMLLM(nn.Module):
     @torch.no_grad()
     def generate(self, batch: Batch, *, max_new_tokens: int) -> tuple[list[str], Gates]:
         """Greedy answers to prompts, one example a row, and the gates of each example."""
-        media = self._media(batch, tuple(batch.media))
-        prompt = self._prompt(batch, media)
+        prompt, media = self.prompt(batch)
         answers = self.llm.answers(prompt, max_new_tokens=max_new_tokens)
         owners = {name: tuple(items) for name, items in media.tokens.items()}
         gates = {n: self._named(n, owners[n], weights) for n, weights in media.gates.items()}

@@ -35,7 +35,7 @@ def splice(
 def pieces(
     spans: Sequence[Span], tokens: Mapping[str, Mapping[int, torch.Tensor]]
 ) -> list[tuple[Span, torch.Tensor]]:
-    """The spans, row by row and from left to right, each with its part `[K, H]` of an item's tokens.
+    """The spans, row by row and from left to right, each with its part of an item's tokens.
 
     Raises DataError where a span has no tokens, tokens have no span, or their numbers differ:
     scattering anyway would corrupt silently.

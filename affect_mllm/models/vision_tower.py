@@ -42,6 +42,11 @@ class VisionTower(Encoder):
         self.net.merger = SideBySide(self.merge**2)
         self._freeze()
 
+    @property
+    def deep_mergers(self) -> Sequence[nn.Module]:
+        """The mergers of earlier layers."""
+        return tuple(self.net.deepstack_merger_list) if self.deepstack else ()
+
     def forward(
         self,
         values: torch.Tensor,

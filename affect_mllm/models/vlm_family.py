@@ -43,6 +43,6 @@ def family_of(path: str) -> VLMFamily:
             path,
             f"a model of the type {kind}",
             expected=f"a VLM of one of the families {names}",
-            fix="choose such a VLM as model.model, or a causal LM with encoders (model=affect_mllm)",
+            fix="choose such a VLM as model.model, or model=affect_mllm for another LLM",
         )
     return FAMILIES[kind]

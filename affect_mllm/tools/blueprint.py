@@ -68,6 +68,8 @@ def nominal(plan: Blueprint, clip_s: float) -> dict[str, Nominal]:
         width = getattr(transform, "width", 0)  # a feature file's: one state a frame
         given: Any = sound if name == "audio" else pictures[: 1 if name == "image" else frames]
         item = transform(rng.standard_normal((frames, width)) if width else given)
+        if isinstance(item, Patches):
+            item = item.timed(sampling.moments(0.0, clip_s))
         found[name] = _nominal(plan.model, name, item, rules[name])
     if "multi" in rules:
         rule: Any = rules["multi"]

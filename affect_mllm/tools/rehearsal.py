@@ -151,6 +151,8 @@ def _run_tower(model: AffectMLLM, grids: tuple[tuple[int, int, int], ...]) -> No
         borders = torch.tensor([0, *(h * w for t, h, w in grids for _ in range(t))]).cumsum(0)
         for block in tower.net.blocks:
             hidden = block(hidden, cu_seqlens=borders, position_embeddings=(angles, angles))
+        for merger in tower.deep_mergers:
+            merger(hidden)
 
 
 class Live(TorchDispatchMode):

@@ -9,6 +9,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from affect_mllm.models import attention
 from affect_mllm.models.attention import Blocked, Borders, blocked_attention, choose
 from affect_mllm.models.llm import block_causal_mask
+from affect_mllm.models.prompt import Prompt
 from affect_mllm.types import ConfigError
 
 LENGTHS = (5, 1, 140, 33)  # the third is more than one block of queries
@@ -96,7 +97,8 @@ def test_generation_is_the_same_with_its_mask_and_cache(tiny) -> None:
         real[1, 6:] = False
         embeds = llm.embed(torch.arange(18).view(2, 9) + 5)
         places = torch.arange(9).expand(2, 9)
-        answers.append(llm.generate(embeds, real, places, max_new_tokens=6))
+        prompt = Prompt(embeds, places, real).padded_left()
+        answers.append(llm.answers(prompt, max_new_tokens=6))
     assert answers[0] == answers[1]
 
 

@@ -12,6 +12,7 @@ import transformers
 from peft import LoraConfig
 
 from affect_mllm.models.llm import LanguageModel, decoder_masks
+from affect_mllm.models.prompt import Prompt
 from affect_mllm.types import ConfigError
 
 SIZES = {
@@ -123,10 +124,11 @@ def test_packed_or_padded_the_logits_are_those_of_the_model_alone(folders, name,
 def test_answers_are_those_of_the_models_own_generate(folders, name: str) -> None:
     llm, own = model(folders, name), theirs(folders, name)
     ids, segments, places = padded()
-    together = llm.generate(llm.embed(ids), segments >= 0, places, max_new_tokens=6)
-    for prompt, got in zip(prompts(), together, strict=True):
-        whole = own.generate(prompt[None], do_sample=False, max_new_tokens=6, pad_token_id=0)
-        answer = llm.tokenizer.decode(whole[0, len(prompt) :], skip_special_tokens=True)
+    prompt = Prompt(llm.embed(ids), places, segments >= 0).padded_left()
+    together = llm.answers(prompt, max_new_tokens=6)
+    for asked, got in zip(prompts(), together, strict=True):
+        whole = own.generate(asked[None], do_sample=False, max_new_tokens=6, pad_token_id=0)
+        answer = llm.tokenizer.decode(whole[0, len(asked) :], skip_special_tokens=True)
         assert got == answer.strip()
     assert len(set(together)) > 1
 

@@ -15,7 +15,7 @@ from affect_mllm.types import Batch, CheckpointError, ConfigError
 from tests import tiny_vlm as parts
 
 NAMES = ("wide", "video", "words", "high")
-KINDS = ("qwen2_5_vl", "qwen2_vl")
+KINDS = ("qwen2_5_vl", "qwen2_vl", "qwen3_vl")
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -23,7 +23,7 @@ from affect_mllm.models.pretrained import loading
 from affect_mllm.tools.hf.config import FILES, AffectConfig, at, places
 from affect_mllm.tools.hf.model import AffectForConditionalGeneration
 from affect_mllm.tools.hf.processor import AffectProcessor
-from affect_mllm.types import Batch, CheckpointError, Sample
+from affect_mllm.types import Batch, CheckpointError, Patches, Sample
 
 SHARD = "5GB"
 LOCAL = ("manifest", "cache_dir")  # data settings that name files of this machine
@@ -97,7 +97,8 @@ def probes(model: AffectMLLM, data: DataSettings) -> Batch:
     for name, transform in transforms.items():
         width = getattr(transform, "width", 0)  # of a feature file's states
         given = sound if name == "audio" else pictures[: 1 if name == "image" else 3]
-        media[name] = transform(rng.standard_normal((4, width)) if width else given)
+        item = transform(rng.standard_normal((4, width)) if width else given)
+        media[name] = item.timed(np.arange(3) / 2) if isinstance(item, Patches) else item
     kinds = [(name,) for name in media]
     kinds += [(name, "audio") for name in media if "audio" in media and name != "audio"]
     maker = data.maker(model.llm.tokenizer, model.span_lengths())

@@ -78,7 +78,8 @@ class AffectForConditionalGeneration(PreTrainedModel, GenerationMixin):
         batch = self._batch(input_ids, attention_mask, spans, media)
         options = {"generation_config": self.generation_config, "do_sample": False, **generation}
         with self._arithmetic():
-            return self.affect.llm.generate(self.affect.prompt(batch), **options)
+            prompt, _ = self.affect.prompt(batch)
+            return self.affect.llm.generate(prompt, **options)
 
     def get_input_embeddings(self) -> nn.Module:
         """The LLM's."""

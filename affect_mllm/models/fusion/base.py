@@ -53,7 +53,8 @@ def gather(
         torch.zeros(items, 1, dtype=torch.bool, device=like.device),
     )
     columns = []
-    for (values, mask), rows in parts:
+    for states, rows in parts:
+        values, mask = states.values, states.mask
         where = torch.tensor(rows, device=values.device)
         columns.append(
             States(
@@ -61,4 +62,6 @@ def gather(
                 mask.new_zeros(items, mask.shape[1]).index_copy(0, where, mask),
             )
         )
-    return States(*(torch.cat(each, 1) for each in zip(*(columns or [empty]), strict=True)))
+    columns = columns or [empty]
+    values, masks = [c.values for c in columns], [c.mask for c in columns]
+    return States(torch.cat(values, 1), torch.cat(masks, 1))

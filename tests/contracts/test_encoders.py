@@ -64,7 +64,7 @@ def batch(*arrays: np.ndarray, filler: float = 0.0) -> tuple[torch.Tensor, torch
 def test_states_have_the_width_and_the_number_that_the_encoder_says(encoder: Encoder) -> None:
     for longer in (False, True):
         array = read(encoder, 1, longer=longer)
-        values, mask = encoder(*batch(array))
+        values, mask, _ = encoder(*batch(array))
         assert values.shape == (*mask.shape, encoder.hidden_size)
         assert mask.dtype == torch.bool
         assert int(mask.sum()) == encoder.state_count()(array)
@@ -74,10 +74,10 @@ def test_states_have_the_width_and_the_number_that_the_encoder_says(encoder: Enc
 @torch.no_grad()
 def test_an_item_depends_neither_on_its_batch_nor_on_padding(encoder: Encoder) -> None:
     short, long = read(encoder, 1), read(encoder, 2, longer=True)
-    values, mask = encoder(*batch(short))
+    values, mask, _ = encoder(*batch(short))
     alone = values[0][mask[0]]
     for filler in (0.0, 7.0):
-        values, mask = encoder(*batch(short, long, filler=filler))
+        values, mask, _ = encoder(*batch(short, long, filler=filler))
         torch.testing.assert_close(values[0][mask[0]], alone, rtol=1e-5, atol=1e-5)
         assert not values[0][~mask[0]].any(), "masked states are zeros"
     assert not torch.allclose(values[1][mask[1]][: len(alone)], alone)

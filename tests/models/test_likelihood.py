@@ -18,15 +18,19 @@ from tests import tiny_vlm
 LABELS = ("happy", "happy and sad", "", "very angry indeed")
 
 
-@pytest.fixture(scope="module", params=["encoders eager", "encoders sdpa", "native"])
+@pytest.fixture(
+    scope="module",
+    params=["encoders eager", "encoders sdpa", "native qwen2_5_vl", "native qwen3_vl"],
+)
 def asked(tiny, tmp_path_factory, request) -> tuple[AffectMLLM, list[Example]]:
     """A model that is not at its neutral start, and prompts of different lengths."""
-    if request.param == "native":
-        folder = tiny_vlm.build(tiny, tmp_path_factory.mktemp("vlm"))
+    family, kind = request.param.split()
+    if family == "native":
+        folder = tiny_vlm.build(tiny, tmp_path_factory.mktemp("vlm"), kind)
         model: AffectMLLM = tiny_vlm.model(folder)
         prompts = tiny_vlm.examples(tiny, model, ("wide", "video", "words"), answer=None)
     else:
-        model = tiny.model(attention=request.param.split()[1])
+        model = tiny.model(attention=kind)
         kinds = [("face", "audio", "text"), ("text",), ("audio",)]
         prompts = parts.examples(tiny, model, kinds, answer=None)
     torch.manual_seed(3)

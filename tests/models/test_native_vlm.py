@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import shutil
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +13,8 @@ import torch
 from affect_mllm.data.collate import collate
 from affect_mllm.data.example import Example
 from affect_mllm.models.native_vlm import NativeVLM
-from affect_mllm.types import Batch, CheckpointError, ConfigError
+from affect_mllm.train.optim import select
+from affect_mllm.types import Batch, CheckpointError, ConfigError, DataError
 from tests import tiny_vlm as parts
 
 NAMES = ("wide", "video", "words", "high")
@@ -94,6 +97,15 @@ def test_at_step_0_the_logits_are_the_vlms_own(tiny, fresh, base) -> None:
         assert (got - expected[row, : len(got)]).abs().max() <= 1e-5 * scale
 
 
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_with_masks_it_is_the_same(tiny, folder, fresh, attention: str) -> None:
+    """`fresh` has `blocked` attention."""
+    batch = collate(parts.examples(tiny, fresh, NAMES), pad_id=0, row_tokens=160)
+    masked = parts.model(folder, attention=attention)
+    for one, other in zip(logits(fresh, batch), logits(masked, batch), strict=True):
+        assert (one - other).abs().max() <= 1e-5 * one.abs().max()
+
+
 def test_the_order_of_windows_matters_here() -> None:
     """Else the test above would not see a tower whose tokens were left in window order."""
     from transformers.vision_utils import get_vision_window_index
@@ -148,6 +160,53 @@ def test_the_time_between_frames_is_seen(tiny, folder, model) -> None:
     assert differ == (folder.name == "qwen2_5_vl"), "only Qwen2.5-VL counts seconds"
 
 
+@pytest.fixture(scope="module")
+def third(tiny, tmp_path_factory) -> NativeVLM:
+    return parts.model(parts.build(tiny, tmp_path_factory.mktemp("third"), "qwen3_vl"))
+
+
+def test_each_step_of_a_video_stands_behind_its_time_in_words(tiny, third) -> None:
+    """The form and the moments of transformers' own processor for Qwen3-VL."""
+    from transformers import AutoProcessor
+
+    (video,) = parts.examples(tiny, third, ("video",))
+    assert [span.modality for span in video.spans] == ["frame"] * 3
+    assert sum(span.length for span in video.spans) * 4 == len(video.media["frame"].values)
+    theirs = AutoProcessor.from_pretrained(third.llm.net.name_or_path)
+    moments = theirs._calculate_timestamps(list(range(5)), 1 / 0.75, 2)
+    asked = "".join(
+        f"<{at_s:.1f} seconds><|vision_start|>{'<|video_pad|>' * span.length}<|vision_end|>"
+        for at_s, span in zip(moments, video.spans, strict=True)
+    )
+    assert asked in third.llm.tokenizer.decode(video.input_ids)
+
+
+def test_a_stamped_video_without_times_is_refused(third) -> None:
+    patches = third.transforms()["frame"](parts.pictures(0, 4, 64, 64))
+    with pytest.raises(DataError, match="2 time steps, 0 times"):
+        third.span_lengths()["frame"](patches)
+
+
+def test_deep_mergers_matter_and_a_stage_can_train_them(tiny, third) -> None:
+    batch = collate(parts.examples(tiny, third, NAMES), pad_id=0, row_tokens=160)
+    mergers = third.encoders["visual"].net.deepstack_merger_list
+    groups = select(third, {r"encoders\.visual\.net\.deepstack_merger_list\..*": 1e-3})
+    states = third(batch, lambda _model, _batch, hidden: hidden.states)
+    states.pow(2).sum().backward()
+    ((_, trained),) = groups.items()
+    assert all(bool(parameter.grad.any()) for parameter in trained)
+    before = logits(third, batch)
+    kept = copy.deepcopy(mergers.state_dict())
+    with torch.no_grad():
+        for parameter in mergers.parameters():
+            parameter.zero_()
+    after = logits(third, batch)
+    mergers.load_state_dict(kept)
+    third.requires_grad_(False).zero_grad()
+    differ = [not torch.equal(*pair) for pair in zip(before, after, strict=True)]
+    assert differ == [True, True, False, True], "words alone have no deep features"
+
+
 def test_lora_is_in_the_language_model_alone(fresh) -> None:
     names = [name for name, _ in fresh.named_parameters() if "lora_" in name]
     assert names
@@ -158,7 +217,9 @@ def test_lora_is_in_the_language_model_alone(fresh) -> None:
 def test_what_cannot_be_is_said(tiny, fresh, tmp_path) -> None:
     with pytest.raises(ConfigError, match="cache_dir"):
         fresh.encode_clip({})
-    with pytest.raises(CheckpointError, match="llama"):
-        parts.model(tiny.root / "llm")
+    shutil.copy(tiny.root / "llm" / "config.json", tmp_path)
+    shutil.copy(tiny.root / "llm" / "tokenizer.json", tmp_path)
+    with pytest.raises(CheckpointError, match=r"llama(.|\n)*Qwen3-VL \(qwen3_vl\)(.|\n)*mend"):
+        parts.model(tmp_path)  # without its weights: they are not asked for
     with pytest.raises(CheckpointError, match=str(tmp_path)):
         parts.model(tmp_path / "nothing")

@@ -49,3 +49,12 @@ def test_spans_and_tokens_without_a_partner_are_named() -> None:
         splice(
             torch.zeros(1, 8, 3), [span], {"face": {3: tokens(2, 1.0)}, "audio": {3: tokens(1, 1)}}
         )
+
+
+def test_an_item_fills_its_spans_from_left_to_right_whatever_their_order() -> None:
+    words, item = torch.zeros(1, 7, 2), torch.arange(6.0).view(3, 2)
+    spans = [Span("frame", 5, 1), Span("frame", 1, 2)]
+    got = splice(words, spans, {"frame": {0: item}})
+    assert torch.equal(got[0, [1, 2, 5]], item)
+    with pytest.raises(DataError, match="3 placeholders, 2 embeddings"):
+        splice(words, spans, {"frame": {0: item[:2]}})

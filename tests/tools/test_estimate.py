@@ -74,20 +74,20 @@ def accounted(model: AffectMLLM, batch: Any) -> tuple[int, int]:
     [
         ("encoders", MIXED, 400, "eager"),
         ("encoders", MIXED * 6, 0, "eager"),
-        ("native", ("wide", "video", "high"), 400, "eager"),
-        ("native", ("video", "high", "video", "wide", "video"), 0, "eager"),
-        ("native", ("video", "high", "video", "wide", "video"), 1000, "sdpa"),
+        ("qwen2_5_vl", ("wide", "video", "high"), 400, "eager"),
+        ("qwen2_5_vl", ("video", "high", "video", "wide", "video"), 0, "eager"),
+        ("qwen2_5_vl", ("video", "high", "video", "wide", "video"), 1000, "sdpa"),
+        ("qwen3_vl", ("wide", "video", "high"), 400, "eager"),
+        ("qwen3_vl", ("video", "high", "video", "wide", "video"), 1000, "sdpa"),
     ],
 )
 def test_it_is_within_a_tenth_of_torchs_accounting(
     tiny, tmp_path, kind: str, names: Any, row_tokens: int, attention: str
 ) -> None:
-    folder = tiny_vlm.build(tiny, tmp_path)
-
     def build() -> AffectMLLM:
         if kind == "encoders":
             return tiny.model(attention)
-        return tiny_vlm.model(folder, attention=attention)
+        return tiny_vlm.model(tiny_vlm.build(tiny, tmp_path, kind), attention=attention)
 
     real = build()
     maker = parts.examples if kind == "encoders" else tiny_vlm.examples
@@ -113,11 +113,12 @@ def test_a_strategy_divides_what_it_splits() -> None:
     assert got == {"single": 1020, "ddp": 1020, "zero1": 960, "zero2": 930, "zero3": 330}
 
 
-def vlm_overrides(tiny, tmp_path: Path) -> list[str]:
-    folder = tiny_vlm.build(tiny, tmp_path)
+def vlm_overrides(tiny, tmp_path: Path, kind: str = "qwen2_5_vl") -> list[str]:
+    folder = tiny_vlm.build(tiny, tmp_path, kind)
     for file in folder.glob("*.safetensors"):
         file.unlink()  # no weights are needed
-    return ["experiment=emotion_qwen", *tiny_vlm.overrides(folder)]
+    chosen = ["model=qwen3_vl_8b"] if kind == "qwen3_vl" else []
+    return ["experiment=emotion_qwen", *chosen, *tiny_vlm.overrides(folder)]
 
 
 def test_longer_clips_and_larger_batches_take_more(tiny, tmp_path) -> None:
@@ -133,8 +134,9 @@ def test_longer_clips_and_larger_batches_take_more(tiny, tmp_path) -> None:
     assert activations(2.0, 8) > 2 * base
 
 
-def test_describe_counts_what_is_there(tiny, tmp_path, capsys) -> None:
-    overrides = vlm_overrides(tiny, tmp_path)
+@pytest.mark.parametrize("kind", ["qwen2_5_vl", "qwen3_vl"])
+def test_describe_counts_what_is_there(tiny, tmp_path, capsys, kind: str) -> None:
+    overrides = vlm_overrides(tiny, tmp_path, kind)
     found = describe(overrides)
     modules = {name: row["parameters"] for name, row in found["modules"].items()}
     assert sum(modules.values()) == found["parameters"]

@@ -18,7 +18,7 @@ from affect_mllm.tools.export import export
 from affect_mllm.types import CheckpointError, ConfigError, DataError, Sample
 from tests import tiny_vlm
 
-KINDS = ("encoders", "native")
+KINDS = ("encoders", "qwen2_5_vl", "qwen3_vl")
 QUESTIONS = ("Which emotion?", "What does the voice say?", "Why?", "Describe the face.")
 # What anybody can write without knowing our code; in a process of its own.
 PLAIN = """
@@ -46,7 +46,7 @@ print(json.dumps(texts))
 """
 
 
-def settings(tiny, folder: Path, kind: str) -> Any:
+def settings(tiny, folder: Path, kind: str = "qwen2_5_vl") -> Any:
     if kind == "encoders":
         return tiny.cfg
     overrides = [
@@ -55,7 +55,7 @@ def settings(tiny, folder: Path, kind: str) -> Any:
         "data.reader.sampling.kind=uniform",
         "data.reader.sampling.frames=3",
         "model.lora.r=2",
-        *tiny_vlm.overrides(tiny_vlm.build(tiny, folder)),
+        *tiny_vlm.overrides(tiny_vlm.build(tiny, folder, kind)),
     ]
     return config.checked(config.compose("train", overrides))
 
@@ -125,7 +125,7 @@ def answers(made: Path, asked: list[dict[str, Any]]) -> list[str]:
 def test_plain_transformers_gives_the_same_text(tiny, exported) -> None:
     made, folder = exported
     asked = prompts(tiny)
-    order = "ours first" if folder.parent.name.startswith("native") else "transformers first"
+    order = "ours first" if folder.parent.name.startswith("qwen") else "transformers first"
     command = [sys.executable, "-c", PLAIN, order, str(folder), json.dumps(asked)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -159,7 +159,7 @@ def test_nothing_of_this_machine_and_no_code_is_in_it(tiny, exported) -> None:
 
 
 def test_a_bfloat16_model_keeps_its_connectors_in_float32(tiny, tmp_path) -> None:
-    made = checkpoint(tmp_path / "c", settings(tiny, tmp_path, "native"), dtype="bfloat16")
+    made = checkpoint(tmp_path / "c", settings(tiny, tmp_path), dtype="bfloat16")
     proof = export(made, tmp_path / "out")
     assert 0 < proof.exported <= 2 * proof.own
     from transformers import AutoModel

@@ -52,8 +52,8 @@ class WhisperEncoder(Encoder):
             self._encode(values[:, at : at + self.window], mask[:, at : at + self.window])
             for at in starts
         ]
-        joined = (torch.cat(column, 1) for column in zip(*parts, strict=True))
-        return States(*joined)
+        values = torch.cat([part.values for part in parts], 1)
+        return States(values, torch.cat([part.mask for part in parts], 1))
 
     def _encode(self, mel: torch.Tensor, mask: torch.Tensor) -> States:
         mel = mel.masked_fill(~mask[..., None], 0).transpose(1, 2)

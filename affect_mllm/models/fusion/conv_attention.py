@@ -54,7 +54,9 @@ class ConvAttentionFusion(Fusion):
         there = present(streams)
         embedded = torch.stack(
             [
-                self.embed[name](self.resample(*stream)).masked_fill(~there[:, i, None, None], 0)
+                self.embed[name](self.resample(stream.values, stream.mask)).masked_fill(
+                    ~there[:, i, None, None], 0
+                )
                 for i, (name, stream) in enumerate(zip(self.streams, streams, strict=True))
             ],
             dim=2,

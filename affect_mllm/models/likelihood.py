@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from affect_mllm.models.deepstack import prompted
-from affect_mllm.models.llm import LanguageModel, additive, block_causal_mask
+from affect_mllm.models.llm import LanguageModel, decoder_masks, windowed
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.models.pretrained import cache_keyword
 from affect_mllm.types import Batch, ConfigError, DataError
@@ -26,7 +26,8 @@ def label_log_likelihoods(
     `labels` are token ids as `ChatFormat.answer_ids` makes them, with what ends a turn, so that
     a label which begins another one is not counted with it. `normalize` divides by the number of
     a label's tokens. The prompt is computed once: all labels stand behind it in one row, each
-    seeing the prompt and itself (a tree of continuations). Raises ConfigError for an empty list
+    seeing the prompt and itself (a tree of continuations), or a window of them where the LLM's
+    layers do. Raises ConfigError for an empty list
     or label, DataError for packed rows.
     """
     from transformers import DynamicCache
@@ -35,11 +36,10 @@ def label_log_likelihoods(
     prompt, _ = model.prompt(batch)
     real, positions = prompt.real, prompt.positions
     with _masked_attention(model.llm):
-        cache = DynamicCache()
-        prefix = torch.where(real, 0, -1)
-        mask = block_causal_mask(prefix)
+        cache = DynamicCache()  # without the config: all of the prompt is kept, windows are masks
+        masks = decoder_masks(torch.where(real, 0, -1), model.llm.config.to_dict())
         with prompted(model.llm.net.get_decoder(), prompt.deep):
-            first = _continue(model.llm, prompt.embeds, mask, positions, cache)[:, -1:]
+            first = _continue(model.llm, prompt.embeds, masks, positions, cache)[:, -1:]
         tree = _Tree([list(label) for label in labels], model.llm.device)
         hidden = torch.cat([first, _branches(model.llm, tree, real, positions, cache)], dim=1)
     found = torch.cat([_scores(model.llm, part, tree) for part in hidden.split(ROWS)])
@@ -89,26 +89,27 @@ def _branches(
     branch = (same & (tree.depths.unsqueeze(1) >= tree.depths)).expand(rows, count, count)
     prompt = real.unsqueeze(1).expand(rows, count, real.shape[1])
     mask = torch.cat([prompt, branch], dim=2).unsqueeze(1)
+    behind = torch.arange(-real.shape[1], 0, device=real.device)
+    distance = tree.depths.unsqueeze(1) - torch.cat([behind, tree.depths])
+    masks = windowed(mask, distance, llm.config.to_dict())
     places = positions[..., -1:] + 1 + tree.depths
     embeds = llm.embed(tree.inputs).expand(rows, count, -1)
-    return _continue(llm, embeds, mask, places, cache)
+    return _continue(llm, embeds, masks, places, cache)
 
 
 def _continue(
     llm: LanguageModel,
     embeds: torch.Tensor,
-    mask: torch.Tensor,
+    masks: dict[str, torch.Tensor],
     positions: torch.Tensor,
     cache: Any,
 ) -> torch.Tensor:
-    """Hidden states `[N, L, H]` of `embeds`, which see `mask` `[N, 1, L, cached + L]`."""
+    """Hidden states `[N, L, H]` of `embeds`, which see `masks` `[N, 1, L, cached + L]`."""
     embeds = embeds.to(llm.net.dtype)
     decoder = llm.net.get_decoder()
-    if llm.attention == "eager":
-        mask = additive(mask, embeds.dtype)
     output = decoder(
         inputs_embeds=embeds,
-        attention_mask=mask,
+        attention_mask=llm.as_given(masks, embeds.dtype),
         position_ids=positions,
         use_cache=True,
         **{cache_keyword(decoder): cache},

@@ -98,19 +98,22 @@ class LanguageModel(nn.Module):
         if self.attention in ("blocked", "flash_attention_2"):
             return self._flat_hidden_states(inputs_embeds, segments, position_ids, deep)
         decoder = self.net.get_decoder()
-        mask: Any = decoder_masks(segments, self.config.to_dict())
-        if self.attention == "eager":  # adds its mask to the scores, where others want a boolean
-            mask = {name: additive(each, inputs_embeds.dtype) for name, each in mask.items()}
-        if len(mask) == 1:
-            (mask,) = mask.values()
+        masks = decoder_masks(segments, self.config.to_dict())
         output = decoder(
             inputs_embeds=inputs_embeds,
-            attention_mask=mask,
+            attention_mask=self.as_given(masks, inputs_embeds.dtype),
             position_ids=position_ids,
             use_cache=False,
             **(deep.arguments() if deep else {}),
         )
         return output.last_hidden_state
+
+    def as_given(self, masks: dict[str, torch.Tensor], dtype: torch.dtype) -> Any:
+        """Boolean masks by kind of layer in the form that the decoder takes them in."""
+        given = masks
+        if self.attention == "eager":  # adds its mask to the scores, where others want a boolean
+            given = {name: additive(each, dtype) for name, each in masks.items()}
+        return given if len(given) > 1 else next(iter(given.values()))
 
     def _flat_hidden_states(
         self,
@@ -219,17 +222,25 @@ def _check_head(model: str, config: dict[str, Any]) -> None:
 
 
 def decoder_masks(segments: torch.Tensor, config: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """The masks `[R, 1, L, L]` that a decoder's kinds of layers want, by transformers' names.
+    """The masks `[R, 1, L, L]` of examples, as `windowed`."""
+    place = torch.arange(segments.shape[1], device=segments.device)
+    return windowed(block_causal_mask(segments), place.unsqueeze(1) - place, config)
 
-    One, unless some layers look at all of an example and others at a window of it (Gemma). A
-    decoder that is given a mask does not apply its window itself (Mistral, Phi-3).
+
+def windowed(
+    mask: torch.Tensor, distance: torch.Tensor, config: dict[str, Any]
+) -> dict[str, torch.Tensor]:
+    """The masks `[R, 1, Q, K]` that a decoder's kinds of layers want, by transformers' names.
+
+    `distance` `[Q, K]` is how far a key stands before its query. One mask, unless some layers look
+    at all of an example and others at a window of it (Gemma). A decoder that is given a mask does
+    not apply its window itself (Mistral, Phi-3).
     """
-    mask, window = block_causal_mask(segments), config.get("sliding_window")
+    window = config.get("sliding_window")
     kinds = set(config.get("layer_types") or []) or {"sliding_attention"}
     if window is None or kinds == {"full_attention"}:
         return {"full_attention": mask}
-    near = torch.ones(mask.shape[-2:], dtype=torch.bool, device=mask.device).triu(1 - window)
-    both = {"full_attention": mask, "sliding_attention": mask & near}
+    both = {"full_attention": mask, "sliding_attention": mask & (distance < window)}
     return {name: both[name] for name in both if name in kinds}
 
 

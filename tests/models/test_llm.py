@@ -11,7 +11,11 @@ import torch
 import transformers
 from peft import LoraConfig
 
+from affect_mllm.data.collate import collate
+from affect_mllm.data.example import Example
+from affect_mllm.models.likelihood import label_log_likelihoods
 from affect_mllm.models.llm import LanguageModel, decoder_masks
+from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.models.prompt import Prompt
 from affect_mllm.types import ConfigError
 
@@ -242,3 +246,24 @@ def test_masks_by_hand() -> None:
     ]  # fmt: skip
     assert list(decoder_masks(segments, {"sliding_window": 2})) == ["sliding_attention"]
     assert list(decoder_masks(segments, {})) == ["full_attention"]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("name", sorted(WINDOWED))
+def test_likelihoods_of_labels_respect_windows(folders, name: str, attention: str) -> None:
+    """What the model's own forward pass says of each label behind each prompt."""
+    llm, own = model(folders, name, attention=attention), theirs(folders, name)
+    made = AffectMLLM(encoders={}, branches={}, compressors={}, llm=llm)
+    asked = [
+        Example(str(i), ids.tolist(), [-100] * len(ids), (), {}, True)
+        for i, ids in enumerate(prompts())
+    ]
+    labels = [[7, 9, 11], [7], list(range(5, 16))]  # the last is longer than the window
+    found = label_log_likelihoods(made, collate(asked, pad_id=0), labels)
+    for ids, got in zip(prompts(), found, strict=True):
+        for label, score in zip(labels, got.tolist(), strict=True):
+            whole = torch.cat([ids, torch.tensor(label)])
+            logs = own(whole[None]).logits[0].double().log_softmax(-1)
+            expected = logs[len(ids) - 1 : -1][range(len(label)), label].sum().item()
+            assert score == pytest.approx(expected, rel=1e-5, abs=1e-4)

@@ -34,12 +34,16 @@ def fresh(folder) -> NativeVLM:
 @pytest.fixture(scope="module")
 def model(folder) -> NativeVLM:
     """One whose experts differ and whose gate and LoRA are not at their neutral start."""
-    made = parts.model(folder)
+    return stirred(parts.model(folder), 0.1)
+
+
+def stirred(made: NativeVLM, size: float) -> NativeVLM:
+    """The same model with noise in its experts, gate and LoRA."""
     torch.manual_seed(3)
     with torch.no_grad():
         for name, parameter in made.named_parameters():
             if name.startswith("compressors.") or "lora_B" in name:
-                parameter.add_(torch.randn_like(parameter) * 0.1)
+                parameter.add_(torch.randn_like(parameter) * size)
     return made
 
 
@@ -158,6 +162,50 @@ def test_the_time_between_frames_is_seen(tiny, folder, model) -> None:
     slow = replace(video, media={"frame": replace(patches, step_s=6.0)})
     differ = not torch.equal(*(model.positions(collate([e], pad_id=0)) for e in (video, slow)))
     assert differ == (folder.name == "qwen2_5_vl"), "only Qwen2.5-VL counts seconds"
+
+
+BY_TOKEN = {
+    "_target_": "affect_mllm.models.compressor.hybrid.HybridCompressor",
+    "_partial_": True,
+    "gate": {
+        "_target_": "affect_mllm.models.compressor.gate.Gate",
+        "_partial_": True,
+        "by": "token",
+    },
+}
+
+
+def test_a_gate_by_token_changes_nothing_at_step_0(tiny, folder, fresh) -> None:
+    batch = collate(parts.examples(tiny, fresh, NAMES), pad_id=0)
+    gated = parts.model(folder, compressor=BY_TOKEN)
+    for one, other in zip(logits(fresh, batch), logits(gated, batch), strict=True):
+        assert (one - other).abs().max() <= 1e-5 * one.abs().max()
+
+
+def test_a_gate_by_token_weighs_each_token_by_its_own_states(tiny, folder) -> None:
+    gated = stirred(parts.model(folder, compressor=BY_TOKEN), 0.5)
+    made = parts.examples(tiny, gated, NAMES)
+    batch = collate(made, pad_id=0)
+    assert batch.media["image"].mask.sum(1).unique().numel() == 2, "nothing is padded"
+    seen: list[torch.Tensor] = []
+    gate = gated.compressors["visual"].gate
+    hook = gate.register_forward_hook(lambda _gate, _given, weights: seen.append(weights))
+    for row_tokens in (0, 160):
+        packed = collate(made, pad_id=0, row_tokens=row_tokens)
+        for example, got in zip(made, logits(gated, packed), strict=True):
+            (alone,) = logits(gated, collate([example], pad_id=0))
+            assert (got - alone).abs().max() <= 1e-5 * alone.abs().max()
+    seen.clear()
+    with torch.no_grad():
+        _, gates = gated.media_tokens(collate([made[0]], pad_id=0))
+        (weights,) = seen
+        _, together = gated.media_tokens(batch)
+    hook.remove()
+    tokens = made[0].spans[0].length
+    assert weights.shape == (1, tokens, 2)
+    assert weights[0, :, 0].max() - weights[0, :, 0].min() > 0.01
+    torch.testing.assert_close(gates["image"], weights.mean(1))
+    torch.testing.assert_close(together["image"][:1], gates["image"], rtol=0, atol=1e-5)
 
 
 @pytest.fixture(scope="module")

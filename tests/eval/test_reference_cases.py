@@ -26,7 +26,7 @@ NOT_OURS_FUNCTIONS = {
     (
         "statistics",
         "median_bug",
-    ): "takes the middle of unsorted numbers; no benchmark here reports a median",
+    ): "the middle of unsorted numbers; nothing here reports a median",
 }
 CASES = [case for case in load("scoring_cases.json").get("cases", ()) if
          case["benchmark"] not in NOT_OURS

@@ -88,7 +88,7 @@ def own_tables() -> WheelTables:
 def look_up(label: str) -> tuple[str, Sense] | None:
     """Base form and sense of a normalised label, by its lemma where its form is not listed."""
     known = forms().get(label)
-    if known is not None or not label.isascii() or " " in label:
+    if known is not None or not label or not label.isascii() or " " in label:
         return known
     from simplemma import lemmatize
 

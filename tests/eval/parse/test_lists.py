@@ -69,3 +69,8 @@ def test_a_list_of_nothing_says_why(response, status):
 )
 def test_polarity_is_stated_or_voted(response, value, status):
     assert extract(response, Space(), "polarity_v1") == Extraction(value, status)
+
+
+@pytest.mark.parametrize("word", ["lonely", "friendly", "extremely"])
+def test_an_adverbs_ending_alone_leaves_the_word_as_it_is(word):
+    assert extract(f"{word}, sad", Space(), "label_list_v1").value == (word, "sad")

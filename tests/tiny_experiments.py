@@ -19,6 +19,7 @@ SMALL = {
     "size": 24,
     "inner_size": 32,
     "r": 2,
+    "grid": 4,
 }
 # A part of a Hub id → the tiny folder that has the same architecture, and its picture size.
 SPEECH = {"wavlm": "wavlm", "data2vec": "data2vec", "wav2vec2": "wav2vec2"}
@@ -60,6 +61,8 @@ def shrink(tiny: Tiny, node: Any) -> None:
     if kind == "TimmEncoder":
         name, node.transform.size = _like(str(node.model), TIMM, ("efficientnet", 64))
         node.model = str(tiny_encoders.folder(tiny.root, name))
+        if "image_size" in node:
+            node.image_size = node.transform.size
     elif kind == "HFVisionEncoder":
         node.model = str(tiny_encoders.folder(tiny.root, _like(str(node.model), VISION, "clip")))
         node.transform.size = 32

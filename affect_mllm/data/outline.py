@@ -52,11 +52,15 @@ class Outline:
 
 @dataclass(frozen=True)
 class Outliner:
-    """Draws to outlines. `visual` is the reader's choice; `encoded`: no encoder runs in a step."""
+    """Draws to outlines. `visual` and `still` are the reader's choices.
+
+    `encoded`: no encoder runs in a step.
+    """
 
     maker: ExampleMaker
     instructions: dict[str, Instruction | Conversation]
     visual: str = "face"
+    still: bool = False
     modality_dropout: float = 0.0
     encoded: bool = True
     budget: Budget = field(default_factory=Budget)
@@ -67,7 +71,8 @@ class Outliner:
         Raises DataError for a row that lacks a label or cannot be shortened enough.
         """
         sample, instruction = draw.sample, self.instructions[draw.instruction]
-        expected = [n for n in expected_of(sample, self.visual) if n in self.maker.span_lengths]
+        given = expected_of(sample, self.visual, still=self.still)
+        expected = [n for n in given if n in self.maker.span_lengths]
         rng = np.random.default_rng([draw.seed[0], 3, draw.seed[1]])
         available = [*expected, *(["text"] if sample.subtitle else [])]
         seen = visible(available, instruction, self.modality_dropout, rng)
@@ -115,14 +120,16 @@ class Outliner:
         return fixed and planned == set(shown)
 
 
-def expected_of(sample: Sample, visual: str) -> list[str]:
+def expected_of(sample: Sample, visual: str, *, still: bool = False) -> list[str]:
     """The modalities that a row's media should give, in the order of their names."""
     named = set(sample.media)
     given = {kind.partition(".")[2] for kind in named if kind.startswith("features.")}
     found = given & {*VISUAL, "audio"}
     if named & {"video", "audio"}:
         found.add("audio")
-    if not given & set(VISUAL):
+    if still and named & {"video", "frames", "image"}:
+        found.add("image")
+    if still or not given & set(VISUAL):
         if visual == "face" and named & {"video", "image", "faces", "frames"}:
             found.add("face")
         elif named & {"video", "frames"}:

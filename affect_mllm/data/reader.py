@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -19,6 +20,7 @@ from affect_mllm.types import DataError, Patches, Sample
 if TYPE_CHECKING:
     from affect_mllm.media.video import Frames
 
+Still = Literal["first", "peak"]
 Transform = Callable[[Any], np.ndarray | Patches]
 PICTURES = ("frames", "video", "image")  # what is looked at first where a row has several
 VISUAL = {"face", "frame", "image"}
@@ -45,13 +47,17 @@ class Reader:
     """Reads a row's media as the model's branches want them.
 
     `visual` is what to take from pictures: `face` falls back to `frame` (or `image`) with a
-    warning where no face is found. Pre-extracted `features` of a row go before its media, unless
-    they are switched off. `files` keeps copies of media that a manifest names by URL.
+    warning where no face is found. `still` adds one whole picture as `image`: of the frames that
+    are looked at, the first, or the one nearest to the row's `peak_s`. Pre-extracted `features`
+    of a row go before its media, unless they are switched off: with those of anything visual,
+    pictures are read for the `still` and for `visual` where it is not among them. `files` keeps
+    copies of media that a manifest names by URL.
     """
 
     sampling: Sampling = field(default_factory=Sampling)
     faces: Faces = field(default_factory=Faces)
     visual: Literal["face", "frame"] = "face"
+    still: Still | None = None
     features: bool = True
     backend: Literal["auto", "pyav", "torchcodec", "decord"] = "auto"
     files: MediaFiles = field(default_factory=MediaFiles)
@@ -76,6 +82,7 @@ class Reader:
             "sampling": asdict(self.sampling),
             "faces": self.faces.settings(),
             "visual": self.visual,
+            "still": self.still,
             "features": self.features,
             "backend": self.backend,
         }
@@ -92,12 +99,12 @@ class _Reading:
         given = self._states() if self.reader.features else {}
         found = {name: transforms[name](a) for name, a in given.items() if name in transforms}
         kinds = set(self.sample.media)
-        if kinds & {*PICTURES, "faces"} and not VISUAL & set(found) and VISUAL & set(transforms):
-            name, frames = self._pictures()
-            if name in transforms and frames is not None:
-                made = transforms[name](frames.images)
-                timed = isinstance(made, Patches)
-                found[name] = made.timed(frames.times_s) if timed else made
+        if kinds & {*PICTURES, "faces"} and self._looks(set(found), set(transforms)):
+            for name, frames in self._seen().items():
+                if name in transforms and name not in found:
+                    made = transforms[name](frames.images)
+                    timed = isinstance(made, Patches)
+                    found[name] = made.timed(frames.times_s) if timed else made
         if "audio" in transforms and "audio" not in found and kinds & {"video", "audio"}:
             waveform = self._sound()
             if waveform is None:
@@ -120,6 +127,33 @@ class _Reading:
                 found |= read_states(self._path(kind), modality or None)
         return found
 
+    def _looks(self, found: set[str], wanted: set[str]) -> bool:
+        """Whether pictures are read, beside the states in `found`."""
+        if self.reader.still is not None:
+            return bool(wanted & VISUAL - found)
+        return bool(wanted & VISUAL) and not found & VISUAL
+
+    def _seen(self) -> dict[str, Frames]:
+        """What is seen by modality, the still among them."""
+        name, frames = self._pictures()
+        seen = {} if frames is None else {name: frames}
+        if self.reader.still is not None and set(self.sample.media) & set(PICTURES):
+            seen.setdefault("image", self._still())
+        return seen
+
+    def _still(self) -> Frames:
+        from affect_mllm.media.video import Frames
+
+        number, peak_s = 0, self.sample.peak_s
+        if self.reader.still == "peak" and "image" not in self.sample.media:
+            if peak_s is None:
+                raise DataError(
+                    "peak_s", "none", expected="a moment", fix="data.reader.still=first, or add it"
+                )
+            number = int(np.abs(self._frames.times_s - peak_s).argmin())
+        chosen = slice(number, number + 1)
+        return Frames(self._frames.images[chosen], self._frames.times_s[chosen])
+
     def _pictures(self) -> tuple[str, Frames | None]:
         """What is seen, and as which modality."""
         reader, media = self.reader, self.sample.media
@@ -133,7 +167,7 @@ class _Reading:
         if not set(media) & set(PICTURES):
             self._warn("no whole frames; its face crops are not looked at (reader.visual=frame)")
             return "frame", None
-        frames = self._frames()
+        frames = self._frames
         whole = "image" if "image" in media else "frame"
         if reader.visual != "face":
             return whole, frames
@@ -143,6 +177,7 @@ class _Reading:
             return whole, frames
         return "face", crops
 
+    @cached_property
     def _frames(self) -> Frames:
         from affect_mllm.media.pictures import file_pick, picture_files, sample_pictures
         from affect_mllm.media.video import Frames, read_frames, read_image

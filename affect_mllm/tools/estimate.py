@@ -103,8 +103,10 @@ def shape_of(
     """One micro-batch of `examples` clips with pictures, sound where it is heard, and text."""
     from affect_mllm.tools.rehearsal import Shape
 
-    picture = next((n for n in (plan.cfg.data.reader.visual, "frame") if n in items), None)
-    names = [name for name in (picture, "audio", "multi") if name is not None and name in items]
+    reader = plan.cfg.data.reader
+    picture = next((n for n in (reader.visual, "frame") if n in items), None)
+    still = "image" if reader.get("still") else None
+    names = [name for name in (picture, still, "audio", "multi") if name in items]
     length = sum(text) + sum(items[name].tokens for name in names)
     budget = int(plan.cfg.launch.row_tokens)
     a_row = max(1, budget // length)

@@ -74,6 +74,7 @@ class Feed:
             data.maker(model.llm.tokenizer, model.span_lengths()),
             data.instructions,
             visual=data.reader.visual,
+            still=data.reader.still is not None,
             modality_dropout=dropout,
             encoded=features.encoded,
             budget=launch.budget,

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 
 from affect_mllm import config
 from affect_mllm.data.collate import collate
 from affect_mllm.data.example import Example, ExampleMaker
+from affect_mllm.models.encoders.features import FeatureEncoder
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.train.run import TrainRun
 from affect_mllm.types import Batch, ExitCode, Patches, Sample
@@ -51,8 +53,16 @@ def made(request, tiny: Tiny, tmp_path_factory) -> Made:
     data = config.build(cfg.data)
     reader = replace(data.features(model.transforms(), {}), cache=None)
     samples = [sample for sample in tiny.samples if "video" in sample.media][2:6]
-    media = [dict(reader.clip(sample).arrays) for sample in samples]
+    media = [dict(reader.clip(sample).arrays) | extracted(model) for sample in samples]
     return Made(model, data.maker(model.llm.tokenizer, model.span_lengths()), samples, media)
+
+
+def extracted(model: AffectMLLM) -> dict[str, Any]:
+    """Random features for the branches that have no other way to see or hear."""
+    rng = np.random.default_rng(int(torch.randint(1000, ())))
+    encoders = {name: model.encoders[branch] for name, branch in model.branches.items()}
+    widths = {n: e.hidden_size for n, e in encoders.items() if isinstance(e, FeatureEncoder)}
+    return {n: rng.standard_normal((1, width)).astype(np.float32) for n, width in widths.items()}
 
 
 def alone(made: Made, example: Example) -> torch.Tensor:

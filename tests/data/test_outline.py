@@ -62,6 +62,20 @@ def test_what_a_row_should_give(kinds, visual, expected) -> None:
     assert expected_of(row(*kinds), visual) == expected
 
 
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        (("video",), ["audio", "frame", "image"]),
+        (("video", "features.face"), ["audio", "face", "frame", "image"]),
+        (("image",), ["image"]),
+        (("faces",), []),
+        (("features.frame",), ["frame"]),
+    ],
+)
+def test_what_a_row_should_give_where_a_still_is_taken(kinds, expected) -> None:
+    assert expected_of(row(*kinds), "frame", still=True) == expected
+
+
 def test_the_plan_is_the_example_where_all_is_as_the_row_says(outliner) -> None:
     sample = row("video")
     outline = outliner.outline(draw(sample))

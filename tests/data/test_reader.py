@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -220,3 +221,41 @@ def test_openfaces_table_and_arrays_give_faces(root) -> None:
     frames_only = read(root, {"faces": "crops.npy"}, Reader(visual="frame"))
     assert frames_only.arrays == {}
     assert "face crops are not looked at" in frames_only.warnings[0]
+
+
+STILL = Reader(Sampling(frames=4), visual="frame", still="first")
+
+
+def test_a_still_is_the_first_of_the_frames_beside_them(root: Path) -> None:
+    clip = read(root, {"video": "sound.mp4"}, STILL)
+    assert set(clip.arrays) == {"frame", "image", "audio"}
+    assert np.array_equal(clip.arrays["image"], clip.arrays["frame"][:1])
+    assert not clip.warnings
+    photo = read(root, {"image": "photo.png"}, STILL)
+    assert set(photo.arrays) == {"image"}
+    crops = read(root, {"video": "mute.mp4"}, replace(FOUR, still="first"), **BOX)
+    assert crops.arrays["face"].shape == (4, 32, 32, 3)
+    assert crops.arrays["image"].shape == (1, 48, 64, 3), "the whole picture"
+
+
+def test_a_still_at_the_peak_is_the_frame_nearest_to_it(root: Path) -> None:
+    peak = replace(STILL, still="peak")
+    clip = read(root, {"video": "mute.mp4"}, peak, peak_s=0.55)
+    frames, still = clip.arrays["frame"], clip.arrays["image"]
+    distance = [abs(clips.index_of(image, 20) - 0.55 * 25) for image in frames]
+    assert np.array_equal(still[0], frames[int(np.argmin(distance))])
+    assert int(np.argmin(distance)) > 0
+    with pytest.raises(DataError, match="peak_s"):
+        read(root, {"video": "mute.mp4"}, peak)
+    assert set(read(root, {"image": "photo.png"}, peak).arrays) == {"image"}
+
+
+def test_beside_features_a_still_is_read_and_what_they_lack(root: Path) -> None:
+    np.save(root / "face.npy", np.full((1, 7), 3.0, np.float32))
+    media = {"video": "mute.mp4", "features.face": "face.npy"}
+    assert set(read(root, media, replace(STILL, still=None)).arrays) == {"face"}
+    clip = read(root, media, STILL)
+    assert set(clip.arrays) == {"face", "frame", "image"}
+    assert clip.arrays["face"].shape == (1, 7)
+    both = {**media, "features.frame": "face.npy"}
+    assert read(root, both, STILL).arrays["frame"].shape == (1, 7), "its features go first"

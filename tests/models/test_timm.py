@@ -145,3 +145,45 @@ def test_layers_that_are_not_there_or_differ_in_shape_are_refused(root) -> None:
         of_kind(root, "efficientnet", 64, layers=[40])
     with pytest.raises(ConfigError, match="output: pooled"):
         of_kind(root, "eva", 28, output="pooled", layers=[0])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("layers", [(), (0,), (0, 1)])
+def test_the_class_token_stands_before_its_frames_cells(root, layers) -> None:
+    values, mask = torch.randn(1, 3, 3, 28, 28), torch.tensor([[True, True, False]])
+    model = of_kind(root, "eva", 28, output="tokens", grid=2, layers=layers)
+    got = model(values, mask)
+    stages = model.net.forward_intermediates(
+        values[0, :2],
+        indices=list(layers) or [1],  # of two
+        norm=True,
+        intermediates_only=True,
+        return_prefix_tokens=True,
+    )
+    maps = torch.stack([stage for stage, _ in stages]).mean(0)  # 2 × 2 patches of 14
+    classes = torch.stack([prefix for _, prefix in stages]).mean(0)
+    expected = torch.cat([classes, maps.flatten(2).transpose(1, 2)], 1)
+    torch.testing.assert_close(got.values[0, :10], expected.flatten(0, 1))
+    assert got.mask.sum() == 10
+    assert model.state_count()(values[0, :2].numpy()) == 10
+    with pytest.raises(ConfigError, match="no class token"):
+        of_kind(root, "efficientnet", 64, output="tokens")
+
+
+@torch.no_grad()
+def test_larger_pictures_get_interpolated_positions_as_timms_own_loading_has_them(root) -> None:
+    import timm
+    from timm.models.eva import checkpoint_filter_fn
+
+    model = of_kind(root, "eva", 56, grid=4, image_size=56)
+    name, options = tiny_encoders.TIMM["eva"]
+    net = timm.create_model(name, num_classes=3, **{**options, "img_size": 56}).eval()
+    weights = load_file(tiny_encoders.folder(root, "eva") / "model.safetensors")
+    net.load_state_dict(checkpoint_filter_fn(weights, net))
+    values = torch.randn(1, 1, 3, 56, 56)
+    features = net.forward_features(values[0])[:, 1:]
+    got = model(values, torch.ones(1, 1, dtype=torch.bool)).values
+    torch.testing.assert_close(got, features)
+    assert got.shape == (1, 16, model.hidden_size)
+    with pytest.raises(ConfigError, match="image_size"):
+        of_kind(root, "efficientnet", 64, image_size=64)

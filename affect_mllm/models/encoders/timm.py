@@ -25,8 +25,10 @@ class TimmEncoder(Encoder):
     only `config.json` and `model.safetensors` are read. `output="map"` gives `[N, T·grid², D]`,
     row by row: the last feature map, or the mean of the stages `layers` (as `forward_intermediates`
     numbers them), averaged down to `grid × grid` cells. Maps of both layouts (Swin has its channels
-    last) and token sequences (EVA, ViT) are understood. `pooled` gives `[N, T, D]`: what the
-    model's head pools before its classifier, for EVA-CLIP the class token.
+    last) and token sequences (EVA, ViT) are understood. `tokens` puts the class token in front of
+    each frame's cells, `[N, T·(1 + grid²), D]`. `pooled` gives `[N, T, D]`: what the model's head
+    pools before its classifier, for EVA-CLIP the class token. `image_size` is for pictures of
+    another size than the model was trained on: its position embeddings are interpolated.
     """
 
     def __init__(
@@ -34,14 +36,19 @@ class TimmEncoder(Encoder):
         model: str,
         *,
         transform: Callable[[Any], Any],
-        output: Literal["map", "pooled"] = "map",
+        output: Literal["map", "tokens", "pooled"] = "map",
         grid: PositiveInt = 2,
         layers: Sequence[int] = (),
+        image_size: PositiveInt | None = None,
         frozen: bool = True,
     ) -> None:
         super().__init__(transform=transform, frozen=frozen)
         self.name, self.output, self.grid, self.layers = model, output, grid, tuple(layers)
-        self.net = _create(model).to(memory_format=torch.channels_last)
+        self.net = _create(model, image_size).to(memory_format=torch.channels_last)
+        if output == "tokens" and not getattr(self.net, "num_prefix_tokens", 0):
+            raise ConfigError(
+                "encoder.output", f"tokens, but {model} has no class token", expected="map"
+            )
         self.hidden_size = self._width()
         self._freeze()
 
@@ -49,19 +56,35 @@ class TimmEncoder(Encoder):
         """States of the real frames; masked frames are not run and give zeros."""
         pixels = values[mask].contiguous(memory_format=torch.channels_last)
         if self.layers:
-            stages = self.net.forward_intermediates(
-                pixels, indices=sorted(self.layers), norm=True, intermediates_only=True
-            )
-            return by_frame(self._cells(torch.stack(stages).mean(0)), mask)
+            return by_frame(self._mean_of_layers(pixels), mask)
         features = self.net.forward_features(pixels)
         if self.output == "pooled":
             return by_frame(self.net.forward_head(features, pre_logits=True).unsqueeze(1), mask)
-        return by_frame(self._cells(self._map(features, pixels.shape[-2:])), mask)
+        cells = self._cells(self._map(features, pixels.shape[-2:]))
+        if self.output == "tokens":
+            cells = torch.cat([features[:, :1], cells], 1)
+        return by_frame(cells, mask)
+
+    def _mean_of_layers(self, pixels: torch.Tensor) -> torch.Tensor:
+        """`[M, C, D]` of the chosen stages."""
+        indices = sorted(self.layers)
+        if self.output == "map":
+            stages = self.net.forward_intermediates(
+                pixels, indices=indices, norm=True, intermediates_only=True
+            )
+            return self._cells(torch.stack(stages).mean(0))
+        pairs = self.net.forward_intermediates(
+            pixels, indices=indices, norm=True, intermediates_only=True, return_prefix_tokens=True
+        )
+        maps, prefixes = (torch.stack(each).mean(0) for each in zip(*pairs, strict=True))
+        return torch.cat([prefixes[:, :1], self._cells(maps)], 1)
 
     def _width(self) -> int:
         if self.output == "pooled":
             if self.layers:
-                raise ConfigError("encoder.layers", "with output: pooled", expected="output: map")
+                raise ConfigError(
+                    "encoder.layers", "with output: pooled", expected="output: map or tokens"
+                )
             return int(self.net.head_hidden_size)
         if not self.layers:
             return int(self.net.num_features)
@@ -96,15 +119,16 @@ class TimmEncoder(Encoder):
         return adaptive_avg_pool2d(maps, self.grid).flatten(2).transpose(1, 2)
 
     def state_count(self) -> StatesPerStep:
-        """`grid²` cells a frame, or one state."""
-        return StatesPerStep(self.grid**2 if self.output == "map" else 1)
+        """`grid²` cells a frame, one more with the class token, or one state."""
+        cells = self.grid**2
+        return StatesPerStep({"map": cells, "tokens": cells + 1, "pooled": 1}[self.output])
 
     def extra_repr(self) -> str:
         """The settings that change the states."""
         return f"output={self.output}, grid={self.grid}, layers={self.layers}"
 
 
-def _create(model: str) -> Any:
+def _create(model: str, image_size: int | None) -> Any:
     import timm
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -112,15 +136,34 @@ def _create(model: str) -> Any:
     folder = _folder(model)
     try:
         spec = json.loads((folder / "config.json").read_text())
-        options = spec.get("model_args", {})
+        options = dict(spec.get("model_args", {}))
+        options |= {} if image_size is None else {"img_size": image_size}
         classes = spec.get("num_classes", 1000)
         net = timm.create_model(spec["architecture"], num_classes=classes, **options)
         if not is_weightless():
-            net.load_state_dict(load_file(folder / "model.safetensors"))
+            weights = load_file(folder / "model.safetensors")
+            if image_size is not None:
+                _resize_positions(net, weights)
+            net.load_state_dict(weights)
+    except TypeError as error:  # of a network that takes any size, or has no such option
+        raise ConfigError(
+            "encoder", f"{folder.name}: {error}", fix="leave image_size out"
+        ) from error
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         # RuntimeError: no such architecture, or weights of another one.
         raise CheckpointError(str(folder), str(error), expected="a timm folder") from error
     return net
+
+
+def _resize_positions(net: Any, weights: dict[str, torch.Tensor]) -> None:
+    """Interpolate learned position embeddings to the network's own number of patches, in place."""
+    from timm.layers.pos_embed import resample_abs_pos_embed
+
+    found = weights.get("pos_embed")
+    if found is not None and found.shape != net.pos_embed.shape:
+        weights["pos_embed"] = resample_abs_pos_embed(
+            found, list(net.patch_embed.grid_size), num_prefix_tokens=int(net.num_prefix_tokens)
+        )
 
 
 def _folder(model: str) -> Path:

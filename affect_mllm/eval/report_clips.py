@@ -17,6 +17,7 @@ from affect_mllm.eval.predictions import Prediction
 from affect_mllm.eval.read import Read
 from affect_mllm.eval.report_data import Run
 from affect_mllm.eval.report_reads import reference_read
+from affect_mllm.eval.task import Task
 from affect_mllm.types import AffectError, DataError, Sample
 
 CLIPS, FRAMES, FRAME_WIDTH = 12, 4, 180
@@ -27,6 +28,7 @@ class Clip:
     """One sample with its answer; a text in `errors` stands for media that could not be read."""
 
     sample: Sample
+    question: str
     truth: str
     answer: Prediction | None
     read_as: str | None
@@ -57,10 +59,10 @@ class Clips:
 def load_clips(run: Run, summary: dict[str, Any], *, count: int = CLIPS) -> Clips:
     """Clips of the reference variant: half of them wrong where there are enough, spread by id."""
     try:
-        _, read = reference_read(run, summary)
+        task, read = reference_read(run, summary)
     except AffectError as error:
         return Clips([], str(error))
-    return Clips([_clip(read, index) for index in choose(read, count)])
+    return Clips([_clip(task, read, index) for index in choose(read, count)])
 
 
 def choose(read: Read, count: int) -> list[int]:
@@ -78,7 +80,7 @@ def _spread(rows: Sequence[int], count: int) -> list[int]:
     return [rows[int((k + 0.5) * len(rows) / count)] for k in range(count)]
 
 
-def _clip(read: Read, index: int) -> Clip:
+def _clip(task: Task, read: Read, index: int) -> Clip:
     sample, said = read.samples[index], read.answers[index]
     errors: list[str] = []
     frames: list[str] = []
@@ -94,6 +96,7 @@ def _clip(read: Read, index: int) -> Clip:
         errors.append(f"sound: {type(error).__name__}: {error}")
     return Clip(
         sample=sample,
+        question=task.ask(sample),
         truth=_shown(read.truth[index]),
         answer=read.predictions[index],
         read_as=None if said is None else _shown(said),

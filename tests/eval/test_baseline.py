@@ -5,6 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +23,11 @@ from affect_mllm.eval.answers import Question
 from affect_mllm.eval.baseline import HFVLM, BaselineAsker, EndpointVLM
 from affect_mllm.eval.main import main
 from affect_mllm.eval.modality import View
+from affect_mllm.eval.report import write_report
 from affect_mllm.types import CheckpointError, DataError, Sample
 from tests import tiny_vlm
 from tests.eval.server import served
+from tests.eval.test_report_browser import needs_browser, opened
 
 QUESTION = Question("Which emotion?")
 CHAT = (
@@ -197,3 +203,59 @@ def test_an_evaluation_shows_both_side_by_side(tiny, tiny_run, folder, tmp_path)
     assert results["info"]["baseline"] == {"kind": "hf", "model": str(folder), "dtype": "float32"}
     assert name in summary["variants"]
     assert name in {entry["other"] for entry in summary["comparisons"]}
+
+
+@pytest.fixture(scope="module")
+def three_kinds(tiny, tiny_run, folder, tmp_path_factory) -> Path:
+    """A run of three kinds of benchmark by a tiny checkpoint and a VLM, the first by eval.py."""
+    root = tmp_path_factory.mktemp("kinds")
+    shutil.copytree(tiny.root / "clips", root / "clips")
+    rows = [json.loads(line) for line in (tiny.root / "manifest.jsonl").read_text().splitlines()]
+    for row in rows:
+        row["split"] = "test"
+        row["labels"] |= {
+            "emotions": [row["labels"]["emotion"]],
+            "question": "Which emotion?",
+            "question_type": "What/How",
+            "options": {"A": "happy", "B": "sad"},
+            "answer": "A",
+        }
+    (root / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:6]))
+    given = [
+        *(f"checkpoint={tiny_run / 'instruct/final'}", f"manifest={root / 'manifest.jsonl'}"),
+        *(f"run_dir={root / 'run'}", f"cache_dir={root / 'features'}", "max_new_tokens=4"),
+        *("baseline=hf", f"baseline.model={folder}", "baseline.dtype=float32"),
+    ]
+    command = [sys.executable, "eval.py", "benchmark=synthetic", *given]
+    subprocess.run(command, cwd=Path(__file__).parents[2], check=True)
+    for benchmark in ("ov_merd_plus", "eemo_bench_perception"):
+        assert main([f"benchmark={benchmark}", *given]) == 0
+    return root / "run"
+
+
+def test_three_kinds_of_benchmark_stand_side_by_side(three_kinds) -> None:
+    runs = json.loads((three_kinds / "results.json").read_text())["runs"]
+    kinds = {name: summary["task"]["kind"] for name, summary in runs.items()}
+    assert kinds == {
+        "synthetic": "closed_label",
+        "ov_merd_plus": "open_vocabulary",
+        "eemo_bench_perception": "multiple_choice",
+    }
+    for summary in runs.values():
+        ours = summary["variants"][summary["reference"]]
+        (theirs,) = (v for n, v in summary["variants"].items() if n.startswith("baseline-"))
+        assert ours["n"] == theirs["n"] == 6
+        assert ours["checkpoint"] != theirs["checkpoint"]
+        assert ours["metrics"].keys() == theirs["metrics"].keys()
+
+
+@needs_browser
+def test_the_report_of_both_opens(three_kinds, tmp_path) -> None:
+    page = write_report([three_kinds], tmp_path / "report.html")
+    dom, hosts = opened(page, tmp_path, "--dump-dom")
+    assert not hosts
+    for name in ("synthetic", "ov_merd_plus", "eemo_bench_perception"):
+        assert re.search(rf"<h2 id=\"r1-{name}\">", dom)
+    assert dom.count('<th scope="row">baseline-') >= 3
+    assert "A. happy\nB. sad" in dom, "a clip shows the question as it was asked"
+    assert "{options}" not in dom.partition("Clips</h2>")[2]

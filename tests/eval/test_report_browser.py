@@ -16,7 +16,8 @@ from affect_mllm.eval.report import write_report
 from tests.eval.runs import make_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+pytestmark = needs_browser
 QUIET = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",

@@ -20,6 +20,7 @@ SMALL = {
     "inner_size": 32,
     "r": 2,
     "grid": 4,
+    "output_size": 48,
 }
 # A part of a Hub id → the tiny folder that has the same architecture, and its picture size.
 SPEECH = {"wavlm": "wavlm", "data2vec": "data2vec", "wav2vec2": "wav2vec2"}

@@ -13,7 +13,7 @@ from affect_mllm.models.fusion.base import Fusion, gather
 from affect_mllm.models.fusion.conv_attention import ConvAttentionFusion
 from affect_mllm.models.fusion.qformer import QFormerFusion
 from affect_mllm.models.qformer import QFormerShape
-from affect_mllm.types import DataError
+from affect_mllm.types import ConfigError, DataError
 from tests.models.bert import qformer
 
 SIZES = {"visual": 5, "audio": 3}
@@ -22,7 +22,9 @@ KINDS = {
     "none": partial(AttentionFusion, hidden_size=4, normalize="none"),
     "softmax": partial(AttentionFusion, hidden_size=4, normalize="softmax", input_norm=True),
     "qformer": partial(QFormerFusion, num_states=3, common_size=6, positions=20, shape=SHAPE),
-    "conv": partial(ConvAttentionFusion, num_states=4, size=6, inner_size=8, blocks=2),
+    "conv": partial(
+        ConvAttentionFusion, num_states=4, size=6, inner_size=8, output_size=10, blocks=2
+    ),
 }
 
 
@@ -71,21 +73,28 @@ def test_the_qformer_is_the_published_formula() -> None:
     torch.testing.assert_close(module([visual, audio]), expected, rtol=0, atol=1e-6)
 
 
+def mlp(layers: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """Two linear maps, each with a ReLU behind it."""
+    assert isinstance(layers, torch.nn.Sequential)
+    return linear(layers[3], linear(layers[0], x).clamp_min(0)).clamp_min(0)
+
+
 def test_conv_attention_step_by_step() -> None:
     module = made("conv")
     assert isinstance(module, ConvAttentionFusion)
     visual, audio = streams(lengths=(4, 4))  # as many steps as states: nothing is averaged
-    h_v, h_a = (module.embed[n](s.values) for n, s in zip(SIZES, (visual, audio), strict=True))
-    w = linear(module.weights, linear(module.attention, torch.cat([h_v, h_a], -1)))
+    h_v, h_a = (mlp(module.embed[n], s.values) for n, s in zip(SIZES, (visual, audio), strict=True))
+    joined = torch.cat([h_v, h_a], -1)
+    w = linear(module.weights, mlp(module.attention, joined))
     mixed = w[..., :1] * h_v + w[..., 1:] * h_a
-    steps = mixed
+    steps = joined @ module.entry.weight[:, :, 0].T + module.entry.bias
     for block in module.blocks:
         assert isinstance(block, torch.nn.Conv1d)
         padded = torch.nn.functional.pad(steps, (0, 0, 1, 1))
         rows = [padded[:, t : t + 3].transpose(1, 2).flatten(1) for t in range(4)]
         conv = torch.stack([row @ block.weight.flatten(1).T + block.bias for row in rows], 1)
         steps = steps + conv * torch.sigmoid(conv)
-    expected = torch.cat([mixed, steps], -1)
+    expected = linear(module.output, mixed + steps)
     torch.testing.assert_close(module([visual, audio]), expected, rtol=0, atol=1e-6)
 
 
@@ -157,3 +166,15 @@ def test_states_of_several_modalities_become_one_stream() -> None:
 def test_more_states_than_positions_are_refused() -> None:
     with pytest.raises(DataError, match=r"24 states[\s\S]*at most 20"):
         made("qformer")(streams(lengths=(12, 12)))
+
+
+def test_of_a_stream_the_first_state_may_stand_at_every_step() -> None:
+    torch.manual_seed(0)
+    module = ConvAttentionFusion(SIZES, num_states=4, size=6, first_only=["visual"]).double()
+    visual, audio = streams()
+    got = module.eval()([visual, audio])
+    repeated = States(visual.values[:, :1].expand(-1, 4, -1), visual.mask)
+    module.first_only = frozenset()
+    torch.testing.assert_close(module([repeated, audio]), got)
+    with pytest.raises(ConfigError, match="picture"):
+        ConvAttentionFusion(SIZES, first_only=["picture"])

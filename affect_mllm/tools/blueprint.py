@@ -28,11 +28,15 @@ class Blueprint:
 
 @dataclass(frozen=True)
 class Nominal:
-    """One modality of a nominal clip: encoder states, tokens in the sequence, patch grid."""
+    """One modality of a nominal clip: encoder states, tokens in the sequence, patch grid.
+
+    `input` is the shape of what its encoder reads; None for patches and for a fusion.
+    """
 
     states: int
     tokens: int
     grid: tuple[int, int, int] | None
+    input: tuple[int, ...] | None = None
 
 
 def blueprint(overrides: Sequence[str]) -> Blueprint:
@@ -82,4 +86,4 @@ def _nominal(model: AffectMLLM, name: str, item: Any, rule: Any) -> Nominal:
     if isinstance(item, Patches):
         return Nominal(len(item.values), tokens, item.grid)
     encoder = model._encoder(model.branches[name])
-    return Nominal(encoder.state_count()(item), tokens, None)
+    return Nominal(encoder.state_count()(item), tokens, None, item.shape)

@@ -41,7 +41,7 @@ def estimate_command(
     """Rehearse a step of every stage with shapes alone; no weights are read, nothing is allocated.
 
     Memory is what torch allocates for one micro-batch: a device also holds its context and what
-    the allocator keeps, some 1 to 2 GiB. States from a feature cache cost no encoder.
+    the allocator keeps, some 1 to 2 GiB. Encoders run in the step unless `data.cache_dir` is set.
     """
     if min(clip_s, text_tokens, answer_tokens, processes) <= 0:
         raise ConfigError("estimate", "a number that is not above 0", expected="all above 0")
@@ -114,7 +114,10 @@ def shape_of(
     present = {name: (examples, items[name].states) for name in names if name != "multi"}
     grids = [grid for name in names if (grid := items[name].grid) is not None]
     supervised = examples * text[1]
-    return Shape(rows, min(a_row, examples) * length, supervised, present, tuple(grids * examples))
+    cached = plan.cfg.data.cache_dir is not None
+    inputs = {name: read for name in present if (read := items[name].input) and not cached}
+    width = min(a_row, examples) * length
+    return Shape(rows, width, supervised, present, tuple(grids * examples), inputs)
 
 
 def on_device(account: Account, strategy: str, processes: int) -> int:

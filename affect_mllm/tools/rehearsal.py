@@ -16,6 +16,7 @@ from affect_mllm.models.encoders.base import States
 from affect_mllm.models.llm import additive, block_causal_mask
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.models.vision_tower import VisionTower
+from affect_mllm.tools.shapes import RealMasks
 from affect_mllm.train.loss.token import chunked_loss_sum
 
 CHUNK = 256  # positions whose logits exist at once, as of the token loss
@@ -26,8 +27,9 @@ LEAN = "affect_rehearsal"
 class Shape:
     """One micro-batch of one rank: rows × length, supervised tokens, items by modality.
 
-    `items[modality]` is (items, states of the longest); `patches` are frames' patch grids whose
-    tower runs in the step.
+    `items[modality]` is (items, states of the longest); `inputs[modality]` the shape of an item as
+    its encoder reads it, if that runs in the step; `patches` are frames' patch grids whose tower
+    runs in it.
     """
 
     rows: int
@@ -35,6 +37,7 @@ class Shape:
     supervised: int
     items: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     patches: tuple[tuple[int, int, int], ...] = ()
+    inputs: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,8 @@ def rehearse(model: AffectMLLM, shape: Shape, optimizer: torch.optim.Optimizer) 
             live.restart()
             loss = _loss(model, shape)
             highest = live.highest
-            loss.backward()
+            with RealMasks():  # an encoder that trains took its states by their masks
+                loss.backward()
             del loss
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -118,7 +122,12 @@ def _loss(model: AffectMLLM, shape: Shape) -> torch.Tensor:
 
 def _tokens(model: AffectMLLM, shape: Shape) -> torch.Tensor:
     """All media tokens `[K, H]` of the micro-batch; what is absent runs one idle item, as there."""
-    states = {name: _states(model, name, *size) for name, size in shape.items.items()}
+    states = {
+        name: _encoded(model, name, size[0], shape.inputs[name])
+        if name in shape.inputs
+        else _states(model, name, *size)
+        for name, size in shape.items.items()
+    }
     idle = {name: _states(model, name, 1, 1) for name in model.branches if name not in states}
     if model.fusion is not None and states:
         owners = {name: tuple(range(len(given.values))) for name, given in states.items()}
@@ -128,6 +137,15 @@ def _tokens(model: AffectMLLM, shape: Shape) -> torch.Tensor:
     parts = [tokens.flatten(0, 1).float() for tokens in made]
     none = torch.zeros(0, model.llm.hidden_size, device="meta")
     return torch.cat([*parts, none]) + 0 * sum(unused)
+
+
+def _encoded(model: AffectMLLM, modality: str, count: int, item: tuple[int, ...]) -> States:
+    """What the modality's encoder makes of `count` items of one shape."""
+    values = torch.zeros(count, *item, device="meta")
+    mask = torch.ones(count, item[0], dtype=torch.bool)
+    with RealMasks():
+        states = model._encoder(model.branches[modality])(values, mask)
+    return States(states.values, states.mask.to("meta"))
 
 
 def _states(model: AffectMLLM, modality: str, count: int, length: int) -> States:
@@ -206,13 +224,14 @@ class _Lean:
     @classmethod
     def on(cls, model: AffectMLLM) -> _Lean:
         """Where the model's attention is not `eager`, this in its place."""
-        from transformers import AttentionInterface, AttentionMaskInterface
+        from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
         made = cls(masked=model.llm.attention == "sdpa")
         AttentionInterface.register(LEAN, made.attend)
         AttentionMaskInterface.register(LEAN, lambda *_, **__: None)
         nets = [model.llm.net.get_decoder()]
-        nets += [e.net for e in model.encoders.children() if isinstance(e, VisionTower)]
+        parts = [part for encoder in model.encoders.children() for part in encoder.children()]
+        nets += [part for part in parts if isinstance(part, PreTrainedModel)]
         for net in nets:
             if net.config._attn_implementation != "eager":
                 net.config._attn_implementation = LEAN

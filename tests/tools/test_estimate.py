@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.distributed._tools.mem_tracker import MemTracker
@@ -21,7 +23,7 @@ from affect_mllm.tools.rehearsal import Account, Shape, rehearse
 from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.loss.token import TokenLoss
 from affect_mllm.train.optim import AdamW, build, select
-from affect_mllm.types import CheckpointError
+from affect_mllm.types import CheckpointError, Sample
 from tests import tiny as parts
 from tests import tiny_vlm
 
@@ -103,6 +105,43 @@ def test_it_is_within_a_tenth_of_torchs_accounting(
     assert found.peak == pytest.approx(peak, rel=0.1)
     if attention == "eager":  # torch does not count the CPU's fused attention
         assert found.flops == pytest.approx(flops, rel=0.1)
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_encoders_that_run_in_the_step_are_counted(tiny, trained: bool) -> None:
+    """Pictures and sounds of one length, as of a nominal clip; eager, which torch counts."""
+
+    def build() -> AffectMLLM:
+        made = tiny.model("eager")
+        made.encoders["audio"].net.set_attn_implementation("eager")
+        made.encoders.requires_grad_(trained)
+        return made
+
+    real = build()
+    maker, rng = tiny.maker(real), np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (2, 70, 80, 3), dtype=np.uint8)
+    sound = rng.standard_normal(8000).astype(np.float32)
+    cut = real.transforms()
+    media = {"face": cut["face"](pictures), "audio": cut["audio"](sound)}
+    examples = [
+        maker.make(Sample(str(i), Path()), media, question="What?", answer="happy", encoded=False)
+        for i in range(3)
+    ]
+    batch = collate(examples, pad_id=0)
+    states = {
+        name: (3, real.encode(name, items).mask.shape[1]) for name, items in batch.media.items()
+    }
+    supervised = int((batch.labels[:, 1:] != -100).sum())
+    with torch.device("meta"), weightless():
+        shadow = build()
+    inputs = {name: item.shape for name, item in media.items()}
+    shape = Shape(*batch.input_ids.shape, supervised, states, (), inputs)
+    found = rehearse(shadow, shape, optimizer_of(shadow))
+    cached = rehearse(shadow, replace(shape, inputs={}), optimizer_of(shadow))
+    peak, flops = accounted(real, batch)
+    assert found.peak == pytest.approx(peak, rel=0.1)
+    assert found.flops == pytest.approx(flops, rel=0.1)
+    assert cached.flops < 0.9 * flops, "the encoders are too small to be seen here"
 
 
 def test_a_strategy_divides_what_it_splits() -> None:

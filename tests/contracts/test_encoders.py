@@ -12,6 +12,8 @@ from omegaconf import OmegaConf
 
 from affect_mllm import config
 from affect_mllm.models.encoders.base import Encoder
+from affect_mllm.models.pretrained import weightless
+from affect_mllm.tools.shapes import RealMasks
 from affect_mllm.types import DataError
 from tests import tiny_experiments
 from tests.tiny import Tiny
@@ -117,3 +119,16 @@ def test_the_fingerprint_is_that_of_the_same_build_only(encoder: Encoder, tiny, 
             learnt[0].mul_(1.5).add_(0.1)
         assert again.fingerprint() != encoder.fingerprint()
         encoder.load_state_dict(again.state_dict())
+
+
+@torch.no_grad()
+def test_its_states_have_a_shape_without_its_weights(tiny: Tiny, encoder: Encoder, request) -> None:
+    """So that `estimate` can count it."""
+    values, mask = batch(read(encoder, 1), read(encoder, 2, longer=True))
+    expected = encoder(values, mask)
+    with torch.device("meta"), weightless():
+        shadow = build(tiny, request.node.callspec.params["encoder"])
+    with RealMasks():
+        found = shadow(values.to("meta"), mask)
+    assert found.values.shape == expected.values.shape
+    assert found.values.is_meta or not list(encoder.parameters())

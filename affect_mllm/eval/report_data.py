@@ -36,8 +36,8 @@ class Stage:
 
     @property
     def loss(self) -> list[tuple[float, float]]:
-        """(step, loss) of every logged step."""
-        return [(float(row["step"]), float(row["loss"])) for row in self.rows]
+        """(step, loss) of every step that learned; the others only evaluated."""
+        return [(float(row["step"]), float(row["loss"])) for row in self.rows if "loss" in row]
 
     @property
     def gate(self) -> dict[str, list[tuple[float, float]]]:
@@ -191,7 +191,8 @@ def _stage(path: Path) -> Stage:
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             row = json.loads(line)
-            float(row["loss"])
+            if "eval" not in row or "loss" in row:
+                float(row["loss"])
             by_step[float(row["step"])] = row
         except (ValueError, TypeError, KeyError):
             bad += 1

@@ -76,8 +76,11 @@ def summed_up(runs: Sequence[Path]) -> dict[str, Spread]:
 
 def _numbers(run: Path) -> Iterator[tuple[str, float]]:
     for log in sorted(run.glob("**/metrics.jsonl")):
-        last = json.loads(log.read_text().splitlines()[-1])
-        yield f"{last['stage']}/loss", last["loss"]
+        rows = [json.loads(line) for line in log.read_text().splitlines()]
+        last = rows[-1]
+        losses = [row["loss"] for row in rows if "loss" in row]
+        if losses:
+            yield f"{last['stage']}/loss", losses[-1]
         for name, value in last.get("eval", {}).items():
             yield f"{last['stage']}/{name}", value
     results = run / "results.json"

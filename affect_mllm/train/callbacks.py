@@ -17,7 +17,7 @@ class Callback:
     """What happens around steps. Override what is wanted; on every rank unless said otherwise."""
 
     def log(self, row: Row) -> None:
-        """One step's numbers, after its update."""
+        """One step's numbers, after its update; no loss where only `eval` is new."""
 
     def evaluate(self, step: int, *, last: bool) -> dict[str, float]:
         """Metrics of this step, named `SPLIT/METRIC`, or none. The model may be in eval mode."""
@@ -84,6 +84,9 @@ class ProgressBar(Callback):
 
     def log(self, row: Row) -> None:
         """Move the bar; where the output is no terminal, print a line now and then."""
+        if "loss" not in row:
+            self._bar.update(self._task, completed=row["step"])
+            return
         numbers = (
             f"loss {row['loss']:.3f}  {row['supervised_tokens_per_s']:.0f} tok/s  "
             f"wait {row['data_wait']:.0%}"

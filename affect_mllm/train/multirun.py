@@ -17,15 +17,22 @@ def run(arguments: Sequence[str], train: Callable[[Sequence[str]], ExitCode]) ->
     """Train every job in turn, each in `RUN_DIR/key=value,…`; the first that stops ends it all.
 
     Finished jobs are re-used by the same command, as stages are. Raises ConfigError when nothing
-    is swept.
+    is swept, and for a folder that is a run itself.
     """
     overrides = [text for text in arguments if text not in FLAGS]
     jobs = combinations(overrides)
     base = _base(jobs[0][1])
+    if (base / "status.json").is_file():
+        raise ConfigError(
+            "run_dir",
+            f"{base} is a run itself",
+            expected="a folder for the runs of this sweep alone",
+            fix="give another run_dir",
+        )
     for number, (swept, job) in enumerate(jobs, 1):
-        folder = Path(base) / _name(swept)
+        folder = base / _name(swept)
         LOGGER.info("run %d of %d: %s (%s)", number, len(jobs), " ".join(swept), folder)
-        given = [text for text in job if not text.startswith("run_dir=")]
+        given = [text for text in job if not _names_folder(text)]
         code = train([*given, f"run_dir='{folder}'"])  # in quotes for its equals sign
         if code != ExitCode.DONE:
             return code
@@ -60,11 +67,16 @@ def combinations(overrides: Sequence[str]) -> list[tuple[list[str], list[str]]]:
     return [([job[p] for p in swept], list(job)) for job in itertools.product(*choices)]
 
 
-def _base(overrides: Sequence[str]) -> str:
-    """Where the runs' folders go: the run_dir of the first job's configuration."""
+def _base(overrides: Sequence[str]) -> Path:
+    """Where the runs' folders go: the run_dir that was given, or `sweep` beside a single run's."""
     from affect_mllm import config
 
-    return str(config.compose("train", overrides).run_dir)
+    folder = Path(config.compose("train", overrides).run_dir)
+    return folder if any(map(_names_folder, overrides)) else folder.with_name("sweep")
+
+
+def _names_folder(override: str) -> bool:
+    return override.lstrip("+").startswith("run_dir=")
 
 
 def _name(swept: Sequence[str]) -> str:

@@ -73,19 +73,45 @@ class Trainer:
                 self.watchdog.at(step, "agreeing on the batch")
                 part = share(self.engine, self.objective, batch)
                 self._count_bad(part, max_bad)
-                row: Row = {}
-                if self._has_examples(step, part):
-                    row = self.train_step(step, part)
+                learned = self._has_examples(step, part)
+                row: Row = self.train_step(step, part) if learned else {**part.numbers}
+                if learned:
                     busy = time.perf_counter() - began
                     row |= self.sight.pace(part.micro_batches, row, busy, waited)
-                    row |= self._left(step, time.perf_counter() - start, first_step)
-                self._after(step, row)
+                row |= self._left(step, time.perf_counter() - start, first_step)
+                self._after(step, row, learned=learned)
                 self.watchdog.at(step + 1, "waiting for data")
 
     def train_step(self, step: int, part: Share) -> Row:
         """One update. Raises DataError, before the update, when the loss is not finite."""
         engine = self.engine
         rates = set_rates(engine.optimizer, self.stage.schedule.factor(step - 1, self.stage.steps))
+        sums, gates = self._add_gradients(step, part)
+        self.watchdog.at(step, "adding up gradients")
+        engine.exchange()
+        norms = engine.group_norms()
+        self.watchdog.at(step, "update")
+        norm = engine.update()
+        self._check_norm(step, norm)
+        found, weights = self._over_ranks(sums, gates)
+        self.progress.tokens_seen += part.tokens
+        return {
+            "loss": self.objective.total(found, part.counts),
+            "losses": {name: found[name] / max(1, part.counts[name]) for name in found},
+            "grad_norm": norm if math.isfinite(norm) else None,  # fp16 left this step out
+            "grad_norms": norms,
+            "supervised_tokens": part.tokens,
+            "tokens_seen": self.progress.tokens_seen,
+            **part.numbers,
+            "lr": rates,
+            "gate": weights,
+        }
+
+    def _add_gradients(
+        self, step: int, part: Share
+    ) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
+        """Forward and backward of every micro-batch; this rank's sums of losses and of gates."""
+        engine = self.engine
         sums: dict[str, float] = {}
         gates: dict[str, torch.Tensor] = {}
         broken: list[str] = []
@@ -104,38 +130,17 @@ class Trainer:
                 engine.backward(loss, last=number == len(part.micro_batches))
                 _add(sums, gates, terms)
         self._check_finite(step, broken)
-        self.watchdog.at(step, "adding up gradients")
-        engine.exchange()
-        norms = engine.group_norms()
-        self.watchdog.at(step, "update")
-        norm = engine.update()
-        if not math.isfinite(norm) and not engine.scale.may_shrink:
-            raise DataError(
-                f"stage {self.stage.name}, step {step}",
-                f"the gradient is not finite ({norm}), though the loss is",
-                expected="a finite one; nothing is saved of this step",
-                fix="lower the learning rate, or compute in fp32",
-            )
-        found, weights = self._over_ranks(sums, gates)
-        self.progress.tokens_seen += part.tokens
-        return {
-            "loss": self.objective.total(found, part.counts),
-            "losses": {name: found[name] / max(1, part.counts[name]) for name in found},
-            "grad_norm": norm if math.isfinite(norm) else None,  # fp16 left this step out
-            "grad_norms": norms,
-            "supervised_tokens": part.tokens,
-            "tokens_seen": self.progress.tokens_seen,
-            **part.numbers,
-            "lr": rates,
-            "gate": weights,
-        }
+        return sums, gates
 
-    def _after(self, step: int, row: Row) -> None:
-        """Evaluate, log, save, and stop if a signal asked for it. No `row`: nothing was updated."""
+    def _after(self, step: int, row: Row, *, learned: bool) -> None:
+        """Evaluate, log, save, and stop if a signal asked for it.
+
+        What was evaluated is always logged; a step that learned nothing has no other row.
+        """
         last = step == self.stage.steps
         metrics: dict[str, float] = {}
         self.watchdog.at(step, "evaluating")
-        if self.average is not None and row:
+        if self.average is not None and learned:
             self.average.update()
         with self.averaged():
             for callback in self.callbacks:
@@ -143,9 +148,9 @@ class Trainer:
             seen = self.progress.tokens_seen
             self.checkpoints.offer(self.engine, step, metrics, tokens_seen=seen)
         if metrics:
-            row |= {"eval": metrics} if row else {}
+            row["eval"] = metrics
             self.engine.module.train()
-        for callback in self.callbacks if row else ():
+        for callback in self.callbacks if learned or metrics else ():
             callback.log({"stage": self.stage.name, "step": step, **row})
         self.watchdog.at(step, "saving")
         save = partial(self.checkpoints.save_step, self.engine, self.callbacks)
@@ -222,6 +227,16 @@ class Trainer:
                 f"the loss is not finite; samples {', '.join(names)}",
                 expected="a finite loss; weights were not updated",
                 fix="lower the learning rate or look at these samples",
+            )
+
+    def _check_norm(self, step: int, norm: float) -> None:
+        """Stop at a gradient that is not finite, unless the loss scale may be why."""
+        if not math.isfinite(norm) and not self.engine.scale.may_shrink:
+            raise DataError(
+                f"stage {self.stage.name}, step {step}",
+                f"the gradient is not finite ({norm}), though the loss is",
+                expected="a finite one; nothing is saved of this step",
+                fix="lower the learning rate, or compute in fp32",
             )
 
     @contextlib.contextmanager

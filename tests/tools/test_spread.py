@@ -23,7 +23,8 @@ def make(root: Path, state: str = "done") -> list[Path]:
         (run / "status.json").write_text(json.dumps({"state": state}))
         rows = [
             {"stage": "instruct", "step": 1, "loss": 9.0},
-            {"stage": "instruct", "step": 2, "loss": loss, "eval": {"val/loss": 2 * loss}},
+            {"stage": "instruct", "step": 2, "loss": loss},
+            {"stage": "instruct", "step": 3, "eval": {"val/loss": 2 * loss}},
         ]
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         (run / "instruct/metrics.jsonl").write_text(lines)

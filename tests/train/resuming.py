@@ -35,18 +35,19 @@ def main(plan: str) -> None:
         with pytest.MonkeyPatch.context() as patch:
             _watch(patch)
             if entry["stop"]:
-                _stop_after(entry["stop"], patch)
+                stage, step = entry["stop"].split(":")
+                stop_after(int(step), patch, stage=stage)
             code = train(entry["overrides"])
         assert code == (75 if entry["stop"] else 0), code
 
 
-def _stop_after(where: str, patch: pytest.MonkeyPatch) -> None:
-    """Send this very process a SIGTERM in the middle of that step."""
+def stop_after(step: int, patch: pytest.MonkeyPatch, *, stage: str | None = None) -> None:
+    """Send this very process a SIGTERM in the middle of that step, of any stage or of one."""
     log = run_module.JsonlLog.log
 
     def logging(self: Any, row: dict[str, Any]) -> None:
         log(self, row)
-        if f"{row['stage']}:{row['step']}" == where:
+        if row["step"] == step and stage in (None, row["stage"]):
             os.kill(os.getpid(), signal.SIGTERM)
 
     patch.setattr(run_module.JsonlLog, "log", logging)

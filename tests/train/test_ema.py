@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 
 import pytest
 import torch
@@ -12,10 +10,10 @@ from safetensors.torch import load_file
 from torch import nn
 
 from affect_mllm.models import checkpoint
-from affect_mllm.train import run as run_module
 from affect_mllm.train.ema import Ema, check_ema
 from affect_mllm.train.main import main
 from affect_mllm.types import CheckpointError, ConfigError, ExitCode
+from tests.train.resuming import stop_after
 
 ALONE = ("~stages.align", "~stages.emotion", "stages.instruct.steps=6")
 
@@ -73,15 +71,8 @@ def test_the_final_checkpoint_is_the_average_and_a_resume_goes_on_with_it(
     ]
     assert losses[0] == losses[1], "averaging must not touch the training"
 
-    log = run_module.JsonlLog.log
-
-    def logging(self, row) -> None:
-        log(self, row)
-        if row["step"] == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
-
     with monkeypatch.context() as patch:
-        patch.setattr(run_module.JsonlLog, "log", logging)
+        stop_after(3, patch)
         assert main(tiny.overrides(tmp_path / "two", *averaged)) == ExitCode.STOPPED
     assert main(tiny.overrides(tmp_path / "two", *averaged)) == ExitCode.DONE
     resumed = load_file(tmp_path / "two/instruct/final" / checkpoint.WEIGHTS)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from affect_mllm.models import checkpoint
+from affect_mllm.tools.spread import runs_in
 from affect_mllm.tools.train import main
 from affect_mllm.train.multirun import combinations
 from affect_mllm.types import ConfigError, ExitCode
@@ -47,3 +49,23 @@ def test_seeds_are_runs_of_their_own_and_the_same_command_uses_them_again(tiny, 
     assert main(command) == ExitCode.DONE
     assert [final.stat().st_mtime_ns for final in finals] == stamps
     assert json.loads((tmp_path / "seed=1/status.json").read_text())["state"] == "done"
+
+
+def test_without_a_run_dir_a_sweep_has_a_folder_beside_a_single_runs(
+    tiny, tmp_path, monkeypatch
+) -> None:
+    """A single run's folder has a status of its own, and `spread` would take it for one run."""
+    given = [text for text in tiny.overrides(tmp_path) if not text.startswith("run_dir=")]
+    monkeypatch.chdir(tmp_path)
+    short = [*given, "~stages.align", "~stages.emotion", "stages.instruct.steps=1"]
+    assert main(short) == ExitCode.DONE
+    assert main(["-m", *short, "seed=1,2"]) == ExitCode.DONE
+    runs = runs_in([Path("outputs/demo/sweep")])
+    assert [run.name for run in runs] == ["seed=1", "seed=2"]
+
+
+def test_a_sweep_into_a_runs_own_folder_is_refused(tiny, tmp_path) -> None:
+    (tmp_path / "status.json").write_text('{"state": "done"}')
+    with pytest.raises(ConfigError, match=r"is a run itself(.|\n)*another run_dir"):
+        main(["-m", *tiny.overrides(tmp_path), "seed=1,2"])
+    assert [path.name for path in tmp_path.iterdir()] == ["status.json"]

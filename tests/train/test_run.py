@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 from pathlib import Path
@@ -21,6 +20,7 @@ from affect_mllm.train import run as run_module
 from affect_mllm.train.main import main
 from affect_mllm.train.trainer import Trainer
 from affect_mllm.types import CheckpointError, ConfigError, DataError, ExitCode
+from tests.train.resuming import stop_after
 
 STAGES = ("align", "emotion", "instruct")
 # Dropout draws random numbers in every step, so that a resume must restore them.
@@ -47,18 +47,6 @@ def rows(run_dir: Path, stage: str) -> list[dict]:
 
 def status(run_dir: Path) -> dict:
     return json.loads((run_dir / "status.json").read_text())
-
-
-def stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Send this very process a SIGTERM in the middle of that step."""
-    log = run_module.JsonlLog.log
-
-    def logging(self, row) -> None:
-        log(self, row)
-        if row["step"] == step:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(run_module.JsonlLog, "log", logging)
 
 
 def begun(tiny_run: Path, folder: Path) -> Path:
@@ -239,56 +227,6 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(
     assert all(torch.equal(after[name], kept) for name, kept in Spy.seen.before.items())
     assert not (tmp_path / "run/align/final").exists()
     assert status(tmp_path / "run")["state"] == "failed"
-
-
-def broken_corpus(tiny, folder: Path, bad: int) -> Path:
-    shutil.copytree(tiny.root / "clips", folder / "clips")
-    for sample in [s for s in tiny.samples if "video" in s.media][:bad]:
-        (folder / sample.media["video"]).write_bytes(b"no video" * 99)
-    shutil.copy(tiny.root / "manifest.jsonl", folder)
-    return folder / "manifest.jsonl"
-
-
-def test_bad_clips_are_counted_and_too_many_stop_the_run(tiny, tmp_path) -> None:
-    path = broken_corpus(tiny, tmp_path, bad=1)
-    given = [f"data.manifest={path}", f"data.cache_dir={tmp_path / 'f'}", "stage=align"]
-    with pytest.raises(DataError, match=r"1 of 10 clips(.|\n)*c00"):
-        main(tiny.overrides(tmp_path / "run", *given))
-    given += ["data.max_bad_fraction=0.5", "stages.align.steps=4"]
-    assert main(tiny.overrides(tmp_path / "run", *given)) == ExitCode.DONE
-    found = rows(tmp_path / "run", "align")
-    assert sum(row["skipped"] for row in found) > 0
-    assert all(row["skipped"] + row["examples"] + row["unasked"] == 4 for row in found)
-
-
-def test_a_step_of_bad_clips_only_updates_nothing_and_ends_nothing(tiny, tmp_path) -> None:
-    """One sample a step: the step that draws the broken clip has nothing to learn from."""
-    path = broken_corpus(tiny, tmp_path, bad=1)
-    given = [f"data.manifest={path}", f"data.cache_dir={tmp_path / 'f'}", "stage=align"]
-    given += ["data.max_bad_fraction=0.5", "stages.align.steps=10", "stages.align.batch_size=1"]
-    assert main(tiny.overrides(tmp_path / "run", *given)) == ExitCode.DONE
-    found = rows(tmp_path / "run", "align")
-    missing = {*range(1, 11)} - {row["step"] for row in found}
-    assert len(missing) == 1, "every clip is drawn once, and one of ten is broken"
-    assert all(row["examples"] == 1 and np.isfinite(row["loss"]) for row in found)
-    assert (tmp_path / "run/align/final").is_dir()
-
-
-def test_the_count_of_bad_samples_goes_on_after_a_stop(tiny, tmp_path) -> None:
-    path = broken_corpus(tiny, tmp_path, bad=1)
-    given = [f"data.manifest={path}", f"data.cache_dir={tmp_path / 'f'}", "stage=align"]
-    given += ["data.max_bad_fraction=0.5", "stages.align.steps=5"]
-    skipped = 0
-    for step in (2, 4):
-        with pytest.MonkeyPatch.context() as patch:
-            stop_after(step, patch)
-            assert main(tiny.overrides(tmp_path / "run", *given)) == ExitCode.STOPPED
-        found = rows(tmp_path / "run", "align")
-        skipped = sum(row["skipped"] for row in found)
-        state = json.loads((tmp_path / f"run/align/step-{step:06d}/data_state.json").read_text())
-        assert state["bad_samples"] == skipped
-        assert state["samples_seen"] == skipped + sum(row["examples"] for row in found)
-    assert skipped > 0
 
 
 def test_without_a_cache_the_encoders_run_in_every_step(tiny, tiny_run, tmp_path) -> None:

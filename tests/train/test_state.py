@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 
 import pytest
 import torch
@@ -12,10 +10,10 @@ from safetensors.torch import load_file
 from torch import nn
 
 from affect_mllm.models import checkpoint
-from affect_mllm.train import run as run_module
 from affect_mllm.train import state
 from affect_mllm.train.main import main
 from affect_mllm.types import CheckpointError, ExitCode
+from tests.train.resuming import stop_after
 
 EIGHT_BITS = (
     "~stages.align",
@@ -71,15 +69,8 @@ def test_a_state_that_cannot_be_saved_is_refused() -> None:
 
 def test_under_eight_bits_a_resumed_run_is_the_whole_one(tiny, tmp_path, monkeypatch) -> None:
     assert main(tiny.overrides(tmp_path / "whole", *EIGHT_BITS)) == ExitCode.DONE
-    log = run_module.JsonlLog.log
-
-    def logging(self, row) -> None:
-        log(self, row)
-        if row["step"] == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
-
     with monkeypatch.context() as patch:
-        patch.setattr(run_module.JsonlLog, "log", logging)
+        stop_after(3, patch)
         assert main(tiny.overrides(tmp_path / "two", *EIGHT_BITS)) == ExitCode.STOPPED
     engine = tmp_path / "two/instruct/step-000003/engine"
     kinds = {tensor.dtype for tensor in load_file(engine / state.MOMENTS).values()}

@@ -55,13 +55,16 @@ def test_a_step_of_bad_clips_only_updates_nothing_and_ends_nothing(tiny, tmp_pat
 def test_what_is_evaluated_in_a_step_of_bad_clips_only_is_logged(tiny, tmp_path) -> None:
     """Else `best` could be chosen by a number that nobody can look up."""
     path = broken_corpus(tiny, tmp_path, bad=1)
-    held_out = "{_target_: affect_mllm.data.mixture.Source, manifest: ${data.manifest}, "
-    held_out += "split: val, instructions: {describe: 1}}"
+    source = "{_target_: affect_mllm.data.mixture.Source, manifest: '${data.manifest}', "
+    source += "split: train, instructions: {describe_words: 1}}"
+    held_out = "{_target_: affect_mllm.train.stage.Validation, every: 1, batches: 4, "
+    held_out += f"sources: [{source}]}}"
+    best = "{_target_: affect_mllm.train.stage.Best, metric: val/loss}"
     given = [
         *(f"data.manifest={path}", f"data.cache_dir={tmp_path / 'f'}", "stage=align"),
         *("data.max_bad_fraction=0.5", "stages.align.steps=10", "stages.align.batch_size=1"),
-        f"+stages.align.validation={{every: 1, batches: 1, sources: [{held_out}]}}",
-        "+stages.align.best={metric: val/loss, mode: min}",
+        f"+stages.align.validation={held_out}",
+        f"+stages.align.best={best}",
         "+stages.align.ema=0.5",
     ]
     assert main(tiny.overrides(tmp_path / "run", *given)) == ExitCode.DONE

@@ -120,6 +120,7 @@ def ours(options: argparse.Namespace) -> dict[str, float]:
                 "data.max_tokens=2048",
                 f"data.prompt.system={SYSTEM}",
                 "launch.micro_batches=2",
+                "speed.compile=true",
                 "model.fusion=null",
                 "model.llm.lora.r=16",
             ],

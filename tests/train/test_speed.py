@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from affect_mllm.data.collate import collate
+from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.models.neftune import noisy
 from affect_mllm.train import speed as speed_module
 from affect_mllm.train.loss.objective import Objective
@@ -14,22 +15,40 @@ from affect_mllm.train.speed import Speed, liger_lacks
 from affect_mllm.types import ConfigError
 from tests.tiny import examples
 
+Mix = tuple[tuple[str, ...], ...]
 
-def gradients(tiny, settings: Speed) -> tuple[float, int, dict[str, torch.Tensor]]:
-    """Loss, how often a decoder layer's MLP ran, and the gradients of LoRA and connectors."""
+
+def trainable(tiny, settings: Speed) -> AffectMLLM:
+    """A model whose LoRA and connectors train, with `settings`."""
     model = tiny.model("auto")
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith("compressors.") or "lora_" in name)
     settings.apply(model)
     model.train()
+    return model
+
+
+def step(tiny, model: AffectMLLM, mix: Mix) -> tuple[float, dict[str, torch.Tensor]]:
+    """Loss and gradients of examples with these modalities, packed."""
+    model.zero_grad()
+    batch = collate(examples(tiny, model, mix), pad_id=0)
+    loss = model(batch, Objective({"lm": TokenLoss()})).losses["lm"]
+    loss.backward()
+    return float(loss.detach()), {
+        name: parameter.grad.clone()
+        for name, parameter in model.named_parameters()
+        if parameter.grad is not None
+    }
+
+
+def gradients(tiny, settings: Speed) -> tuple[float, int, dict[str, torch.Tensor]]:
+    """Loss, how often a decoder layer's MLP ran, and the gradients of LoRA and connectors."""
+    model = trainable(tiny, settings)
     calls: list[int] = []
     layer = model.llm.net.get_decoder().layers[1]
     layer.mlp.register_forward_pre_hook(lambda *_: calls.append(1))
-    batch = collate(examples(tiny, model, (("face", "text"), ("audio",))), pad_id=0)
-    loss = model(batch, Objective({"lm": TokenLoss()})).losses["lm"]
-    loss.backward()
-    found = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
-    return float(loss.detach()), len(calls), found
+    loss, found = step(tiny, model, (("face", "text"), ("audio",)))
+    return loss, len(calls), found
 
 
 def test_checkpointed_activations_give_the_same_gradients(tiny) -> None:
@@ -40,6 +59,27 @@ def test_checkpointed_activations_give_the_same_gradients(tiny) -> None:
     assert more.keys() == grads.keys()
     for name, grad in grads.items():
         torch.testing.assert_close(more[name], grad)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # dynamo looks
+def test_compiled_layers_give_the_same_gradients_whatever_the_borders(tiny) -> None:
+    """And later batches, whose examples have other borders, compile nothing anew."""
+    torch._dynamo.reset()
+    mixes = [
+        (("face", "text"), ("audio",)),
+        (("text",), ("audio", "text"), ("face",)),
+        (("text",),),
+    ]
+    plain, compiled = trainable(tiny, Speed()), trainable(tiny, Speed(compile=True))
+    for mix in mixes:
+        loss, grads = step(tiny, plain, mix)
+        found, more = step(tiny, compiled, mix)
+        assert found == pytest.approx(loss, rel=1e-5)
+        assert more.keys() == grads.keys()
+        for name, grad in grads.items():
+            torch.testing.assert_close(more[name], grad, rtol=1e-4, atol=1e-5)
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        step(tiny, compiled, (("face",), ("audio", "text")))
 
 
 def test_checkpointing_frozen_encoders_is_refused(tiny) -> None:

@@ -52,5 +52,5 @@ def test_the_published_picture_takes_257_tokens() -> None:
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ConfigError, match="5 of 4 × 4"):
         JoinedPatches(3, 5, grid=4, join=5)
-    with pytest.raises(DataError, match="16 cells"):
+    with pytest.raises(DataError, match="frames of 17 states"):
         made()(torch.zeros(1, 16, 3).double(), torch.ones(1, 16, dtype=torch.bool))

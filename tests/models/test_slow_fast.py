@@ -63,7 +63,7 @@ def test_padding_is_not_a_token_and_changes_none(frames: int) -> None:
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ConfigError, match="2 of 3 × 3"):
         SlowFastPooler(1, grid=3)
-    with pytest.raises(DataError, match="frames of 2 × 2"):
+    with pytest.raises(DataError, match="frames of 4 states"):
         SlowFastPooler(1, grid=2)(torch.zeros(1, 6, 1), torch.ones(1, 6, dtype=torch.bool))
     with pytest.raises(ConfigError, match="frames of 16 cells"):
         Merger(6, 5, pooler=partial(SlowFastPooler, grid=4), merge=4, grid=4)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from affect_mllm.models.spans import OneFor, TokenCount
+from affect_mllm.types import DataError
 
 
 class Compressed(NamedTuple):
@@ -44,6 +45,17 @@ class TokenMaker(nn.Module):
         A token is real if the first of its states is; a fixed number of tokens is always real.
         """
         return None if self.num_tokens else mask[:, :: self.states_per_token]
+
+    def frames(self, values: torch.Tensor) -> torch.Tensor:
+        """`[N, T·frame_states, …]` → `[N, T, frame_states, …]`. DataError for a part of a frame."""
+        if values.shape[1] % self.frame_states:
+            raise DataError(
+                f"compressor {type(self).__name__}",
+                f"{values.shape[1]} states",
+                expected=f"frames of {self.frame_states} states",
+                fix="give the encoder's output the same grid as the compressor",
+            )
+        return values.unflatten(1, (-1, self.frame_states))
 
 
 class Compressor(TokenMaker):

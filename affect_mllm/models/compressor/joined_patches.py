@@ -9,7 +9,7 @@ from pydantic import PositiveInt
 from torch import nn
 
 from affect_mllm.models.compressor.base import Compressed, Compressor
-from affect_mllm.types import ConfigError, DataError
+from affect_mllm.types import ConfigError
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,13 @@ class JoinedPatches(Compressor):
 
     def token_mask(self, mask: torch.Tensor) -> torch.Tensor:
         """True `[N, K]` where a token's frame is real."""
-        return self._frames(mask)[..., 0].repeat_interleave(self._frame_tokens, 1)
+        return self.frames(mask)[..., 0].repeat_interleave(self._frame_tokens, 1)
 
     def forward(
         self, states: torch.Tensor, mask: torch.Tensor, text: torch.Tensor | None = None
     ) -> Compressed:
         """The tokens; `text` is not looked at. Raises DataError for a part of a frame."""
-        frames = self._frames(states)
+        frames = self.frames(states)
         tokens = self.project(frames[:, :, 1:].unflatten(2, (-1, self.join)).flatten(3))
         if self.project_class is not None:
             tokens = torch.cat([tokens, self.project_class(frames[:, :, :1])], 2)
@@ -76,14 +76,3 @@ class JoinedPatches(Compressor):
     @property
     def _frame_tokens(self) -> int:
         return (self.frame_states - 1) // self.join + (self.project_class is not None)
-
-    def _frames(self, values: torch.Tensor) -> torch.Tensor:
-        """`[N, T·(1 + grid²), …]` → `[N, T, 1 + grid², …]`."""
-        if values.shape[1] % self.frame_states:
-            raise DataError(
-                "joined patches",
-                f"{values.shape[1]} states",
-                expected=f"frames of a class state and {self.frame_states - 1} cells",
-                fix="output: tokens of the encoder, with the same grid",
-            )
-        return values.unflatten(1, (-1, self.frame_states))

@@ -9,7 +9,7 @@ from pydantic import PositiveInt
 from torch.nn.functional import avg_pool2d
 
 from affect_mllm.models.compressor.base import Pooler
-from affect_mllm.types import ConfigError, DataError
+from affect_mllm.types import ConfigError
 
 
 @dataclass(frozen=True)
@@ -57,24 +57,14 @@ class SlowFastPooler(Pooler):
 
     def token_mask(self, mask: torch.Tensor) -> torch.Tensor:
         """True `[N, K]` where a token's frame is real."""
-        frames = self._frames(mask)[..., 0]
+        frames = self.frames(mask)[..., 0]
         slow = frames[:, :: self.every].repeat_interleave(self.frame_states, 1)
         return torch.cat([slow, frames.repeat_interleave((self.grid // self.pool) ** 2, 1)], 1)
 
     def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """`[N, K, D]`, zeros where masked. Raises DataError for a part of a frame."""
-        frames = self._frames(states.masked_fill(~mask.unsqueeze(-1), 0))
+        frames = self.frames(states.masked_fill(~mask.unsqueeze(-1), 0))
         slow = frames[:, :: self.every].flatten(1, 2)
         maps = frames.flatten(0, 1).transpose(1, 2).unflatten(2, (self.grid, self.grid))
         fast = avg_pool2d(maps, self.pool).flatten(2).transpose(1, 2)
         return torch.cat([slow, fast.reshape(len(states), -1, states.shape[-1])], 1)
-
-    def _frames(self, values: torch.Tensor) -> torch.Tensor:
-        """`[N, T·grid², …]` → `[N, T, grid², …]`."""
-        if values.shape[1] % self.frame_states:
-            raise DataError(
-                "slow-fast pooling",
-                f"{values.shape[1]} states",
-                expected=f"frames of {self.grid} × {self.grid} cells",
-            )
-        return values.unflatten(1, (-1, self.frame_states))

@@ -8,7 +8,7 @@ import torch
 from peft.tuners.lora.layer import Linear as PeftLinear
 from torch import nn
 
-from affect_mllm.models.precision import autocasts
+from affect_mllm.models.precision import autocast_dtype
 
 
 class LeanLinear(PeftLinear):
@@ -27,7 +27,7 @@ class LeanLinear(PeftLinear):
         (name,) = self.active_adapters
         base = self.base_layer(x)
         down, up = self.lora_A[name], self.lora_B[name]
-        if not autocasts(x.device):
+        if autocast_dtype(x.device) is None:
             x = self._cast_input_dtype(x, down.weight.dtype)  # type: ignore[arg-type]
         narrow = down(self.lora_dropout[name](x)) * self.scaling[name]
         return base + up(narrow).to(base.dtype)

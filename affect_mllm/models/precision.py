@@ -1,19 +1,115 @@
-"""Autocast as the model asks about it; on the meta device, which has none, it is off."""
+"""Autocast as the model asks about it, and one for the meta device, for which torch has none."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from functools import partial
+from typing import Any
 
 import torch
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map_only
+
+_ON_META: ContextVar[torch.dtype | None] = ContextVar("autocast_on_meta", default=None)
+
+# Of the lists of CUDA's autocast (torch's documentation, "Autocast Op Reference"), what models use.
+_LOWER = frozenset(
+    {
+        functional.linear,
+        functional.conv1d,
+        functional.conv2d,
+        functional.conv3d,
+        torch.conv1d,
+        torch.conv2d,
+        torch.conv3d,
+        torch.matmul,
+        torch.mm,
+        torch.bmm,
+        torch.addmm,
+        torch.baddbmm,
+        torch.Tensor.matmul,
+        torch.Tensor.mm,
+        torch.Tensor.bmm,
+        torch.Tensor.__matmul__,
+        torch.Tensor.__rmatmul__,
+        functional.scaled_dot_product_attention,
+    }
+)
+_FLOAT32 = frozenset(
+    {functional.layer_norm, functional.softmax, torch.softmax, torch.Tensor.softmax}
+)
 
 
-def autocasts(device: torch.device) -> bool:
-    """Whether products on `device` are computed in lower precision now."""
-    return device.type != "meta" and torch.is_autocast_enabled(device.type)
+def autocast_dtype(device: torch.device) -> torch.dtype | None:
+    """The precision that products on `device` are computed in now; None: that of their factors."""
+    if device.type == "meta":
+        return _ON_META.get()
+    enabled = torch.is_autocast_enabled(device.type)
+    return torch.get_autocast_dtype(device.type) if enabled else None
 
 
 def own_precision(device: torch.device) -> AbstractContextManager[object]:
     """Inside it, products are computed in the precision of their factors."""
     if device.type == "meta":
-        return nullcontext()
+        return _told(None)
     return torch.autocast(device.type, enabled=False)
+
+
+@contextmanager
+def autocast_on_meta(dtype: torch.dtype | None) -> Iterator[None]:
+    """Inside it, shapes on the meta device get the types that CUDA's autocast gives; None: none."""
+    with _told(dtype), nullcontext() if dtype is None else _Autocast():
+        yield
+
+
+@contextmanager
+def _told(dtype: torch.dtype | None) -> Iterator[None]:
+    token = _ON_META.set(dtype)
+    try:
+        yield
+    finally:
+        _ON_META.reset(token)
+
+
+class _Autocast(TorchFunctionMode):
+    """Casts floating arguments of the listed functions; autograd sees the casts, as with torch's.
+
+    A weight that trains is cast once and then taken from there, as by torch's cache. What one
+    function is made of is not taken apart: `F.multi_head_attention_forward` runs as it is.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._casts: dict[torch.Tensor, torch.Tensor] = {}
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Run `func` on what autocast would give it."""
+        kwargs, lower = kwargs or {}, _ON_META.get()
+        if lower is not None and func in _LOWER:
+            lowered = partial(self._lowered, dtype=lower)
+            args, kwargs = tree_map_only(torch.Tensor, lowered, (args, kwargs))
+        elif lower is not None and func in _FLOAT32:
+            args, kwargs = tree_map_only(torch.Tensor, _raised, (args, kwargs))
+        return func(*args, **kwargs)
+
+    def _lowered(self, tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        if not _is_cast(tensor) or tensor.dtype == dtype:
+            return tensor
+        if not (tensor.is_leaf and tensor.requires_grad):
+            return tensor.to(dtype)
+        if tensor not in self._casts:
+            self._casts[tensor] = tensor.to(dtype)
+        return self._casts[tensor]
+
+
+def _raised(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.float() if _is_cast(tensor) else tensor
+
+
+def _is_cast(tensor: torch.Tensor) -> bool:
+    return tensor.is_meta and tensor.is_floating_point() and tensor.dtype != torch.float64

@@ -66,9 +66,11 @@ def estimate(
     """
     from affect_mllm.tools.blueprint import blueprint, nominal
     from affect_mllm.tools.rehearsal import rehearse
+    from affect_mllm.train.engine import DTYPES
     from affect_mllm.train.optim import build, select
 
     plan = blueprint(overrides)
+    lower = DTYPES.get(plan.cfg.launch.precision)
     items = nominal(plan, clip_s)
     stages = {}
     for stage in plan.stages:
@@ -82,7 +84,7 @@ def estimate(
         micro = max(1, plan.cfg.launch.micro_batches)
         examples = math.ceil(stage.batch_size / processes / micro)
         shape = shape_of(plan, items, examples=examples, text=text)
-        account = rehearse(plan.model.train(), shape, optimizer)
+        account = rehearse(plan.model.train(), shape, optimizer, autocast=lower)
         stages[stage.name] = {
             "micro_batch": asdict(shape),
             "account": asdict(account),

@@ -33,18 +33,20 @@ CHECKS = (
     Check("nccl", 2, "all-reduce over all GPUs gives the sum, and its bandwidth"),
     Check("flash", 1, "flash-attn's packed attention equals SDPA with the block mask"),
     Check("bf16", 1, "a bf16 loss is the float32 loss to 1 %, the gradient to 5 %"),
-    Check("ddp", 2, "two steps under DDP, finite and equal on all ranks"),
-    Check("zero2", 2, "the same losses under ZeRO-2"),
-    Check("zero3", 2, "the same losses under ZeRO-3"),
+    Check("ddp", 2, "the trainer's losses under DDP are those of a plain loop, to 0.1 %"),
+    Check("zero2", 2, "the same under ZeRO-2"),
+    Check("zero3", 2, "the same under ZeRO-3, everything split"),
+    Check("fsdp2", 2, "the same under FSDP2"),
     Check("resume", 1, "steps 2 and 3 after a resume equal the uninterrupted ones, bit for bit"),
-    Check("mfu", 1, "share of the published peak that a LoRA step reaches, and its memory"),
+    Check("memory", 1, "a LoRA step holds what `estimate` says of it, to 15 %"),
+    Check("mfu", 1, "share of the published peak that a LoRA step reaches"),
 )
 
 
 def gpu_check_command(
     only: Annotated[list[str] | None, typer.Option("--only", help="Some of the checks.")] = None,
 ) -> None:
-    """Check NCCL, attention, precision, ZeRO, resume and speed on this machine's GPUs."""
+    """Check NCCL, attention, precision, strategies, resume, memory and speed on these GPUs."""
     import torch
 
     if not torch.cuda.is_available():

@@ -1,29 +1,36 @@
 """The checks of `gpu-check`, each the main of one process: `python -m … NAME` prints one JSON line.
 
-They use a small random Llama of real shapes, so that nothing has to be fetched.
+What trains is this project's own trainer on a small random model (`tools/trial.py`), so that
+nothing has to be fetched.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch.nn.functional import cross_entropy, scaled_dot_product_attention
+from torch.nn.functional import scaled_dot_product_attention
 
-from affect_mllm.models.attention import Borders, flash_lacks
+from affect_mllm.models.attention import Attention, Borders, flash_lacks
 from affect_mllm.models.llm import block_causal_mask
-from affect_mllm.train.devices import published
+from affect_mllm.models.pretrained import weightless
+from affect_mllm.tools.rehearsal import rehearse
+from affect_mllm.tools.trial import STEPS, Size, Trial
+from affect_mllm.train.launch import Launch
 
+GIB = 2**30
 LENGTHS = (700, 64, 900, 384)
-STEPS = 3
-TOLERANCE = {"loss": 0.01, "gradient": 0.05, "attention": 0.02, "zero": 1e-3}
+SMALL, LARGE = Size(), Size(hidden=2048, layers=8, rows=4)
+TOLERANCE = {"loss": 0.01, "gradient": 0.05, "attention": 0.02, "strategy": 1e-3, "memory": 0.15}
 
 
 class Answer(NamedTuple):
@@ -76,153 +83,135 @@ def flash() -> Answer:
     return Answer(max(errors) < TOLERANCE["attention"], f"largest relative error {max(errors):.4f}")
 
 
-def bf16() -> Answer:
-    """One loss and gradient in bf16 autocast against float32."""
+def bf16(size: Size = SMALL) -> Answer:
+    """One loss and gradient of the bf16 engine against the float32 one's."""
     found = []
-    for enabled in (False, True):
-        net = _net().cuda()
-        with torch.autocast("cuda", torch.bfloat16, enabled=enabled):
-            loss = _loss(net, 0)
-        loss.backward()
-        grads = torch.cat(
-            [p.grad.float().flatten() for p in net.parameters() if p.grad is not None]
-        )
-        found.append((loss.detach(), grads))
+    with _trial(size) as trial:
+        for precision in ("fp32", "bf16"):
+            trainer = trial.trainer(Launch(precision=precision))
+            engine, batch = trainer.engine, trial.batch(0)
+            loss = engine.forward(batch, trainer.objective).losses["lm"]
+            engine.backward(loss, last=True)
+            grads = [p.grad.float().flatten() for p in engine.parameters() if p.grad is not None]
+            found.append((loss, torch.cat(grads)))
     loss, gradient = (_error(found[1][i], found[0][i]) for i in (0, 1))
     held = loss < TOLERANCE["loss"] and gradient < TOLERANCE["gradient"]
     return Answer(held, f"loss off by {loss:.5f}, gradient by {gradient:.4f}")
 
 
-def ddp() -> Answer:
-    """Losses of a few steps under DDP, the same on all ranks."""
-    import torch.distributed as dist
-
-    rank, world = _join()
-    net = torch.nn.parallel.DistributedDataParallel(_net().cuda())
-    losses = _steps(net, torch.optim.AdamW(net.parameters(), 1e-3), shift=rank)
-    told: list[Any] = [None] * world
-    dist.all_gather_object(told, [float(p.detach().sum()) for p in net.parameters()])
-    return Answer(all(row == told[0] for row in told), f"losses {_short(losses)}")
+def ddp(size: Size = SMALL) -> Answer:
+    """The trainer under DDP against a plain loop over all ranks' batches."""
+    return _strategy("ddp", size)
 
 
-def zero2() -> Answer:
-    """ZeRO-2 against plain AdamW on rank-averaged gradients."""
-    return _zero(2)
+def zero2(size: Size = SMALL) -> Answer:
+    """The trainer under ZeRO-2 against the same loop."""
+    return _strategy("zero2", size)
 
 
-def zero3() -> Answer:
-    """ZeRO-3 against plain AdamW on rank-averaged gradients."""
-    return _zero(3)
+def zero3(size: Size = SMALL) -> Answer:
+    """The trainer under ZeRO-3, everything split, against the same loop."""
+    return _strategy("zero3", size)
 
 
-def resume() -> Answer:
-    """Three steps against one, a save, a load and two."""
+def fsdp2(size: Size = SMALL) -> Answer:
+    """The trainer under FSDP2 against the same loop."""
+    return _strategy("fsdp2", size)
+
+
+def resume(size: Size = SMALL) -> Answer:
+    """Three steps against one, a save, and two more of a new trainer that loaded it."""
     torch.use_deterministic_algorithms(True, warn_only=True)
-    net = _net().cuda()
-    optimizer = torch.optim.AdamW(net.parameters(), 1e-3, fused=True)
-    straight = _steps(net, optimizer)
-    net = _net().cuda()
-    optimizer = torch.optim.AdamW(net.parameters(), 1e-3, fused=True)
-    first = _steps(net, optimizer, until=1)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "state.pt"
-        torch.save({"net": net.state_dict(), "optimizer": optimizer.state_dict()}, path)
-        state = torch.load(path, weights_only=True)
-    again = _net(seed=9).cuda()
-    again.load_state_dict(state["net"])
-    optimizer = torch.optim.AdamW(again.parameters(), 1e-3, fused=True)
-    optimizer.load_state_dict(state["optimizer"])
-    resumed = first + _steps(again, optimizer, since=1)
+    launch = Launch(precision="bf16")
+    with _trial(size) as trial, tempfile.TemporaryDirectory() as folder:
+        first, *rest = range(1, STEPS + 1)
+        trainer = trial.trainer(launch)
+        straight = [trial.step(trainer, step) for step in (first, *rest)]
+        trainer = trial.trainer(launch)
+        resumed = [trial.step(trainer, first)]
+        engine = trainer.engine
+        trained = [name for name, p in engine.module.named_parameters() if p.requires_grad]
+        weights = engine.weights(trained)
+        engine.save(Path(folder))
+        trainer = trial.trainer(launch)
+        trainer.engine.module.load_state_dict(weights, strict=False)
+        trainer.engine.load(Path(folder))
+        resumed += [trial.step(trainer, step) for step in rest]
     return Answer(resumed == straight, f"{_short(straight)} and {_short(resumed)}")
 
 
-def mfu() -> Answer:
-    """FLOPs of a bf16 step by torch's count, over its time, over the published peak."""
-    from torch.utils.flop_counter import FlopCounterMode
+def memory(
+    size: Size = LARGE,
+    attention: Attention = "auto",
+    peak_of: Callable[[Trial, Attention], int] | None = None,
+) -> Answer:
+    """What a step of the trainer holds at its peak, against what `estimate` says of it.
 
-    net = _net(hidden=2048, layers=8).cuda().to(torch.bfloat16)
-    torch.cuda.reset_peak_memory_stats()
-    with FlopCounterMode(display=False) as counter:
-        _loss(net, 0, rows=4).backward()
-    began = _now()
-    for step in range(5):
-        _loss(net, step, rows=4).backward()
-    rate = counter.get_total_flops() / ((_now() - began) / 5)
-    peak = published(torch.cuda.get_device_name(), torch.bfloat16)
-    share = "no published peak is known" if peak is None else f"{rate / peak.flops_per_s:.0%}"
-    memory = torch.cuda.max_memory_allocated() / 2**30
-    return Answer(True, f"{rate / 1e12:.0f} TFLOP/s, share of the peak: {share}; {memory:.1f} GB")
+    `peak_of` measures: by default what CUDA allocated.
+    """
+    with _trial(size, "bfloat16") as trial:
+        with torch.device("meta"), weightless():
+            shadow = trial.model(attention)
+        shape = trial.shape(trial.batch(0))
+        optimizer = trial.optimizer(shadow)
+        said = rehearse(shadow, shape, optimizer, autocast=torch.bfloat16).peak
+        got = (peak_of or _allocated)(trial, attention)
+    off = said / got - 1
+    found = f"measured {got / GIB:.3f} GiB, estimate {said / GIB:.3f} GiB ({off:+.1%})"
+    return Answer(abs(off) < TOLERANCE["memory"], found)
+
+
+def mfu(size: Size = LARGE) -> Answer:
+    """The share of the peak that the trainer logs of a bf16 step."""
+    with _trial(size, "bfloat16") as trial:
+        trainer = trial.trainer(Launch(precision="bf16"))
+        device, row = trainer.engine.device, {}
+        for step in (1, 2, 3):  # the first counts FLOPs
+            _synchronize(device)
+            began = time.perf_counter()
+            batch = trial.batch(step)
+            row = {"examples": len(batch.sample_ids)}
+            trial.step(trainer, step)
+            row["supervised_tokens"] = trial.shape(batch).supervised
+            _synchronize(device)
+            row = trainer.sight.pace((batch,), row, time.perf_counter() - began, 0.0)
+    rate = row["mfu"] * trainer.sight.peak.flops_per_s / 1e12
+    share = f"{row['mfu']:.0%} of the {row['mfu_peak']} peak"
+    return Answer(math.isfinite(rate), f"{rate:.1f} TFLOP/s, {share}")
 
 
 CHECKS: dict[str, Callable[[], Answer]] = {
-    check.__name__: check for check in (nccl, flash, bf16, ddp, zero2, zero3, resume, mfu)
+    check.__name__: check
+    for check in (nccl, flash, bf16, ddp, zero2, zero3, fsdp2, resume, memory, mfu)
 }
 
 
-def _zero(stage: int) -> Answer:
-    import deepspeed
-
-    rank, world = _join()
-    plain = torch.nn.parallel.DistributedDataParallel(_net().cuda())
-    expected = _steps(plain, torch.optim.AdamW(plain.parameters(), 1e-3), shift=rank)
-    net = _net()
-    settings = {
-        "train_micro_batch_size_per_gpu": 1,
-        "train_batch_size": world,
-        "zero_optimization": {"stage": stage, "stage3_param_persistence_threshold": 0},
-        "zero_allow_untested_optimizer": True,
-    }
-    engine, *_ = deepspeed.initialize(
-        model=net, optimizer=torch.optim.AdamW(net.parameters(), 1e-3), config=settings
-    )
-    losses = []
-    for step in range(STEPS):
-        loss = _loss(engine, step + 100 * rank)
-        engine.backward(loss)
-        engine.step()
-        losses.append(float(loss.detach()))
+def _strategy(strategy: Any, size: Size) -> Answer:
+    with _trial(size) as trial:
+        launch = Launch(strategy=strategy, precision="fp32", persistence_threshold=0)
+        trainer = trial.trainer(launch)
+        losses = [trial.step(trainer, step) for step in range(1, STEPS + 1)]
+        world, device = trainer.engine.world, trainer.engine.device
+        expected = trial.plain(world, device)
     worst = max(abs(a - b) / abs(b) for a, b in zip(losses, expected, strict=True))
-    return Answer(worst < TOLERANCE["zero"], f"losses {_short(losses)}, off by {worst:.1e}")
+    found = f"{world} ranks, losses {_short(losses)}, off by {worst:.1e}"
+    return Answer(worst < TOLERANCE["strategy"], found)
 
 
-def _net(seed: int = 0, hidden: int = 512, layers: int = 4) -> torch.nn.Module:
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    torch.manual_seed(seed)
-    shape = LlamaConfig(
-        vocab_size=8192,
-        hidden_size=hidden,
-        intermediate_size=3 * hidden,
-        num_hidden_layers=layers,
-        num_attention_heads=hidden // 64,
-        num_key_value_heads=hidden // 64,
-    )
-    return LlamaForCausalLM(shape)
+@contextlib.contextmanager
+def _trial(size: Size, dtype: str = "float32") -> Iterator[Trial]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield Trial(Path(folder), size, dtype)
 
 
-def _loss(net: Any, seed: int, *, rows: int = 2, length: int = 1024) -> torch.Tensor:
-    ids = torch.randint(0, 8192, (rows, length), generator=torch.Generator().manual_seed(seed))
-    ids = ids.cuda()
-    logits = net(input_ids=ids, use_cache=False).logits
-    return cross_entropy(logits[:, :-1].flatten(0, 1).float(), ids[:, 1:].flatten())
-
-
-def _steps(
-    net: Any,
-    optimizer: torch.optim.Optimizer,
-    *,
-    shift: int = 0,
-    since: int = 0,
-    until: int = STEPS,
-) -> list[float]:
-    losses = []
-    for step in range(since, until):
-        loss = _loss(net, step + 100 * shift)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        losses.append(float(loss.detach()))
-    return losses
+def _allocated(trial: Trial, attention: Attention) -> int:
+    """Bytes that CUDA allocated at the peak of the second step, when the moments are there."""
+    before = torch.cuda.memory_allocated()
+    trainer = trial.trainer(Launch(precision="bf16"), attention)
+    trial.step(trainer, 1)
+    torch.cuda.reset_peak_memory_stats()
+    trial.step(trainer, 2)
+    return torch.cuda.max_memory_allocated() - before
 
 
 def _join() -> tuple[int, int]:
@@ -231,6 +220,11 @@ def _join() -> tuple[int, int]:
     torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl")
     return dist.get_rank(), dist.get_world_size()
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def _now() -> float:

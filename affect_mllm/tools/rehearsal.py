@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from affect_mllm.models.encoders.base import States
 from affect_mllm.models.llm import additive, block_causal_mask
 from affect_mllm.models.mllm import AffectMLLM
+from affect_mllm.models.precision import autocast_dtype, autocast_on_meta
 from affect_mllm.models.vision_tower import VisionTower
 from affect_mllm.tools.shapes import RealMasks
 from affect_mllm.train.loss.token import chunked_loss_sum
@@ -56,12 +57,18 @@ class Account:
     flops: int
 
 
-def rehearse(model: AffectMLLM, shape: Shape, optimizer: torch.optim.Optimizer) -> Account:
+def rehearse(
+    model: AffectMLLM,
+    shape: Shape,
+    optimizer: torch.optim.Optimizer,
+    *,
+    autocast: torch.dtype | None = None,
+) -> Account:
     """Two steps of `model`, which is on the meta device; the second one counts.
 
-    Arithmetic runs in the precision of the weights. Attention but for `eager` keeps what fused
-    kernels keep: queries, keys, values, output and one number a query; SDPA with a mask also the
-    mask as numbers, and keys and values repeated for every head.
+    Products run in the precision of `autocast`, or of the weights without one. Attention but for
+    `eager` keeps what fused kernels keep: queries, keys, values, output and one number a query;
+    SDPA with a mask also the mask as numbers, and keys and values repeated for every head.
     """
     lean = _Lean.on(model)
     flops, live = FlopCounterMode(display=False), Live()
@@ -70,7 +77,8 @@ def rehearse(model: AffectMLLM, shape: Shape, optimizer: torch.optim.Optimizer) 
         lean.flops = 0
         with flops, live:
             live.restart()
-            loss = _loss(model, shape)
+            with autocast_on_meta(autocast):
+                loss = _loss(model, shape)
             highest = live.highest
             with RealMasks():  # an encoder that trains took its states by their masks
                 loss.backward()
@@ -247,7 +255,9 @@ class _Lean:
         **_options: Any,
     ) -> tuple[torch.Tensor, None]:
         """transformers' attention interface: `[B, H, L, D]` → `[B, L, H, D]`."""
-        bias = None
+        bias, dtype = None, autocast_dtype(query.device)
+        if dtype is not None:
+            query, key, value = (each.to(dtype) for each in (query, key, value))
         if self.masked and attention_mask is not None:
             bias = attention_mask.to(query.dtype)
             groups = query.shape[1] // key.shape[1]

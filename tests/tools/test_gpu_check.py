@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 
 import pytest
 import torch
 
+from affect_mllm.models.attention import Attention
 from affect_mllm.tools import gpu_check, gpu_checks
 from affect_mllm.tools.app import main
+from affect_mllm.tools.trial import Trial
+from affect_mllm.train.launch import Launch
 from affect_mllm.types import ExitCode
+from tests.processes import finished
+from tests.tools.checks import TINY
+from tests.tools.tracker import Tracker
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
@@ -51,6 +58,72 @@ def test_what_a_check_says_becomes_a_row(stdout, code, state, found) -> None:
 
 def test_a_check_for_more_gpus_than_there_are_is_skipped() -> None:
     assert gpu_check._run(gpu_check.CHECKS[0], 1) == ("skipped", "needs 2 GPUs")
+
+
+@pytest.mark.parametrize("names", [("ddp", "fsdp2"), ("zero2", "zero3")], ids="+".join)
+def test_strategies_do_what_a_plain_loop_does(tmp_path, names: tuple[str, ...]) -> None:
+    out = tmp_path / "out.json"
+    start = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+    code, said = finished([*start, "-m", "tests.tools.checks", str(out), *names], deadline_s=300)
+    assert code == 0, said
+    found = json.loads(out.read_text())
+    assert set(found) == set(names)
+    for row in found.values():
+        assert row["held"], row
+        assert "2 ranks" in row["found"]
+
+
+def test_a_strategy_that_goes_another_way_fails(tmp_path, monkeypatch) -> None:
+    """A plain loop at another learning rate stands for an engine that is wrong."""
+    right = Trial.optimizer
+
+    def wrong(self: Trial, module: torch.nn.Module) -> torch.optim.Optimizer:
+        optimizer = right(self, module)
+        for group in optimizer.param_groups:
+            group["peak_lr"] *= 10
+        return optimizer
+
+    def plain(self: Trial, world: int, device: torch.device) -> list[float]:
+        monkeypatch.setattr(Trial, "optimizer", wrong)
+        return straight(self, world, device)
+
+    straight = Trial.plain
+    assert gpu_checks._strategy("single", TINY).held
+    monkeypatch.setattr(Trial, "plain", plain)
+    assert not gpu_checks._strategy("single", TINY).held
+
+
+@pytest.mark.parametrize("name", ["bf16", "resume", "mfu"])
+def test_a_check_of_one_process_holds_on_a_cpu(name: str) -> None:
+    answer = gpu_checks.CHECKS[name](TINY)
+    assert answer.held, answer.found
+
+
+def test_a_resume_that_forgets_the_moments_fails(monkeypatch) -> None:
+    from affect_mllm.train.engine import Engine
+
+    monkeypatch.setattr(Engine, "load", lambda self, folder: None)
+    assert not gpu_checks.resume(TINY).held
+
+
+def tracked(trial: Trial, attention: Attention) -> int:
+    """What torch's tracker saw at the peak of two steps."""
+    trainer, memory = trial.trainer(Launch(precision="bf16"), attention), Tracker()
+    memory.track_external(trainer.engine.module, trainer.engine.optimizer)
+    with memory:
+        for step in (1, 2):
+            memory.reset_mod_stats()
+            trial.step(trainer, step)
+    return memory.get_tracker_snapshot("peak")[torch.device("cpu")]["Total"]
+
+
+def test_the_memory_of_a_step_is_held_against_the_estimate() -> None:
+    """Wide enough that a vocabulary's chunk of logits is not all there is."""
+    size = TINY._replace(hidden=256, layers=4, vocab=512, rows=4, length=256)
+    answer = gpu_checks.memory(size, "sdpa", tracked)
+    assert answer.held, answer.found
+    twice = gpu_checks.memory(size, "sdpa", lambda *given: 2 * tracked(*given))
+    assert not twice.held, twice.found
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.functional import log_softmax, nll_loss
 
 from affect_mllm.models.hidden import Hidden
-from affect_mllm.models.precision import autocasts, own_precision
+from affect_mllm.models.precision import autocast_dtype, own_precision
 from affect_mllm.train.loss.objective import Loss
 from affect_mllm.types import Batch, ConfigError
 
@@ -87,8 +87,8 @@ def chunked_loss_sum(
     Summed so that the same global batch gives the same gradient however it is split over ranks,
     micro-batches and packing. At most `chunk × V` logits exist at a time.
     """
-    if autocasts(states.device):
-        dtype = torch.get_autocast_dtype(states.device.type)
+    dtype = autocast_dtype(states.device)
+    if dtype is not None:
         states, weight = states.to(dtype), weight.to(dtype)
         bias = None if bias is None else bias.to(dtype)
     loss: Any = _ChunkedLoss.apply(states.to(weight.dtype), weight, bias, targets, chunk)

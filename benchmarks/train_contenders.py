@@ -96,8 +96,11 @@ def trl(options: argparse.Namespace) -> dict[str, float]:
     return _timed(trainer, counter, options)
 
 
-def ours(options: argparse.Namespace) -> dict[str, float]:
-    """This project's own `train`, from configuration to checkpoint, on the manifest."""
+def ours(options: argparse.Namespace, *, batch: int = BATCH) -> dict[str, float]:
+    """This project's own `train`, from configuration to checkpoint, on the manifest.
+
+    `batch` chats a step over all ranks, in micro-batches of BATCH / 2 chats, whatever the ranks.
+    """
     from omegaconf import OmegaConf
 
     from affect_mllm import config, log
@@ -119,7 +122,7 @@ def ours(options: argparse.Namespace) -> dict[str, float]:
                 "data.cache_dir=null",
                 "data.max_tokens=2048",
                 f"data.prompt.system={SYSTEM}",
-                "launch.micro_batches=2",
+                f"launch.micro_batches={2 * batch // (BATCH * ranks)}",
                 "speed.compile=true",
                 "model.fusion=null",
                 "model.llm.lora.r=16",
@@ -131,7 +134,7 @@ def ours(options: argparse.Namespace) -> dict[str, float]:
         changes = {
             "trainable": {r"llm\..*lora_.*": LR},
             "steps": steps,
-            "batch_size": BATCH * ranks,
+            "batch_size": batch,
             "save_every": 10**6,
         }
         for key, value in changes.items():

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -143,6 +144,9 @@ def _report(name: str, options: argparse.Namespace) -> None:
     contenders: dict[str, Callable[[argparse.Namespace], dict[str, float]]] = {
         TRAINER: hf_trainer,
         TRL: trl,
+        # The same steps, so that both do the same work on the same chats.
+        ONE_RANK: partial(ours, batch=2 * BATCH),
+        TWO_RANKS: partial(ours, batch=2 * BATCH),
     }
     found = contenders.get(name, ours)(options)
     peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -197,8 +198,13 @@ def _bad_values(
 
 
 def _untargeted(hint: Any, value: object) -> str | None:
-    """The class that a mapping without `_target_` should name, where only its object will do."""
-    parts = typing.get_args(hint)
+    """The class that a mapping without `_target_` should name, where only its object will do.
+
+    An `Annotated` option takes the mapping as well.
+    """
+    parts = [part for part in typing.get_args(hint) if part is not type(None)]
+    if typing.get_origin(hint) in (typing.Union, UnionType) and len(parts) == 1:
+        return _untargeted(parts[0], value)  # an option that may also be null
     if isinstance(value, list) and len(parts) == 1:
         return next((name for v in value if (name := _untargeted(parts[0], v))), None)
     if not isinstance(value, dict) or "_target_" in value:

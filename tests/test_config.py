@@ -242,6 +242,9 @@ def test_values_that_cannot_work_are_found_before_anything_is_built(override: st
         ),
         ("+stages.align.mixing.temperature=2", "affect_mllm.data.mixture.Mixing"),
         ("stages.align.sources=[{manifest: x}]", "affect_mllm.data.mixture.Source"),
+        ("+stages.align.best={metric: val/loss}", "affect_mllm.train.stage.Best"),
+        ("+stages.align.validation={sources: []}", "affect_mllm.train.stage.Validation"),
+        ("+stages.align.benchmarks={names: [x]}", "affect_mllm.train.benchmarks.Asked"),
     ],
 )
 def test_a_part_without_a_class_is_told_which_one(override: str, target: str) -> None:

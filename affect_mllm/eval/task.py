@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from affect_mllm.eval.metrics.judged import NAMES as JUDGED
 from affect_mllm.eval.metrics.registry import METRICS, metrics_of
@@ -78,7 +78,7 @@ class Task:
     neutral: Literal["keep", "exclude"] = "keep"
     extraction: str | None = None
     metrics: tuple[str, ...] = ("accuracy", "uar", "weighted_f1", "macro_f1")
-    official: Official | None = None
+    official: Annotated[Official | None, "in a YAML also a mapping without _target_"] = None
     breakdowns: tuple[str, ...] = ()
     clusters: Literal["group", "speaker", "source", "id"] = "group"
     manifest: str | None = None

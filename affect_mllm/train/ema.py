@@ -38,15 +38,18 @@ class Ema(Callback):
     @contextlib.contextmanager
     @torch.no_grad()
     def in_place(self) -> Iterator[None]:
-        """The model has the averaged weights; afterwards its own again."""
-        own = {name: weight.detach().clone() for name, weight in self.weights.items()}
+        """The model has the averaged weights; afterwards its own again. Nothing is copied.
+
+        Inside it the weights may be read and must not be changed: they are the average itself.
+        """
+        own = {name: weight.data for name, weight in self.weights.items()}
         for name, weight in self.weights.items():
-            weight.copy_(self.average[name])
+            weight.data = self.average[name].to(weight.dtype)
         try:
             yield
         finally:
             for name, weight in self.weights.items():
-                weight.copy_(own[name])
+                weight.data = own[name]
 
     def save(self, folder: Path) -> None:
         """The average, to resume from."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from pydantic import PositiveFloat
 from torch import nn
 
 from affect_mllm import config
+from affect_mllm.data.loader import StepBatch
 from affect_mllm.data.mixture import check_instructions
 from affect_mllm.data.settings import DataSettings
 from affect_mllm.log import LOGGER
@@ -173,14 +175,8 @@ class TrainRun:
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
         engine.prepare(model, partial(_optimizer, stage=stage), max_norm=stage.max_grad_norm)
         torch.manual_seed(self.seed + engine.rank)  # or ranks would drop the same places
-        first, progress = 0, Progress()
         average = None if stage.ema is None else Ema(model, decay=stage.ema, rank=engine.rank)
-        if resume:
-            first = resume[1]
-            progress = checkpoints.load_step(engine, resume[0])
-            if average is not None:
-                average.load(resume[0] / "engine")
-            LOGGER.info("stage %s: goes on after step %d", stage.name, first)
+        first, progress = _resumed(engine, checkpoints, resume, average)
         LOGGER.info("stage %s: %d steps, %.2f M trainable", stage.name, stage.steps, trained / 1e6)
         self._begun = True
         self._status("running")
@@ -199,15 +195,19 @@ class TrainRun:
             checkpoints=checkpoints,
             progress=progress,
         )
+        self._fit(trainer, feed.loader(dataset, first, stage.steps), first)
+
+    def _fit(self, trainer: Trainer, loader: Iterable[StepBatch], first: int) -> None:
+        """The steps after `first`, and the stage's result."""
         trainer.watchdog.limit_s = self.stuck_after_s
-        loader = feed.loader(dataset, first, stage.steps)
         try:
             trainer.fit(loader, first, max_bad=self._data.max_bad_fraction)
         finally:
-            for callback in callbacks:
+            for callback in trainer.callbacks:
                 callback.stop()
+        seen = trainer.progress.tokens_seen
         with trainer.averaged():
-            checkpoints.save_final(engine, stage.steps, tokens_seen=progress.tokens_seen)
+            trainer.checkpoints.save_final(trainer.engine, trainer.stage.steps, tokens_seen=seen)
 
     def _freeze(self, model: AffectMLLM, stage: Stage, checkpoints: StageCheckpoints) -> None:
         """Leave trainable what the stage names; LoRA that stays zero is switched off."""
@@ -281,6 +281,23 @@ class TrainRun:
         temporary = folder / ".status.json"
         temporary.write_text(json.dumps({"state": state, "resumable": state != "done"}) + "\n")
         os.replace(temporary, folder / "status.json")
+
+
+def _resumed(
+    engine: Engine,
+    checkpoints: StageCheckpoints,
+    resume: tuple[Path, int] | None,
+    average: Ema | None,
+) -> tuple[int, Progress]:
+    """The last step that was taken and how far it came; engine and average as they were then."""
+    if resume is None:
+        return 0, Progress()
+    folder, first = resume
+    progress = checkpoints.load_step(engine, folder)
+    if average is not None:
+        average.load(folder / "engine")
+    LOGGER.info("stage %s: goes on after step %d", checkpoints.folder.name, first)
+    return first, progress
 
 
 def _optimizer(model: nn.Module, *, stage: Stage) -> torch.optim.Optimizer:

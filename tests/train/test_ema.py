@@ -34,6 +34,24 @@ def test_values_by_hand_and_weights_that_come_back() -> None:
     assert layer.weight.item() == 5.0
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_average_takes_the_weights_place_and_loses_nothing(dtype: torch.dtype) -> None:
+    """In float32 without a copy; a weight in 16 bits is given the average rounded."""
+    layer = nn.Linear(3, 2, bias=False, dtype=dtype)
+    ema, first = Ema(layer, decay=0.9), layer.weight.detach().clone()
+    with torch.no_grad():
+        layer.weight.add_(1)
+    ema.update()
+    second, kept = layer.weight.detach().clone(), ema.average["weight"].clone()
+    assert not torch.equal(kept, first.float())
+    with ema.in_place():
+        assert torch.equal(layer.weight, kept.to(dtype))
+        shared = layer.weight.data_ptr() == ema.average["weight"].data_ptr()
+        assert shared == (dtype == torch.float32)
+    assert torch.equal(layer.weight, second)
+    assert torch.equal(ema.average["weight"], kept)
+
+
 def test_a_file_that_is_not_its_own_is_refused(tmp_path) -> None:
     ema = Ema(nn.Linear(1, 1), decay=0.5)
     with pytest.raises(CheckpointError, match=r"ema\.safetensors"):

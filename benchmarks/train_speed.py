@@ -161,12 +161,16 @@ def _print_table(found: dict[str, dict[str, float]], peak: float, threads: int) 
     print(f"{'':34}{'supervised':>11}{'real':>9}{'peak':>8}{'share of':>10}")
     print(f"{'':34}{'tokens/s':>11}{'tokens/s':>9}{'GB':>8}{'peak':>10}")
     for name, row in found.items():
-        per_token = found[OURS]["flops"] / found[OURS]["real"] if OURS in found else float("nan")
-        own_peak = peak / threads if name == ONE_RANK else peak
-        share = row.get("flops", per_token * row["real"]) / own_peak
-        print(
-            f"{name:34}{row['supervised']:11.1f}{row['real']:9.1f}{row['peak_gb']:8.2f}{share:10.1%}"
-        )
+        line = f"{name:34}{row['supervised']:11.1f}"
+        if "real" in row:  # not of several ranks, each of which knows only its own
+            per_token = (
+                found[OURS]["flops"] / found[OURS]["real"] if OURS in found else float("nan")
+            )
+            own_peak = peak / threads if name == ONE_RANK else peak
+            share = row.get("flops", per_token * row["real"]) / own_peak
+            print(f"{line}{row['real']:9.1f}{row['peak_gb']:8.2f}{share:10.1%}")
+        else:
+            print(f"{line}{'':9}{row['peak_gb']:8.2f}")
     _ratios(found, peak)
 
 

@@ -108,48 +108,44 @@ def ours(options: argparse.Namespace, *, batch: int = BATCH) -> dict[str, float]
     log.setup()
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
     steps = options.warm_up + options.steps
-    with tempfile.TemporaryDirectory() as folder:
-        run_dir = Path(folder)
-        if ranks > 1:  # one folder for all ranks
-            run_dir = options.manifest.parent / "two-ranks"
-        cfg = config.compose(
-            "train",
-            [
-                "experiment=demo",
-                f"launch={'ddp' if ranks > 1 else 'single'}",
-                f"run_dir={run_dir}",
-                f"data.manifest={options.manifest}",
-                "data.cache_dir=null",
-                "data.max_tokens=2048",
-                f"data.prompt.system={SYSTEM}",
-                f"launch.micro_batches={2 * batch // (BATCH * ranks)}",
-                "launch.workers=0",  # as the others: one rank of one thread is one core
-                "speed.compile=true",
-                "model.fusion=null",
-                "model.llm.lora.r=16",
-            ],
-        )
-        for key in ("encoders", "branches", "compressors"):
-            OmegaConf.update(cfg, f"model.{key}", {}, merge=False)
-        stage = cfg.stages.instruct
-        changes = {
-            "trainable": {r"llm\..*lora_.*": LR},
-            "steps": steps,
-            "batch_size": batch,
-            "save_every": 10**6,
-        }
-        for key, value in changes.items():
-            OmegaConf.update(stage, key, value, merge=False)
-        stage.sources[0].instructions = {"describe": 1}
-        cfg.data.instructions = {
-            "describe": {**cfg.data.instructions.describe, "questions": [QUESTION]}
-        }
-        cfg.stages = {"instruct": stage}
-        config.build(config.checked(cfg)).run()
-        rows = [
-            json.loads(line)
-            for line in (run_dir / "instruct/metrics.jsonl").read_text().splitlines()
-        ]
+    cfg = config.compose(
+        "train",
+        [
+            "experiment=demo",
+            f"launch={'ddp' if ranks > 1 else 'single'}",
+            f"run_dir={options.run_dir}",
+            f"data.manifest={options.manifest}",
+            "data.cache_dir=null",
+            "data.max_tokens=2048",
+            f"data.prompt.system={SYSTEM}",
+            f"launch.micro_batches={2 * batch // (BATCH * ranks)}",
+            "launch.workers=0",  # as the others: one rank of one thread is one core
+            "speed.compile=true",
+            "model.fusion=null",
+            "model.llm.lora.r=16",
+        ],
+    )
+    for key in ("encoders", "branches", "compressors"):
+        OmegaConf.update(cfg, f"model.{key}", {}, merge=False)
+    stage = cfg.stages.instruct
+    changes = {
+        "trainable": {r"llm\..*lora_.*": LR},
+        "steps": steps,
+        "batch_size": batch,
+        "save_every": 10**6,
+    }
+    for key, value in changes.items():
+        OmegaConf.update(stage, key, value, merge=False)
+    stage.sources[0].instructions = {"describe": 1}
+    cfg.data.instructions = {
+        "describe": {**cfg.data.instructions.describe, "questions": [QUESTION]}
+    }
+    cfg.stages = {"instruct": stage}
+    config.build(config.checked(cfg)).run()
+    rows = [
+        json.loads(line)
+        for line in (options.run_dir / "instruct/metrics.jsonl").read_text().splitlines()
+    ]
     counted = rows[options.warm_up :]
     seconds = counted[-1]["seconds"] - rows[options.warm_up - 1]["seconds"]
     supervised, real, flops = (

@@ -1,12 +1,14 @@
 """Training speed and memory against transformers' Trainer and TRL, on this machine, in one run.
 
-    python benchmarks/train_speed.py [--quick] [--only NAME …]
+    python benchmarks/train_speed.py [--quick] [--rounds N] [--only NAME …]
 
 Every contender tunes the same LLM (SmolLM2-135M-Instruct in bf16, LoRA r=16 on all linear layers)
-on the same mixed-length chats in a process of its own; the first steps are not counted. The table
-gives supervised and real tokens/s, peak memory of the process, and the share of the bf16
-matrix-product peak that was measured between the runs. Beside the ratio of two ranks to one stands
-what two processes of nothing but matrix products come to on this machine. Needs
+on the same mixed-length chats in a process of its own; the first steps are not counted. All take
+their turn in every round, since a machine's speed comes and goes: numbers are medians of the
+rounds, ratios are made within a round, and their range is given. The table has supervised and
+real tokens/s, peak memory of the process, and the share of the bf16 matrix-product peak, the
+highest that was measured between the runs. Beside the ratio of two ranks to one, which take the
+same steps, stands what two processes of nothing but matrix products come to on this machine. Needs
 `pip install -e '.[bench]'` and the default weights (`affect-mllm assets`).
 """
 
@@ -22,11 +24,13 @@ import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parent))
 from train_chats import write_manifest
 from train_contenders import BATCH, hf_trainer, ours, trl
 
+Found = dict[str, dict[str, float]]  # numbers by contender
 TRAINER, TRL, OURS = "Trainer, padding", "TRL, packing", "affect_mllm"
 ONE_RANK, TWO_RANKS = "affect_mllm, 1 rank × 1 thread", "affect_mllm, 2 ranks × 1 thread"
 SUSTAINED = """
@@ -53,29 +57,37 @@ def main() -> None:
     threads = len(os.sched_getaffinity(0))
     names = [TRAINER, TRL, OURS, *([ONE_RANK, TWO_RANKS] if threads > 1 else [])]
     names = [name for name in names if not options.only or name in options.only]
-    found, peaks = {}, [bf16_peak(threads)]
+    rounds: list[Found] = []
+    peaks = [bf16_peak(threads)]
     with tempfile.TemporaryDirectory() as folder:
         steps = options.warm_up + options.steps
         manifest = write_manifest(Path(folder), 2 * BATCH * (steps + 1))
-        for name in names:
-            print(f"running {name} …", file=sys.stderr, flush=True)
-            found[name] = _run(name, options, manifest, threads)
-            peaks.append(bf16_peak(threads))
-    _print_table(found, max(peaks), threads)
-    if TWO_RANKS in found and ONE_RANK in found:
+        for number in range(1, options.rounds + 1):
+            rounds.append({})
+            for name in names:
+                print(f"round {number}: {name} …", file=sys.stderr, flush=True)
+                rounds[-1][name] = _run(name, options, manifest, threads)
+                peaks.append(bf16_peak(threads))
+    _print_table(_medians(rounds), max(peaks), threads)
+    _print_ratios(rounds, max(peaks))
+    if {TWO_RANKS, ONE_RANK} <= set(names):
         alone, together = (sum(sustained_rates(count)) for count in (1, 2))
-        _print_ratio("machine's ceiling: two matmul processes ÷ one", together / alone)
+        _print_ratio("machine's ceiling: two matmul processes ÷ one", [together / alone])
 
 
 def _arguments() -> argparse.Namespace:
     raw = argparse.RawTextHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--quick", action="store_true", help="2 counted steps instead of 6")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each, default 3")
     parser.add_argument("--only", nargs="*", default=[], help="some of the contenders")
     parser.add_argument("--steps", type=int, default=None, help="counted steps of each")
     parser.add_argument("--contender", help=argparse.SUPPRESS)
     parser.add_argument("--manifest", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--run-dir", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.rounds < 1:
+        parser.error(f"--rounds is {options.rounds}, and has to be 1 at least")
     options.warm_up = 1 if options.quick else 2
     options.steps = options.steps or (2 if options.quick else 6)
     return options
@@ -120,7 +132,8 @@ def _run(name: str, options: argparse.Namespace, manifest: Path, threads: int) -
     each = 1 if name in (ONE_RANK, TWO_RANKS) else threads
     start = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     command = [sys.executable, *(start if ranks > 1 else []), __file__, "--contender", name]
-    command += ["--manifest", str(manifest), "--steps", str(options.steps)]
+    run_dir = tempfile.mkdtemp(dir=manifest.parent)  # a finished run would be re-used
+    command += ["--manifest", str(manifest), "--run-dir", run_dir, "--steps", str(options.steps)]
     command += ["--quick"] if options.quick else []
     env = {
         **os.environ,
@@ -154,7 +167,14 @@ def _report(name: str, options: argparse.Namespace) -> None:
         print(json.dumps({**found, "peak_gb": peak_gb}), flush=True)
 
 
-def _print_table(found: dict[str, dict[str, float]], peak: float, threads: int) -> None:
+def _medians(rounds: list[Found]) -> Found:
+    return {
+        name: {key: median(each[name][key] for each in rounds) for key in row}
+        for name, row in rounds[0].items()
+    }
+
+
+def _print_table(found: Found, peak: float, threads: int) -> None:
     print(
         f"\nSmolLM2-135M, LoRA r=16, bf16, {threads} threads; bf16 peak {peak / 1e12:.2f} TFLOP/s"
     )
@@ -170,27 +190,28 @@ def _print_table(found: dict[str, dict[str, float]], peak: float, threads: int) 
             share = row.get("flops", per_token * row["real"]) / own_peak
             print(f"{line}{row['real']:9.1f}{row['peak_gb']:8.2f}{share:10.1%}")
         else:
-            print(f"{line}{'':9}{row['peak_gb']:8.2f}")
-    _ratios(found, peak)
+            print(f"{line}{'':9}{row['peak_gb']:8.2f} each")
 
 
-def _ratios(found: dict[str, dict[str, float]], peak: float) -> None:
+def _print_ratios(rounds: list[Found], peak: float) -> None:
     def ratio(name: str, one: str, two: str, key: str, target: str) -> None:
-        if one in found and two in found:
-            _print_ratio(name, found[one][key] / found[two][key], f"   wanted: {target}")
+        if {one, two} <= set(rounds[0]):
+            _print_ratio(name, [each[one][key] / each[two][key] for each in rounds], target)
 
     print()
     ratio("supervised tokens/s, ours ÷ Trainer", OURS, TRAINER, "supervised", "at least 4")
     ratio("supervised tokens/s, ours ÷ TRL", OURS, TRL, "supervised", "at least 2.5")
     ratio("peak memory, ours ÷ Trainer", OURS, TRAINER, "peak_gb", "at most 0.4")
-    if OURS in found:
-        share = found[OURS]["flops"] / peak
-        _print_ratio("share of the bf16 peak", share, "   wanted: at least 0.25")
+    if OURS in rounds[0]:
+        shares = [each[OURS]["flops"] / peak for each in rounds]
+        _print_ratio("share of the bf16 peak", shares, "at least 0.25")
     ratio("two ranks of one thread ÷ one", TWO_RANKS, ONE_RANK, "supervised", "at least 1.9")
 
 
-def _print_ratio(name: str, ratio: float, note: str = "") -> None:
-    print(f"{name:54}{ratio:7.2f}{note}")
+def _print_ratio(name: str, ratios: list[float], wanted: str = "") -> None:
+    spread = f"  {min(ratios):.2f} to {max(ratios):.2f}" if len(ratios) > 1 else ""
+    target = f"   wanted: {wanted}" if wanted else ""
+    print(f"{name:54}{median(ratios):7.2f}{spread}{target}")
 
 
 if __name__ == "__main__":

@@ -16,30 +16,40 @@ from torch.utils._pytree import tree_map_only
 _ON_META: ContextVar[torch.dtype | None] = ContextVar("autocast_on_meta", default=None)
 
 # Of the lists of CUDA's autocast (torch's documentation, "Autocast Op Reference"), what models use.
+_PRODUCTS = ("matmul", "mm", "bmm", "addmm", "addbmm", "baddbmm")
+_SENSITIVE = (
+    "pow",
+    "rsqrt",
+    "exp",
+    "log",
+    "sum",
+    "prod",
+    "cumsum",
+    "norm",
+    "softmax",
+    "log_softmax",
+)
+_OWNERS = (torch, torch.Tensor)
 _LOWER = frozenset(
     {
-        functional.linear,
-        functional.conv1d,
-        functional.conv2d,
-        functional.conv3d,
-        torch.conv1d,
-        torch.conv2d,
-        torch.conv3d,
-        torch.matmul,
-        torch.mm,
-        torch.bmm,
-        torch.addmm,
-        torch.baddbmm,
-        torch.Tensor.matmul,
-        torch.Tensor.mm,
-        torch.Tensor.bmm,
+        *(getattr(owner, name) for owner in _OWNERS for name in _PRODUCTS),
+        *(getattr(owner, f"conv{n}d") for owner in (torch, functional) for n in (1, 2, 3)),
         torch.Tensor.__matmul__,
         torch.Tensor.__rmatmul__,
+        torch.einsum,
+        functional.linear,
         functional.scaled_dot_product_attention,
     }
 )
 _FLOAT32 = frozenset(
-    {functional.layer_norm, functional.softmax, torch.softmax, torch.Tensor.softmax}
+    {
+        *(getattr(owner, name) for owner in _OWNERS for name in _SENSITIVE),
+        torch.Tensor.__pow__,
+        functional.layer_norm,
+        functional.group_norm,
+        functional.softmax,
+        functional.log_softmax,
+    }
 )
 
 

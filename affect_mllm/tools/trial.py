@@ -43,6 +43,13 @@ class Size(NamedTuple):
     length: int = 1024
 
 
+class Taken(NamedTuple):
+    """A step's loss and the norm of its gradient before clipping, over all ranks."""
+
+    loss: float
+    grad_norm: float
+
+
 class Trial:
     """Models of one size, all with the same weights, and the batches that they train on."""
 
@@ -128,36 +135,32 @@ class Trial:
             progress=Progress(),
         )
 
-    def step(self, trainer: Trainer, step: int) -> float:
-        """Step `step`, from 1, with a micro-batch a rank; its loss over all ranks."""
-        engine = trainer.engine
-        batch = self.batch(_seed(step, engine.rank))
+    def step(self, trainer: Trainer, step: int) -> Taken:
+        """Step `step`, from 1, on one micro-batch a rank, always the same: it is learned."""
+        batch = self.batch(trainer.engine.rank)
         own = StepBatch((batch,), self.shape(batch).supervised, len(batch.sample_ids), ())
-        return float(trainer.train_step(step, share(engine, trainer.objective, own))["loss"])
+        row = trainer.train_step(step, share(trainer.engine, trainer.objective, own))
+        return Taken(row["loss"], row["grad_norm"])
 
-    def plain(self, world: int, device: torch.device) -> list[float]:
-        """The losses of `STEPS` steps without trainer, engine and ranks: one model, one loop."""
+    def plain(self, world: int, device: torch.device) -> list[Taken]:
+        """`STEPS` steps without trainer, engine and ranks: one model, one loop."""
         model = self.model().to(device)
         optimizer, found = self.optimizer(model), []
         for step in range(1, STEPS + 1):
             optim.set_rates(optimizer, self.stage.schedule.factor(step - 1, STEPS))
-            batches = [self.batch(_seed(step, rank)).to(device) for rank in range(world)]
+            batches = [self.batch(rank).to(device) for rank in range(world)]
             count = sum(self.objective.counts(batch)["lm"] for batch in batches)
             total = 0.0
             for batch in batches:
                 loss = model(batch, self.objective).losses["lm"] / count
                 loss.backward()
                 total += float(loss.detach())
-            torch.nn.utils.clip_grad_norm_(model.parameters(), self.stage.max_grad_norm)
+            most = self.stage.max_grad_norm
+            norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), most))
             optimizer.step()
             optimizer.zero_grad()
-            found.append(total)
+            found.append(Taken(total, norm))
         return found
-
-
-def _seed(step: int, rank: int) -> int:
-    """Another batch for every step and rank."""
-    return step * 1000 + rank
 
 
 def _write_llm(folder: Path, size: Size, dtype: str) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +15,7 @@ from affect_mllm.models.attention import Attention
 from affect_mllm.tools import gpu_check, gpu_checks
 from affect_mllm.tools.app import main
 from affect_mllm.tools.trial import Trial
+from affect_mllm.train.engine import Engine
 from affect_mllm.train.launch import Launch
 from affect_mllm.types import ExitCode
 from tests.processes import finished
@@ -38,6 +42,7 @@ def test_every_check_of_the_table_exists() -> None:
         ('noise\n{"held": true, "found": "2 ranks"}\n', 0, "held", "2 ranks"),
         ('{"held": false, "found": "off"}\n', 0, "FAILED", "off"),
         ('{"held": null, "found": "no package"}\n', 0, "skipped", "no package"),
+        ('{"held": false, "found": "rank 1: NCCL"}\n', 1, "FAILED", "rank 1: NCCL"),
         ("", 1, "FAILED", "RuntimeError: boom"),
         ("", 0, "FAILED", "RuntimeError: boom"),
     ],
@@ -45,7 +50,7 @@ def test_every_check_of_the_table_exists() -> None:
 def test_what_a_check_says_becomes_a_row(stdout, code, state, found) -> None:
     check = gpu_check.CHECKS[1]
 
-    def run(command, **_options) -> subprocess.CompletedProcess[str]:
+    def run(command) -> subprocess.CompletedProcess[str]:
         assert command[-1] == check.name
         return subprocess.CompletedProcess(command, code, stdout, "RuntimeError: boom")
 
@@ -73,35 +78,42 @@ def test_strategies_do_what_a_plain_loop_does(tmp_path, names: tuple[str, ...]) 
         assert "2 ranks" in row["found"]
 
 
-def test_a_strategy_that_goes_another_way_fails(tmp_path, monkeypatch) -> None:
-    """A plain loop at another learning rate stands for an engine that is wrong."""
-    right = Trial.optimizer
-
-    def wrong(self: Trial, module: torch.nn.Module) -> torch.optim.Optimizer:
-        optimizer = right(self, module)
-        for group in optimizer.param_groups:
-            group["peak_lr"] *= 10
-        return optimizer
-
-    def plain(self: Trial, world: int, device: torch.device) -> list[float]:
-        monkeypatch.setattr(Trial, "optimizer", wrong)
-        return straight(self, world, device)
-
-    straight = Trial.plain
-    assert gpu_checks._strategy("single", TINY).held
-    monkeypatch.setattr(Trial, "plain", plain)
-    assert not gpu_checks._strategy("single", TINY).held
+def forgets_the_update(engine: Engine) -> float:
+    norm = engine._clip()
+    engine.optimizer.zero_grad(set_to_none=True)
+    return norm
 
 
-@pytest.mark.parametrize("name", ["bf16", "resume", "mfu"])
+def doubles_the_gradient(engine: Engine, loss: torch.Tensor, *, last: bool) -> None:
+    (2 * loss).backward()
+
+
+@pytest.mark.parametrize(
+    ("method", "wrong"), [("update", forgets_the_update), ("backward", doubles_the_gradient)]
+)
+def test_an_engine_that_is_wrong_fails(monkeypatch, method: str, wrong: Any) -> None:
+    """AdamW does the same with twice the gradient; the norm of it shows."""
+    small = gpu_checks.SMALL._replace(hidden=128, length=128)
+    assert gpu_checks._strategy("single", small).held
+    monkeypatch.setattr(Engine, method, wrong)
+    assert not gpu_checks._strategy("single", small).held
+
+
+@pytest.mark.parametrize("name", ["bf16", "resume"])
 def test_a_check_of_one_process_holds_on_a_cpu(name: str) -> None:
     answer = gpu_checks.CHECKS[name](TINY)
     assert answer.held, answer.found
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_share_of_the_peak_below_the_floor_fails(monkeypatch) -> None:
+    monkeypatch.setitem(gpu_checks.TOLERANCE, "share", 0.0)
+    assert gpu_checks.mfu(TINY).held
+    monkeypatch.setitem(gpu_checks.TOLERANCE, "share", 1.0)
+    assert not gpu_checks.mfu(TINY).held
 
 
 def test_a_resume_that_forgets_the_moments_fails(monkeypatch) -> None:
-    from affect_mllm.train.engine import Engine
-
     monkeypatch.setattr(Engine, "load", lambda self, folder: None)
     assert not gpu_checks.resume(TINY).held
 
@@ -126,6 +138,36 @@ def test_the_memory_of_a_step_is_held_against_the_estimate() -> None:
     assert not twice.held, twice.found
 
 
+def test_what_a_check_raises_is_said_by_its_rank(capsys, monkeypatch) -> None:
+    def broken() -> None:
+        raise RuntimeError("boom")
+
+    monkeypatch.setenv("RANK", "3")
+    monkeypatch.setitem(gpu_checks.CHECKS, "flash", broken)
+    assert gpu_checks.main("flash") == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert answer == {"held": False, "found": "rank 3: RuntimeError: boom"}
+
+
+def test_a_check_that_hangs_is_ended_with_its_ranks(tmp_path) -> None:
+    """The ranks of a torchrun have sessions of their own; each leaves its number here."""
+    script = tmp_path / "hang.py"
+    script.write_text(
+        "import os, sys, pathlib, time\n"
+        "pathlib.Path(sys.argv[1], os.environ['RANK']).write_text(str(os.getpid()))\n"
+        "time.sleep(600)\n"
+    )
+    start = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    with pytest.raises(subprocess.TimeoutExpired):
+        gpu_check.finished([sys.executable, *start, str(script), str(tmp_path)], deadline_s=40)
+    ranks = [int((tmp_path / name).read_text()) for name in ("0", "1")]
+    for rank in ranks:
+        with pytest.raises(ProcessLookupError):
+            os.kill(rank, 0)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-def test_the_checks_hold_on_this_gpu() -> None:
-    assert gpu_check._run(gpu_check.CHECKS[2], 1)[0] == "held"
+@pytest.mark.parametrize("check", [each for each in gpu_check.CHECKS if each.processes == 1])
+def test_the_checks_hold_on_this_gpu(check: gpu_check.Check) -> None:
+    state, found = gpu_check._run(check, 1)
+    assert state in ("held", "skipped"), found

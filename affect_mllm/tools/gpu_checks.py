@@ -290,10 +290,9 @@ def main(name: str) -> int:
         said = f"rank {rank}: {type(error).__name__}: {error}"
         print(json.dumps(Answer(False, said)._asdict()), flush=True)
         traceback.print_exc()
-        return 1  # torchrun ends the ranks that still wait
-    finally:
-        if dist.is_initialized():
-            dist.destroy_process_group()
+        return 1  # at once, since taking leave could wait for the others, whom torchrun ends
+    if dist.is_initialized():
+        dist.destroy_process_group()
     if rank == "0":
         print(json.dumps(answer._asdict()), flush=True)
     return 0

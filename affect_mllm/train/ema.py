@@ -38,9 +38,9 @@ class Ema(Callback):
     @contextlib.contextmanager
     @torch.no_grad()
     def in_place(self) -> Iterator[None]:
-        """The model has the averaged weights; afterwards its own again. Nothing is copied.
+        """The model has the averaged weights; afterwards its own again.
 
-        Inside it the weights may be read and must not be changed: they are the average itself.
+        Weights in float32 are not copied: inside it they are the average itself, to be read only.
         """
         own = {name: weight.data for name, weight in self.weights.items()}
         for name, weight in self.weights.items():

@@ -47,11 +47,17 @@ class Kit:
 
 @dataclass(frozen=True)
 class Made:
-    """A fixture: the recipe's arguments, a file without which it must refuse, rows expected."""
+    """A fixture: the recipe's arguments, a file without which it must refuse, rows expected.
+
+    `named`: names of files are the labels, and there is no table. `table` is then a medium that is
+    not there, whose name has another form. `counted`: exact counts are published.
+    """
 
     args: list[str]
     table: Path
     rows: int
+    named: bool = False
+    counted: bool = True
 
 
 def write(path: Path, text: str, *, encoding: str = "utf-8") -> Path:

@@ -9,7 +9,7 @@ import pytest
 from affect_mllm.data import manifest
 from affect_mllm.eval.benchmarks import benchmark_names, load_task
 from tests.recipes.kit import SUBSET, Kit, run
-from tests.recipes.test_contract import MAKERS
+from tests.recipes.makers import MAKERS
 
 # benchmark → its recipe, where they are not called alike, and what the recipe is told
 NAMED = {

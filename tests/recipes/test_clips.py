@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from affect_mllm.tools.validation import validate
-from tests.recipes import makers
 from tests.recipes.kit import SUBSET, Kit, run, table, workbook, write
+from tests.recipes.makers import MAKERS
+from tests.recipes.mmsa import COLUMNS
 
 
 def test_mosis_scores_texts_and_videos(tmp_path: Path, kit: Kit) -> None:
-    rows = run("cmu_mosi", [*makers.cmu_mosi(tmp_path, kit).args, SUBSET], tmp_path).rows
+    rows = run("cmu_mosi", [*MAKERS["cmu_mosi"](tmp_path, kit).args, SUBSET], tmp_path).rows
     first = rows["-dI_x_1"]
     assert first["labels"] == {"polarity": "positive", "sentiment": 2.4}
     assert (first["video"], first["group"]) == ("Raw/-dI_x/1.mp4", "-dI_x")
@@ -31,10 +32,10 @@ def test_mosis_scores_texts_and_videos(tmp_path: Path, kit: Kit) -> None:
 def test_a_row_outside_of_the_scale_is_refused_with_its_line(
     column: int, value: str, message: str, tmp_path: Path, kit: Kit
 ) -> None:
-    made = makers.cmu_mosi(tmp_path, kit)
+    made = MAKERS["cmu_mosi"](tmp_path, kit)
     row = ["-dI_x", "1", "TEXT", "1.0", "", "", "", "Positive", "train"]
     row[column] = value
-    table(made.table, makers.MMSA_COLUMNS, row)
+    table(made.table, COLUMNS, row)
     ran = run("cmu_mosi", [*made.args, SUBSET], tmp_path)
     assert ran.code == 1
     assert f"{made.table}:2" in ran.err
@@ -42,7 +43,7 @@ def test_a_row_outside_of_the_scale_is_refused_with_its_line(
 
 
 def test_moseis_whole_videos_are_cut_by_time(tmp_path: Path, kit: Kit) -> None:
-    made = makers.cmu_mosei(tmp_path, kit)
+    made = MAKERS["cmu_mosei"](tmp_path, kit)
     rows = run("cmu_mosei", [*made.args, SUBSET], tmp_path).rows
     row = rows["-3g5y_1"]
     assert row["video"] == "Videos/Full/Combined/-3g5y.mp4"
@@ -56,7 +57,7 @@ def test_moseis_whole_videos_are_cut_by_time(tmp_path: Path, kit: Kit) -> None:
 
 
 def test_a_segment_that_the_transcript_lacks_is_named(tmp_path: Path, kit: Kit) -> None:
-    made = makers.cmu_mosei(tmp_path, kit)
+    made = MAKERS["cmu_mosei"](tmp_path, kit)
     path = tmp_path / "Transcript/Segmented/Combined/0K7d.txt"
     write(path, "0K7d___4___0.05___0.22___which is bad\n")
     assert f"{path}: no segment 3" in run("cmu_mosei", [*made.args, SUBSET], tmp_path).err
@@ -65,7 +66,7 @@ def test_a_segment_that_the_transcript_lacks_is_named(tmp_path: Path, kit: Kit) 
 
 
 def test_ch_sims_gives_clip_numbers_their_zeros_back(tmp_path: Path, kit: Kit) -> None:
-    rows = run("ch_sims", [*makers.ch_sims(tmp_path, kit).args, SUBSET], tmp_path).rows
+    rows = run("ch_sims", [*MAKERS["ch_sims"](tmp_path, kit).args, SUBSET], tmp_path).rows
     assert list(rows)[:2] == ["video_0001_0001", "video_0001_0002"]
     assert rows["video_0001_0002"]["video"] == "Raw/video_0001/0002.mp4"
     assert rows["video_0001_0001"]["labels"] == {
@@ -78,7 +79,7 @@ def test_ch_sims_gives_clip_numbers_their_zeros_back(tmp_path: Path, kit: Kit) -
 
 
 def test_videos_in_several_splits_are_said_and_stay_visible(tmp_path: Path, kit: Kit) -> None:
-    made = makers.ch_sims(tmp_path, kit)
+    made = MAKERS["ch_sims"](tmp_path, kit)
     content = made.table.read_text(encoding="utf-8-sig").replace("video_0003", "video_0002")
     write(made.table, content)
     (tmp_path / "Raw/video_0003").rename(tmp_path / "Raw/old")
@@ -90,7 +91,7 @@ def test_videos_in_several_splits_are_said_and_stay_visible(tmp_path: Path, kit:
 
 
 def test_ch_sims_v2s_two_tables_have_their_own_counts(tmp_path: Path, kit: Kit) -> None:
-    made = makers.ch_sims_v2(tmp_path, kit)
+    made = MAKERS["ch_sims_v2"](tmp_path, kit)
     ran = run("ch_sims_v2", made.args, tmp_path)
     assert "train: found 1, published 2722" in ran.err
     made.table.rename(tmp_path / "label.csv")
@@ -101,7 +102,7 @@ def test_ch_sims_v2s_two_tables_have_their_own_counts(tmp_path: Path, kit: Kit) 
 
 
 def test_dfews_names_are_text_of_five_digits(tmp_path: Path, kit: Kit) -> None:
-    made = makers.dfew(tmp_path, kit)
+    made = MAKERS["dfew"](tmp_path, kit)
     ran = run("dfew", [*made.args, SUBSET], tmp_path)
     assert ran.manifests == [tmp_path / "manifest-fold1.jsonl"]
     assert list(ran.rows) == ["00001", "00022", "16372"]
@@ -147,14 +148,14 @@ def test_dfews_folds_have_their_own_counts(fold: str, tmp_path: Path, kit: Kit) 
 def test_a_strange_row_of_dfew_is_refused(
     cells: list, message: str, tmp_path: Path, kit: Kit
 ) -> None:
-    made = makers.dfew(tmp_path, kit)
+    made = MAKERS["dfew"](tmp_path, kit)
     table(made.table, ["video_name", "label"], cells)
     ran = run("dfew", [*made.args, SUBSET], tmp_path)
     assert f"{made.table}:2: {message}" in ran.err
 
 
 def test_mafws_captions_come_in_two_languages(tmp_path: Path, kit: Kit) -> None:
-    rows = run("mafw", [*makers.mafw(tmp_path, kit).args, SUBSET], tmp_path).rows
+    rows = run("mafw", [*MAKERS["mafw"](tmp_path, kit).args, SUBSET], tmp_path).rows
     assert rows["00025"]["labels"] == {
         "caption_zh": "一个男人说话。",
         "description": "A man speaks angrily.",
@@ -167,7 +168,7 @@ def test_mafws_captions_come_in_two_languages(tmp_path: Path, kit: Kit) -> None:
 
 
 def test_mafws_workbook_of_captions_is_read_as_well(tmp_path: Path, kit: Kit) -> None:
-    made = makers.mafw(tmp_path, kit)
+    made = MAKERS["mafw"](tmp_path, kit)
     workbook(tmp_path / "Labels/descriptive_text.xlsx", ["00151.mp4", "她哭。", "She weeps."])
     rows = run("mafw", [*made.args, SUBSET], tmp_path).rows
     assert rows["00151"]["labels"]["description"] == "She weeps."
@@ -175,7 +176,7 @@ def test_mafws_workbook_of_captions_is_read_as_well(tmp_path: Path, kit: Kit) ->
 
 
 def test_mafws_compound_labels_are_a_list(tmp_path: Path, kit: Kit) -> None:
-    makers.mafw(tmp_path, kit)
+    MAKERS["mafw"](tmp_path, kit)
     folder = tmp_path / "Train & Test Set/compound/no_caption/set_1"
     write(folder / "train.txt", "00025.mp4 anger_disgust\n")
     write(folder / "test.txt", "00151.mp4 neutral\n")
@@ -188,7 +189,7 @@ def test_mafws_compound_labels_are_a_list(tmp_path: Path, kit: Kit) -> None:
 
 
 def test_a_caption_line_of_another_form_is_refused(tmp_path: Path, kit: Kit) -> None:
-    made = makers.mafw(tmp_path, kit)
+    made = MAKERS["mafw"](tmp_path, kit)
     path = write(tmp_path / "caption-label/multi_label.txt", "00025.mp4\tanger\tA man.\n")
     ran = run("mafw", [*made.args, SUBSET], tmp_path)
     assert (ran.code, f"{path}:1: the line" in ran.err) == (1, True)

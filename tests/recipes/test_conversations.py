@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from tests.recipes import makers
 from tests.recipes.kit import SUBSET, Kit, run, write
+from tests.recipes.makers import MAKERS
 
 ASKED = [{"from": "human", "value": "<image>\nWho?"}, {"from": "gpt", "value": "A child."}]
 
 
 def test_both_notations_become_messages(tmp_path: Path, kit: Kit) -> None:
-    made = makers.conversations(tmp_path, kit)
+    made = MAKERS["conversations"](tmp_path, kit)
     ran = run("conversations", made.args, tmp_path)
     assert ran.manifests == [tmp_path / "images/manifest-llava_mix.jsonl"]
     assert list(ran.rows) == ["000", "000#2", "7", "text"]

@@ -8,12 +8,12 @@ import pytest
 
 from affect_mllm.data import manifest
 from affect_mllm.media.audio import read_audio
-from tests.recipes import makers
 from tests.recipes.kit import SUBSET, Kit, run, write
+from tests.recipes.makers import MAKERS
 
 
 def test_melds_text_is_repaired_and_counted(tmp_path: Path, kit: Kit) -> None:
-    made = makers.meld(tmp_path, kit)
+    made = MAKERS["meld"](tmp_path, kit)
     ran = run("meld", [*made.args, SUBSET], tmp_path)
     rows = ran.rows
     assert rows["train_dia0_utt0"]["subtitle"] == "That’s the company’s."
@@ -24,7 +24,7 @@ def test_melds_text_is_repaired_and_counted(tmp_path: Path, kit: Kit) -> None:
 
 
 def test_melds_dialogues_are_numbered_anew_in_each_split(tmp_path: Path, kit: Kit) -> None:
-    rows = run("meld", [*makers.meld(tmp_path, kit).args, SUBSET], tmp_path).rows
+    rows = run("meld", [*MAKERS["meld"](tmp_path, kit).args, SUBSET], tmp_path).rows
     assert rows["train_dia0_utt0"]["group"] == "train_dia0"
     assert rows["test_dia0_utt0"]["group"] == "test_dia0"
     first = {"emotion": "fear", "sentiment": "negative", "context": []}
@@ -38,7 +38,7 @@ def test_melds_dialogues_are_numbered_anew_in_each_split(tmp_path: Path, kit: Ki
 def test_melds_known_broken_clips_leave_text_and_repaired_ones_are_used(
     tmp_path: Path, kit: Kit
 ) -> None:
-    made = makers.meld(tmp_path, kit)
+    made = MAKERS["meld"](tmp_path, kit)
     ran = run("meld", [*made.args, SUBSET], tmp_path)
     assert "note: train dia125_utt3: the clip is absent or broken; the row is text only" in ran.out
     assert "note: val dia110_utt7" in ran.out
@@ -50,7 +50,7 @@ def test_melds_known_broken_clips_leave_text_and_repaired_ones_are_used(
 
 
 def test_melds_other_folder_names_are_known(tmp_path: Path, kit: Kit) -> None:
-    made = makers.meld(tmp_path, kit)
+    made = MAKERS["meld"](tmp_path, kit)
     (tmp_path / "train_splits").rename(tmp_path / "train")
     rows = run("meld", [*made.args, SUBSET], tmp_path).rows
     assert rows["train_dia0_utt0"]["video"] == "train/dia0_utt0.mp4"
@@ -60,7 +60,7 @@ def test_melds_other_folder_names_are_known(tmp_path: Path, kit: Kit) -> None:
 
 
 def test_iemocaps_turns_are_cut_from_the_dialogues(tmp_path: Path, kit: Kit) -> None:
-    made = makers.iemocap(tmp_path, kit)
+    made = MAKERS["iemocap"](tmp_path, kit)
     ran = run("iemocap", [*made.args, SUBSET], tmp_path)
     row = ran.rows["Ses02F_impro01_F000"]
     assert row["video"] == "Session2/dialog/avi/DivX/Ses02F_impro01.avi"
@@ -92,7 +92,7 @@ def test_iemocaps_turns_are_cut_from_the_dialogues(tmp_path: Path, kit: Kit) -> 
 def test_iemocaps_classes_merge_excited_into_happy_only_for_four(
     classes: str, emotions: list[str], tmp_path: Path, kit: Kit
 ) -> None:
-    makers.iemocap(tmp_path, kit)
+    MAKERS["iemocap"](tmp_path, kit)
     ran = run("iemocap", [str(tmp_path), "--classes", classes, SUBSET], tmp_path)
     assert ran.manifests == [tmp_path / f"manifest-iemocap-{classes}.jsonl"]
     assert [row["labels"]["emotion"] for row in ran.rows.values()] == emotions * 5
@@ -100,14 +100,14 @@ def test_iemocaps_classes_merge_excited_into_happy_only_for_four(
 
 @pytest.mark.parametrize("session", ["5", "2"])
 def test_iemocaps_test_session_is_a_choice(session: str, tmp_path: Path, kit: Kit) -> None:
-    makers.iemocap(tmp_path, kit)
+    MAKERS["iemocap"](tmp_path, kit)
     rows = run("iemocap", [str(tmp_path), "--test-session", session, SUBSET], tmp_path).rows
     assert {id[4] for id, row in rows.items() if row["split"] == "test"} == {session}
     assert len(rows) == 5
 
 
 def test_iemocap_counts_every_class(tmp_path: Path, kit: Kit) -> None:
-    makers.iemocap(tmp_path, kit)
+    MAKERS["iemocap"](tmp_path, kit)
     ran = run("iemocap", [str(tmp_path)], tmp_path)
     assert "total: found 5, published 5531; train: found 4, published 4290" in ran.err
     assert "test: found 1, published 1241" in ran.err
@@ -115,7 +115,7 @@ def test_iemocap_counts_every_class(tmp_path: Path, kit: Kit) -> None:
 
 
 def test_iemocap_without_video_takes_the_turns_sound_files(tmp_path: Path, kit: Kit) -> None:
-    makers.iemocap(tmp_path, kit)
+    MAKERS["iemocap"](tmp_path, kit)
     for session in range(1, 6):
         folder = tmp_path / f"Session{session}"
         (folder / f"dialog/avi/DivX/Ses0{session}F_impro01.avi").unlink()
@@ -128,7 +128,7 @@ def test_iemocap_without_video_takes_the_turns_sound_files(tmp_path: Path, kit: 
 
 
 def test_a_turn_without_a_line_in_the_transcript_has_no_subtitle(tmp_path: Path, kit: Kit) -> None:
-    made = makers.iemocap(tmp_path, kit)
+    made = MAKERS["iemocap"](tmp_path, kit)
     write(made.table, "% explains\n[0.1 - 0.3]\tSes01F_impro01_F009\tneu\t[1.0, 1.0, 1.0]\n")
     ran = run("iemocap", [*made.args, SUBSET], tmp_path)
     assert "subtitle" not in ran.rows["Ses01F_impro01_F009"]
@@ -145,7 +145,7 @@ def test_a_turn_without_a_line_in_the_transcript_has_no_subtitle(tmp_path: Path,
 def test_a_strange_turn_is_refused_with_its_line(
     line: str, message: str, tmp_path: Path, kit: Kit
 ) -> None:
-    made = makers.iemocap(tmp_path, kit)
+    made = MAKERS["iemocap"](tmp_path, kit)
     write(made.table, f"% explains\n{line}\n")
     ran = run("iemocap", [*made.args, SUBSET], tmp_path)
     assert (ran.code, ran.manifests) == (1, [])

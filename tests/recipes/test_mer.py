@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.recipes import makers
 from tests.recipes.kit import SUBSET, Kit, corpora, run, table, write
+from tests.recipes.makers import MAKERS
 
 
 def test_mer2023s_archive_gives_words_valence_faces_and_sound(tmp_path: Path, kit: Kit) -> None:
-    made = makers.mer2023(tmp_path, kit)
+    made = MAKERS["mer2023"](tmp_path, kit)
     rows = run("mer2023", [*made.args, SUBSET], tmp_path).rows
     first = rows["sample_1"]
     assert first["labels"] == {"emotion": "happy", "valence_published": 1.5}
@@ -41,7 +41,7 @@ def test_mer2023s_release_is_read_as_well(tmp_path: Path, kit: Kit) -> None:
 
 
 def test_a_label_outside_the_six_is_refused_with_its_row(tmp_path: Path, kit: Kit) -> None:
-    made = makers.mer2024(tmp_path, kit)
+    made = MAKERS["mer2024"](tmp_path, kit)
     corpora(made.table, {"train": {"samplenew_1": {"emo": "joyful"}}})
     ran = run("mer2024", [*made.args, SUBSET], tmp_path)
     assert (ran.code, ran.manifests) == (1, [])
@@ -55,7 +55,7 @@ def test_a_label_outside_the_six_is_refused_with_its_row(tmp_path: Path, kit: Ki
 def test_mer2024_takes_chinese_text_and_the_release_its_later_labels(
     tmp_path: Path, kit: Kit
 ) -> None:
-    made = makers.mer2024(tmp_path / "unibench", kit)
+    made = MAKERS["mer2024"](tmp_path / "unibench", kit)
     rows = run("mer2024", [*made.args, SUBSET], tmp_path).rows
     assert {row["subtitle"] for row in rows.values()} == {"你好"}
     release = tmp_path / "release"
@@ -75,7 +75,7 @@ def test_mer2024_takes_chinese_text_and_the_release_its_later_labels(
 
 
 def test_mer2025_joins_labels_reasons_subtitles_and_faces(tmp_path: Path, kit: Kit) -> None:
-    made = makers.mer2025(tmp_path, kit)
+    made = MAKERS["mer2025"](tmp_path, kit)
     ran = run("mer2025", [*made.args, SUBSET], tmp_path)
     assert ran.manifests == [tmp_path / "manifest-mercaptionplus.jsonl"]
     first, second, third = ran.rows.values()
@@ -92,7 +92,7 @@ def test_mer2025_joins_labels_reasons_subtitles_and_faces(tmp_path: Path, kit: K
 
 
 def test_mer2025_says_which_clips_only_one_table_has(tmp_path: Path, kit: Kit) -> None:
-    made = makers.mer2025(tmp_path, kit)
+    made = MAKERS["mer2025"](tmp_path, kit)
     path = tmp_path / "track3_train_mercaptionplus.csv"
     table(path, ["name", "reason"], ["samplenew3_1", "Why."])
     ran = run("mer2025", [*made.args, SUBSET], tmp_path)
@@ -103,7 +103,7 @@ def test_mer2025_says_which_clips_only_one_table_has(tmp_path: Path, kit: Kit) -
 
 
 def test_an_open_label_list_that_cannot_be_read_names_its_line(tmp_path: Path, kit: Kit) -> None:
-    made = makers.ov_merd_plus(tmp_path, kit)
+    made = MAKERS["ov_merd_plus"](tmp_path, kit)
     table(made.table, ["name", "openset"], ["sample_1", "['a']"], ["sample_2", "['a' 'b']"])
     ran = run("ov_merd_plus", [*made.args, SUBSET], tmp_path)
     assert ran.code == 1
@@ -111,7 +111,7 @@ def test_an_open_label_list_that_cannot_be_read_names_its_line(tmp_path: Path, k
 
 
 def test_emers_first_release_has_emotion_subtitle_and_reason(tmp_path: Path, kit: Kit) -> None:
-    made = makers.emer(tmp_path, kit)
+    made = MAKERS["emer"](tmp_path, kit)
     columns = ["names", "emotions", "subtitles", "reasons"]
     rows = [["sample_1", "angry", "Go away.", "He shouts."], ["sample_2", "happy", "", "A smile."]]
     table(made.table.with_name("gt-eng.csv"), columns, *rows)
@@ -124,7 +124,7 @@ def test_emers_first_release_has_emotion_subtitle_and_reason(tmp_path: Path, kit
 
 
 def test_merr_has_cues_and_the_text_of_either_file(tmp_path: Path, kit: Kit) -> None:
-    made = makers.merr(tmp_path, kit)
+    made = MAKERS["merr"](tmp_path, kit)
     ran = run("merr", [*made.args, SUBSET], tmp_path)
     first, second = ran.rows.values()
     assert first["labels"]["visual_cues"] == "Lip corner puller, Cheek raiser"
@@ -139,7 +139,7 @@ def test_merr_has_cues_and_the_text_of_either_file(tmp_path: Path, kit: Kit) -> 
 
 
 def test_merrs_two_files_must_agree_on_the_emotion(tmp_path: Path, kit: Kit) -> None:
-    made = makers.merr(tmp_path, kit)
+    made = MAKERS["merr"](tmp_path, kit)
     write(made.table.with_suffix(".txt"), "samplenew_1 35 sad 0.1\nsamplenew_2 doubt\n")
     ran = run("merr", [*made.args, SUBSET], tmp_path)
     assert (ran.code, "the emotions ['happy', 'sad']" in ran.err) == (1, True)
@@ -148,7 +148,7 @@ def test_merrs_two_files_must_agree_on_the_emotion(tmp_path: Path, kit: Kit) -> 
 
 
 def test_merrs_coarse_file_takes_its_emotion_from_the_list(tmp_path: Path, kit: Kit) -> None:
-    made = makers.merr(tmp_path, kit)
+    made = MAKERS["merr"](tmp_path, kit)
     path = made.table.with_name("MERR_coarse_grained.json")
     write(path, json.dumps({"samplenew_1": {"caption": "A person smiles."}}))
     write(path.with_suffix(".txt"), "samplenew_1 35 happy -1.174107\n")

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.recipes import makers_more as makers
 from tests.recipes.kit import SUBSET, Kit, corpora, run, table, write
+from tests.recipes.makers import MAKERS
 
 
 def test_unibenchs_numbers_become_words_and_scores(tmp_path: Path, kit: Kit) -> None:
-    made = makers.mer_unibench(tmp_path, kit)
+    made = MAKERS["mer_unibench"](tmp_path, kit)
     rows = run("mer_unibench", [*made.args, SUBSET], tmp_path).rows
     emotions = [row["labels"] for row in rows.values()]
     assert emotions == [{"emotion": "joy"}, {"emotion": "fear"}, {"emotion": "neutral"}]
@@ -46,7 +46,7 @@ def test_unibenchs_iemocap_is_tested_on_the_fifth_session(tmp_path: Path, kit: K
 
 
 def test_mme_emotions_tasks_have_their_own_label_keys(tmp_path: Path, kit: Kit) -> None:
-    made = makers.mme_emotion(tmp_path, kit)
+    made = MAKERS["mme_emotion"](tmp_path, kit)
     rows = run("mme_emotion", [*made.args, SUBSET], tmp_path).rows
     labels = {row["labels"]["task"]: row["labels"] for row in rows.values()}
     assert labels["ER-Lab"]["emotion"] == "Anger"
@@ -62,7 +62,7 @@ def test_mme_emotions_tasks_have_their_own_label_keys(tmp_path: Path, kit: Kit) 
 
 
 def test_vces_ratings_are_kept_whole(tmp_path: Path, kit: Kit) -> None:
-    made = makers.vce(tmp_path, kit)
+    made = MAKERS["vce"](tmp_path, kit)
     row = run("vce", [*made.args, SUBSET], tmp_path).rows["00001"]
     assert row["labels"]["emotion"] == "empathic pain"
     assert row["labels"]["emotions"] == ["empathic pain", "awe (or wonder)"]
@@ -76,7 +76,7 @@ def test_vces_ratings_are_kept_whole(tmp_path: Path, kit: Kit) -> None:
 
 
 def test_mveis_statements_are_rows_of_one_group(tmp_path: Path, kit: Kit) -> None:
-    made = makers.mvei(tmp_path, kit)
+    made = MAKERS["mvei"](tmp_path, kit)
     first, second = run("mvei", [*made.args, SUBSET], tmp_path).rows.values()
     assert (first["labels"]["is_correct"], second["labels"]["is_correct"]) == (True, False)
     assert first["group"] == second["group"] == "awe/awe_1.jpg"
@@ -91,7 +91,7 @@ def test_mveis_statements_are_rows_of_one_group(tmp_path: Path, kit: Kit) -> Non
 def test_ravdess_prefers_video_with_sound_and_keeps_channels_apart(
     tmp_path: Path, kit: Kit
 ) -> None:
-    makers.ravdess(tmp_path, kit)
+    MAKERS["ravdess"](tmp_path, kit)
     rows = run("ravdess", [str(tmp_path), SUBSET], tmp_path).rows
     happy, fearful = rows["01-03-02-01-01-01"], rows["01-06-01-02-02-01"]
     assert happy["video"] == "Video_Speech/Actor_01/01-01-03-02-01-01-01.mp4"
@@ -106,7 +106,7 @@ def test_ravdess_prefers_video_with_sound_and_keeps_channels_apart(
 
 
 def test_crema_ds_cut_off_level_is_known(tmp_path: Path, kit: Kit) -> None:
-    rows = run("crema_d", [*makers.crema_d(tmp_path, kit).args, SUBSET], tmp_path).rows
+    rows = run("crema_d", [*MAKERS["crema_d"](tmp_path, kit).args, SUBSET], tmp_path).rows
     assert rows["1040_ITH_SAD_X"]["labels"] == {"emotion": "sad", "sentence": "ITH"}
     assert rows["1002_IEO_HAP_HI"]["labels"]["intensity_level"] == "high"
     first = rows["1001_DFA_ANG_XX"]
@@ -115,7 +115,7 @@ def test_crema_ds_cut_off_level_is_known(tmp_path: Path, kit: Kit) -> None:
 
 
 def test_ferv39ks_clips_are_folders_of_faces(tmp_path: Path, kit: Kit) -> None:
-    made = makers.ferv39k(tmp_path, kit)
+    made = MAKERS["ferv39k"](tmp_path, kit)
     rows = run("ferv39k", [*made.args, SUBSET], tmp_path).rows
     row = rows["DailyLife/Happy/0003"]
     assert row["faces"] == "2_ClipsforFaceCrop/DailyLife/Happy/0003"
@@ -124,7 +124,7 @@ def test_ferv39ks_clips_are_folders_of_faces(tmp_path: Path, kit: Kit) -> None:
 
 
 def test_raf_dbs_numbers_and_splits_come_from_the_list(tmp_path: Path, kit: Kit) -> None:
-    made = makers.raf_db(tmp_path, kit)
+    made = MAKERS["raf_db"](tmp_path, kit)
     rows = run("raf_db", [*made.args, SUBSET], tmp_path).rows
     assert rows["train_00001"]["labels"] == {"emotion": "sadness"}
     assert rows["test_0001"]["labels"] == {"emotion": "happiness"}
@@ -141,7 +141,7 @@ def test_raf_dbs_numbers_and_splits_come_from_the_list(tmp_path: Path, kit: Kit)
 
 
 def test_emosets_attributes_come_where_they_are(tmp_path: Path, kit: Kit) -> None:
-    made = makers.emoset(tmp_path, kit)
+    made = MAKERS["emoset"](tmp_path, kit)
     rows = run("emoset", [*made.args, SUBSET], tmp_path).rows
     assert rows["awe_00001"]["labels"] == {
         "brightness": 0.3,
@@ -154,7 +154,7 @@ def test_emosets_attributes_come_where_they_are(tmp_path: Path, kit: Kit) -> Non
 
 
 def test_artemis_numbers_the_annotations_of_a_painting(tmp_path: Path, kit: Kit) -> None:
-    made = makers.artemis(tmp_path, kit)
+    made = MAKERS["artemis"](tmp_path, kit)
     ran = run("artemis", made.args, tmp_path)
     assert ran.code == 0
     first, second, third = ran.rows.values()
@@ -167,7 +167,7 @@ def test_artemis_numbers_the_annotations_of_a_painting(tmp_path: Path, kit: Kit)
 
 @pytest.mark.parametrize("name", ["vce", "emoset", "mvei", "mme_emotion"])
 def test_an_entry_that_is_no_record_is_refused(name: str, tmp_path: Path, kit: Kit) -> None:
-    made = makers.MAKERS[name](tmp_path, kit)
+    made = MAKERS[name](tmp_path, kit)
     content = json.loads(made.table.read_text())
     wrong = {"x": 3} if isinstance(content, dict) else [3]
     write(made.table, json.dumps(wrong))

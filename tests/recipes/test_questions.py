@@ -13,7 +13,7 @@ from affect_mllm import config
 from affect_mllm.data import manifest
 from affect_mllm.data.template import Conversation
 from tests.recipes.kit import SUBSET, Kit, run
-from tests.recipes.test_contract import MAKERS
+from tests.recipes.makers import MAKERS
 
 # conf/data → its recipe, and the label space there of each question that lists one
 ASKED: dict[str, tuple[str, dict[str, str]]] = {

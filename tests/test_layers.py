@@ -50,7 +50,7 @@ def light_modules() -> list[str]:
     """Modules that decode, describe or score, for which nobody should have to load torch."""
     media = {each.stem for each in (ROOT / "affect_mllm/media").glob("*.py")} - NEEDS_TORCH
     names = [f"affect_mllm.media.{name}" for name in media]
-    names += ["affect_mllm.data.manifest", "affect_mllm.eval.score", "affect_mllm.config"]
+    names += ["affect_mllm.data.manifest", "affect_mllm.eval.score.scoring", "affect_mllm.config"]
     return sorted(names)
 
 

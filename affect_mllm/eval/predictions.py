@@ -1,11 +1,10 @@
-"""`predictions.jsonl`: reading it with every fault named, and writing JSON that never tears."""
+"""`predictions.jsonl`: reading it with every fault named."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,41 +84,6 @@ def raise_problems(where: str, problems: list[str]) -> None:
         f"{len(problems)} bad rows\n    " + "\n    ".join(shown),
         expected='one JSON object a line: {"id": …, "response": …}, each id of the manifest once',
     )
-
-
-def write_json_atomic(path: Path, value: Any) -> None:
-    """Write `value` with sorted keys and floats of 6 digits; a kill leaves the old file or none."""
-    text = json.dumps(rounded(value), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    write_text_atomic(Path(path), text + "\n")
-
-
-def write_text_atomic(path: Path, text: str) -> None:
-    """Write a whole UTF-8 file under a temporary name, then rename it into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def rounded(value: Any) -> Any:
-    """`value` as JSON has it: keys as strings, tuples as lists, floats rounded.
-
-    Six digits after the point, or six significant ones below 1: a small p-value is not 0.
-    """
-    if isinstance(value, float):
-        return round(value, 6) if abs(value) >= 1 else _significant(value)
-    if isinstance(value, Mapping):
-        return {str(key): rounded(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [rounded(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
-
-
-def _significant(value: float) -> float:
-    return 0.0 if abs(value) <= 1e-15 else float(f"{value:.6g}")  # so little is rounding error
 
 
 def _row(line: bytes, place: str) -> Prediction:

@@ -14,16 +14,16 @@ from affect_mllm import config
 from affect_mllm.data import manifest
 from affect_mllm.data.features import ensure
 from affect_mllm.data.settings import DataSettings
-from affect_mllm.eval.answer_file import predict_file, refuse_faults
-from affect_mllm.eval.answers import WHOLE, Answers, Asker, Question
-from affect_mllm.eval.baseline import VLM, BaselineAsker
 from affect_mllm.eval.emotion_wheel.published import read_tables
-from affect_mllm.eval.modality import View, donors, followed, parse_subsets, parse_swaps
+from affect_mllm.eval.generate.asking import WHOLE, Answers, Asker, Question
+from affect_mllm.eval.generate.baseline import VLM, BaselineAsker
+from affect_mllm.eval.generate.prediction_file import predict_file, refuse_faults
+from affect_mllm.eval.generate.requirements import check_classes, check_closed, check_required
+from affect_mllm.eval.generate.views import View, donors, followed, parse_subsets, parse_swaps
 from affect_mllm.eval.predictions import Prediction, read_predictions
 from affect_mllm.eval.ranks import ranks
-from affect_mllm.eval.requirements import check_classes, check_closed, check_required
-from affect_mllm.eval.score import read_answers, score
-from affect_mllm.eval.summary import read_runs, summarise, write_results
+from affect_mllm.eval.score.scoring import read_answers, score
+from affect_mllm.eval.score.summary import read_runs, summarise, write_results
 from affect_mllm.eval.task import Task
 from affect_mllm.log import LOGGER
 from affect_mllm.models import checkpoint

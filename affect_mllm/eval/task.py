@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 
 from affect_mllm.eval.metrics.judged import NAMES as JUDGED
 from affect_mllm.eval.metrics.registry import METRICS, metrics_of
-from affect_mllm.eval.parse.base import Space
-from affect_mllm.eval.parse.lists import POLES
-from affect_mllm.eval.parse.policies import POLICIES
+from affect_mllm.eval.read.base import Space
+from affect_mllm.eval.read.lists import POLES
+from affect_mllm.eval.read.policies import POLICIES
 from affect_mllm.eval.truth import DEFAULT_POLICIES, READERS, TRUTH_KEYS, Kind, Value
 from affect_mllm.types import ConfigError, DataError, Sample
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from affect_mllm.eval.parse.lists import POLES
-from affect_mllm.eval.parse.shares import normalised
+from affect_mllm.eval.read.lists import POLES
+from affect_mllm.eval.read.shares import normalised
 
 Kind = Literal[
     "closed_label",

@@ -11,7 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from affect_mllm.eval.chat import KeptReplies
-    from affect_mllm.eval.judge import Rubric
+    from affect_mllm.eval.generate.judge import Rubric
 
 Predictions = Annotated[Path, typer.Option(help="predictions.jsonl: id, response a line.")]
 Manifest = Annotated[Path, typer.Option(help="The manifest with the reference labels.")]
@@ -33,7 +33,7 @@ def judge_command(
 ) -> None:
     """Ask a judge model about every answer; `score --verdicts` makes means of what it says."""
     from affect_mllm.data import manifest as manifests
-    from affect_mllm.eval import judge
+    from affect_mllm.eval.generate import judge
     from affect_mllm.eval.predictions import read_predictions
 
     rule = load_rubric(rubric)
@@ -63,8 +63,9 @@ def extract_command(
     ] = "",
 ) -> None:
     """Read labels from free answers by a language model; `score` takes the file that is written."""
-    from affect_mllm.eval.llm_extract import LLMExtractor
-    from affect_mllm.eval.predictions import read_predictions, write_text_atomic
+    from affect_mllm.eval.files import write_text_atomic
+    from affect_mllm.eval.generate.llm_extract import LLMExtractor
+    from affect_mllm.eval.predictions import read_predictions
 
     rows = read_predictions(predictions)
     chat = _chat(url, model, out.with_name(f"{out.name.split('.')[0]}.replies.jsonl"))

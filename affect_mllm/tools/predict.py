@@ -58,7 +58,7 @@ def predict(
         raise ConfigError("predict", "neither a clip nor a subtitle", expected="at least one")
     sample = sample_of(clip)
     sample = replace(sample, subtitle=_subtitle(clip, subtitle))
-    from affect_mllm.eval.answers import Asker, Question
+    from affect_mllm.eval.generate.asking import Asker, Question
     from affect_mllm.eval.ranks import ranks
     from affect_mllm.models import checkpoint as store
 

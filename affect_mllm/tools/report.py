@@ -16,6 +16,6 @@ def report_command(
     ] = None,
 ) -> None:
     """Write a self-contained HTML report; it needs no network and no model."""
-    from affect_mllm.eval.report import write_report
+    from affect_mllm.eval.report.page import write_report
 
     typer.echo(write_report(run_dirs, out or run_dirs[0] / "report.html"))

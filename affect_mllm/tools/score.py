@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from affect_mllm.eval.score import Compat
+    from affect_mllm.eval.score.scoring import Compat
     from affect_mllm.types import Sample
 
 
@@ -38,9 +38,10 @@ def score_command(
     """Score answers against a manifest; no model and no torch is loaded."""
     from affect_mllm.eval.benchmarks import load_task
     from affect_mllm.eval.emotion_wheel.published import read_tables
-    from affect_mllm.eval.predictions import read_predictions, write_json_atomic
-    from affect_mllm.eval.score import read_answers, score, write_log
-    from affect_mllm.eval.verdicts import read_verdicts
+    from affect_mllm.eval.files import write_json_atomic
+    from affect_mllm.eval.predictions import read_predictions
+    from affect_mllm.eval.read.verdicts import read_verdicts
+    from affect_mllm.eval.score.scoring import read_answers, score, write_log
 
     task = load_task(benchmark)
     samples = _samples(manifest, task.split)

@@ -10,10 +10,10 @@ from typing import Any
 from affect_mllm.data import manifest
 from affect_mllm.data.features import ensure
 from affect_mllm.data.settings import DataSettings
-from affect_mllm.eval.answers import Asker, Question
 from affect_mllm.eval.benchmarks import load_task
+from affect_mllm.eval.generate.asking import Asker, Question
 from affect_mllm.eval.predictions import Prediction
-from affect_mllm.eval.score import score
+from affect_mllm.eval.score.scoring import score
 from affect_mllm.eval.task import Task
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.train.benchmarks import Asked

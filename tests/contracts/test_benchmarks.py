@@ -24,9 +24,9 @@ from affect_mllm.eval.benchmarks import benchmark_names, load_suite, load_task, 
 from affect_mllm.eval.emotion_wheel.own import own_tables
 from affect_mllm.eval.metrics.registry import METRICS
 from affect_mllm.eval.predictions import read_predictions
-from affect_mllm.eval.score import read_answers, score
+from affect_mllm.eval.read.verdicts import Verdicts
+from affect_mllm.eval.score.scoring import read_answers, score
 from affect_mllm.eval.task import Task
-from affect_mllm.eval.verdicts import Verdicts
 
 FOLDER = Path(__file__).parent / "benchmarks"
 NAMES = benchmark_names()
@@ -176,7 +176,7 @@ from pathlib import Path
 from affect_mllm.data import manifest
 from affect_mllm.eval.benchmarks import load_task
 from affect_mllm.eval.predictions import read_predictions
-from affect_mllm.eval.score import score
+from affect_mllm.eval.score.scoring import score
 folder, name = Path(sys.argv[1]), sys.argv[2]
 rows = list(manifest.read(folder / "manifest.jsonl"))
 said = read_predictions(folder / "predictions.jsonl")

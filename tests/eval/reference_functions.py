@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
-from affect_mllm.eval import statistics, verdicts
-from affect_mllm.eval.answer import level_mean
 from affect_mllm.eval.metrics import calibration, classes, overlap, sets
 from affect_mllm.eval.metrics import values as numbers
-from affect_mllm.eval.parse.base import Space
-from affect_mllm.eval.parse.policies import extract
-from affect_mllm.eval.parse.text import strip_reasoning
 from affect_mllm.eval.predictions import Prediction
+from affect_mllm.eval.read import verdicts
+from affect_mllm.eval.read.base import Space
+from affect_mllm.eval.read.policies import extract
+from affect_mllm.eval.read.text import strip_reasoning
+from affect_mllm.eval.score import statistics
+from affect_mllm.eval.score.one_answer import level_mean
 from tests.eval.reference import read_of, values
 
 

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 from affect_mllm.data import manifest
-from affect_mllm.eval import predictions as files
+from affect_mllm.eval import files
 from affect_mllm.eval.predictions import Prediction
-from affect_mllm.eval.summary import summarise, write_results
+from affect_mllm.eval.score.summary import summarise, write_results
 from affect_mllm.eval.task import Task
 from affect_mllm.types import Sample
 from tests.media.clips import make_video

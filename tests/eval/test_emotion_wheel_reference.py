@@ -16,8 +16,8 @@ from affect_mllm.eval.emotion_wheel.published import read_tables
 from affect_mllm.eval.emotion_wheel.tables import WheelTables
 from affect_mllm.eval.metrics.base import measure
 from affect_mllm.eval.metrics.registry import METRICS
-from affect_mllm.eval.parse.base import Space
-from affect_mllm.eval.parse.policies import extract
+from affect_mllm.eval.read.base import Space
+from affect_mllm.eval.read.policies import extract
 from tests.eval.reference import FOLDER, VARIABLE, load, needs_reference, read_of
 
 pytestmark = needs_reference

@@ -7,8 +7,8 @@ import pytest
 from affect_mllm.eval.benchmarks import load_task
 from affect_mllm.eval.emotion_wheel.tables import WheelTables
 from affect_mllm.eval.predictions import Prediction
-from affect_mllm.eval.score import score
-from affect_mllm.eval.verdicts import Verdicts
+from affect_mllm.eval.read.verdicts import Verdicts
+from affect_mllm.eval.score.scoring import score
 from affect_mllm.types import ConfigError, DataError
 from tests.eval.runs import sample
 

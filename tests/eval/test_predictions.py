@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from affect_mllm.eval.predictions import read_predictions, rounded, write_json_atomic
+from affect_mllm.eval.files import rounded, write_json_atomic
+from affect_mllm.eval.predictions import read_predictions
 from affect_mllm.types import DataError
 from tests.eval.runs import answers, corpus, write_predictions
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from affect_mllm.data import manifest
-from affect_mllm.eval.answers import Asker
+from affect_mllm.eval.generate.asking import Asker
 from affect_mllm.eval.main import main
 from affect_mllm.models.llm import LanguageModel
 from affect_mllm.types import ConfigError, DataError, ExitCode

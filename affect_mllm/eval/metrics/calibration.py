@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affect_mllm.eval.metrics.base import Array, Metric, counted, mean_of, ratio
+from affect_mllm.eval.metrics.beside_truth import Read
 from affect_mllm.eval.metrics.classes import KINDS
-from affect_mllm.eval.read import Read
 
 BINS = 10
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from affect_mllm.eval.metrics.base import Array, Metric, Statistic, counted, mean_of
-from affect_mllm.eval.read import Read
+from affect_mllm.eval.metrics.beside_truth import Read
 
 KINDS = ("description",)
 NAMES = ("recognition", "reasoning", "cot", "clue_overlap", "label_overlap", "rating")

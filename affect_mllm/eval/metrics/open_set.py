@@ -13,7 +13,7 @@ import numpy as np
 
 from affect_mllm.eval.emotion_wheel import score
 from affect_mllm.eval.metrics.base import Array, Metric, Statistic, ratio
-from affect_mllm.eval.read import Read
+from affect_mllm.eval.metrics.beside_truth import Read
 
 KINDS = ("open_vocabulary",)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from affect_mllm.eval.metrics.base import Array, Metric, Statistic, counted, mean_of
-from affect_mllm.eval.read import Read
+from affect_mllm.eval.metrics.beside_truth import Read
 from affect_mllm.types import ConfigError
 
 KINDS = ("description",)

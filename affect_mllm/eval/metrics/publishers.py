@@ -9,7 +9,7 @@ import numpy as np
 
 from affect_mllm.eval.metrics import classes, values
 from affect_mllm.eval.metrics.base import Array, Metric, mean_of, ratio
-from affect_mllm.eval.read import Read
+from affect_mllm.eval.metrics.beside_truth import Read
 
 FOLD = "fold"  # the label that names a sample's test fold
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from affect_mllm.eval.metrics.base import Array, Metric, counted, mean_of, ratio
-from affect_mllm.eval.read import Read
+from affect_mllm.eval.metrics.beside_truth import Read
 
 KINDS = ("multi_label",)
 

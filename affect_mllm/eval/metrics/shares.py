@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from affect_mllm.eval.metrics.base import Array, Metric, Statistic, counted, mean_of
-from affect_mllm.eval.read import Read
+from affect_mllm.eval.metrics.beside_truth import Read
 
 KINDS = ("distribution",)
 FLOOR = 1e-6  # of an answered share: without it one missing label makes the divergence infinite

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from affect_mllm.eval.metrics import classes
 from affect_mllm.eval.metrics.base import Array, Metric, Statistic, counted, mean_of, ratio
-from affect_mllm.eval.read import Read
+from affect_mllm.eval.metrics.beside_truth import Read
 
 KINDS = ("regression",)
 SIMS_3 = (-0.1, 0.1)

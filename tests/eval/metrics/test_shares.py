@@ -10,12 +10,12 @@ import pytest
 from scipy.spatial import distance
 from scipy.stats import entropy
 
-from affect_mllm.eval.answer import answer_of
-from affect_mllm.eval.parse.base import Space
-from affect_mllm.eval.parse.policies import extract
 from affect_mllm.eval.predictions import Prediction
-from affect_mllm.eval.score import score
-from affect_mllm.eval.summary import majority_predictions
+from affect_mllm.eval.read.base import Space
+from affect_mllm.eval.read.policies import extract
+from affect_mllm.eval.score.one_answer import answer_of
+from affect_mllm.eval.score.scoring import score
+from affect_mllm.eval.score.summary import majority_predictions
 from affect_mllm.eval.task import Task
 from affect_mllm.types import DataError
 from tests.eval.reference import read_of, values

@@ -1,0 +1,226 @@
+"""A Hugging Face VLM, or one behind a server such as vLLM's, on the same way and the same pictures.
+
+It is asked the same question about what `data/reader` reads for our own model: the same frames or
+face crops, in the same order, before our encoders' preprocessing. It hears nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+
+from affect_mllm.data.reader import Reader
+from affect_mllm.eval.chat import Endpoint, ReplyError, each, request_hash
+from affect_mllm.eval.generate.asking import WHOLE, Question, Unseen, unanswered
+from affect_mllm.eval.generate.views import VISUAL, View
+from affect_mllm.types import DataError, Sample
+
+Turn = tuple[list[np.ndarray], str]  # pictures `[H, W, 3]` uint8, and the text after them
+
+
+class VLM(Protocol):
+    """Pictures and a text in, an answer out."""
+
+    @property
+    def name(self) -> str:
+        """What stands as `checkpoint` beside its scores: short, and no other model's."""
+        ...
+
+    def identity(self) -> dict[str, str]:
+        """What decides its answers: where its weights are, and what they are computed in."""
+        ...
+
+    def generate(self, turns: Sequence[Turn], *, system: str, max_new_tokens: int) -> list[str]:
+        """One greedy answer a turn."""
+        ...
+
+
+@dataclass(frozen=True)
+class HFVLM:
+    """Any image-text-to-text model of transformers: a local folder or a Hub id."""
+
+    model: str
+    dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    batch_size: int = 8
+    _loaded: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        """Its last path component, and a hash of the rest of its identity."""
+        return _short_name(self.model, self.identity())
+
+    def identity(self) -> dict[str, str]:
+        """The whole path of a folder, or the Hub id, and the data type."""
+        folder = Path(self.model)
+        whole = str(folder.resolve()) if folder.is_dir() else self.model
+        return {"kind": "hf", "model": whole, "dtype": self.dtype}
+
+    def generate(self, turns: Sequence[Turn], *, system: str, max_new_tokens: int) -> list[str]:
+        """Greedy answers, in batches of left-padded prompts."""
+        answers: list[str] = []
+        for start in range(0, len(turns), self.batch_size):
+            part = turns[start : start + self.batch_size]
+            answers += self._batch(part, system=system, max_new_tokens=max_new_tokens)
+        return answers
+
+    def _batch(self, turns: Sequence[Turn], *, system: str, max_new_tokens: int) -> list[str]:
+        parts = self._parts()
+        processor, net = parts["processor"], parts["net"]
+        texts = [
+            processor.apply_chat_template(
+                _chat(len(pictures), text, system), add_generation_prompt=True, tokenize=False
+            )
+            for pictures, text in turns
+        ]
+        pictures = [list(shown) for shown, _ in turns]
+        inputs = processor(
+            text=texts,
+            images=pictures if any(pictures) else None,
+            padding=True,
+            return_tensors="pt",
+        ).to(net.device)
+        with torch.inference_mode():
+            ids = net.generate(**inputs, do_sample=False, max_new_tokens=max_new_tokens)
+        new = ids[:, inputs["input_ids"].shape[1] :]
+        return [text.strip() for text in processor.batch_decode(new, skip_special_tokens=True)]
+
+    def _parts(self) -> dict[str, Any]:
+        if not self._loaded:
+            from transformers import AutoModelForImageTextToText, AutoProcessor
+
+            from affect_mllm.config import weights_path
+            from affect_mllm.eval.ranks import ranks
+            from affect_mllm.models.pretrained import loading
+
+            path = weights_path(self.model)
+            with loading(self.model, "an image-text-to-text model"):
+                processor = AutoProcessor.from_pretrained(path)
+                net = AutoModelForImageTextToText.from_pretrained(
+                    path, dtype=self.dtype, use_safetensors=True
+                )
+            processor.tokenizer.padding_side = "left"  # generation goes on at the right end
+            self._loaded.update(processor=processor, net=net.eval().to(ranks().device))
+        return self._loaded
+
+
+@dataclass(frozen=True)
+class EndpointVLM:
+    """A VLM behind an OpenAI-compatible server (`vllm serve MODEL`): pictures travel as PNG."""
+
+    url: str
+    model: str
+    key_env: str = "OPENAI_API_KEY"
+    workers: int = 8
+
+    @property
+    def name(self) -> str:
+        """The server's name of the model, and a hash of the rest of its identity."""
+        return _short_name(self.model, self.identity())
+
+    def identity(self) -> dict[str, str]:
+        """The server and its name of the model."""
+        return {"kind": "endpoint", "model": self.model, "url": self.url.rstrip("/")}
+
+    def generate(self, turns: Sequence[Turn], *, system: str, max_new_tokens: int) -> list[str]:
+        """Answers at temperature 0; DataError where the server gives none."""
+        server = Endpoint(self.url, self.model, key_env=self.key_env, max_tokens=max_new_tokens)
+
+        def one(turn: Turn) -> str:
+            pictures, text = turn
+            content = [{"type": "image_url", "image_url": {"url": _png(p)}} for p in pictures]
+            messages: list[dict[str, Any]] = [{"role": "system", "content": system}]
+            user = {"role": "user", "content": [*content, {"type": "text", "text": text}]}
+            return server.ask([*messages, user]).strip()
+
+        try:
+            return each(one, turns, workers=self.workers, title=f"asking {self.name}")
+        except ReplyError as error:
+            raise DataError(self.url, str(error), fix="start the same command again") from error
+
+
+@dataclass(frozen=True)
+class BaselineAsker:
+    """A VLM with the reader, system message and rows of our own evaluation."""
+
+    vlm: VLM
+    reader: Reader
+    system: str
+    max_new_tokens: int
+    data: str = ""
+    chunk: int = 32
+
+    def answer(
+        self, samples: Sequence[Sample], question: Question, view: View = WHOLE
+    ) -> Iterator[dict[str, Any]]:
+        """One prediction row a sample; a row of which nothing is left gets an empty answer."""
+        stamp = self.stamp(question)
+        for start in range(0, len(samples), self.chunk):
+            asked: list[tuple[Sample, Turn, list[str]]] = []
+            for sample in samples[start : start + self.chunk]:
+                try:
+                    asked.append((sample, *self._turn(sample, question, view)))
+                except DataError as error:
+                    yield {**unanswered(sample, error), **stamp}
+            turns = [turn for _, turn, _ in asked]
+            answers = self.vlm.generate(
+                turns, system=self.system, max_new_tokens=self.max_new_tokens
+            )
+            for (sample, _, seen), response in zip(asked, answers, strict=True):
+                yield {"id": sample.id, "response": response, "modalities": seen, **stamp}
+
+    def stamp(self, question: Question) -> dict[str, str]:
+        """Model, prompt, reader and data."""
+        told = json.dumps([self.system, question.text, self.reader.settings()], sort_keys=True)
+        return {
+            "prompt_hash": hashlib.sha256(told.encode()).hexdigest()[:16],
+            "checkpoint": self.vlm.name,
+            "data": f"{self.data[:16]}, at most {self.max_new_tokens} tokens",
+        }
+
+    def _turn(self, sample: Sample, question: Question, view: View) -> tuple[Turn, list[str]]:
+        pictures: list[np.ndarray] = []
+        seen: list[str] = []
+        if "face" in view.modalities:
+            read = self.reader.read(sample, dict.fromkeys(VISUAL, _untouched)).arrays
+            shown = [images for images in read.values() if isinstance(images, np.ndarray)]
+            pictures = [image for images in shown for image in images]
+            seen = list(read)
+        words = sample.subtitle if "text" in view.modalities else None
+        if not pictures and not words:
+            raise Unseen(
+                f"row {sample.id}", "no picture and no text", expected="something that a VLM sees"
+            )
+        asked = question.about(sample)
+        text = f"Subtitle: {words}\n{asked}" if words else asked
+        return (pictures, text), [*seen, *(["text"] if words else [])]
+
+
+def _short_name(model: str, identity: dict[str, str]) -> str:
+    return f"{model.rstrip('/').rpartition('/')[2]}-{request_hash(identity)[:8]}"
+
+
+def _untouched(images: np.ndarray) -> np.ndarray:
+    return np.asarray(images)
+
+
+def _chat(pictures: int, text: str, system: str) -> list[dict[str, Any]]:
+    content = [*({"type": "image"} for _ in range(pictures)), {"type": "text", "text": text}]
+    told = [{"role": "system", "content": [{"type": "text", "text": system}]}] if system else []
+    return [*told, {"role": "user", "content": content}]
+
+
+def _png(picture: np.ndarray) -> str:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

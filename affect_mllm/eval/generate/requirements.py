@@ -1,0 +1,46 @@
+"""What a task requires of its rows and of the way it is asked, checked before anything slow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from affect_mllm.eval.generate.views import has
+from affect_mllm.eval.task import Task
+from affect_mllm.types import ConfigError, DataError, Sample
+
+
+def check_required(task: Task, samples: Sequence[Sample]) -> None:
+    """DataError naming the rows that lack a modality which the task requires."""
+    for needed in task.require:
+        lacking = [sample.id for sample in samples if not has(sample, needed)]
+        if lacking:
+            raise DataError(
+                f"benchmark {task.name}",
+                f"{len(lacking)} rows without {needed}: {', '.join(lacking[:10])}",
+                expected=f"{needed} in every row (the task's `require`)",
+            )
+
+
+def check_classes(task: Task, swaps: Sequence[str]) -> None:
+    """ConfigError where modalities are swapped and no class could tell whose clip is followed."""
+    if swaps and task.kind in ("regression", "distribution", "description", "open_vocabulary"):
+        raise ConfigError(
+            "swaps",
+            f"{list(swaps)} for {task.name}, of kind {task.kind}",
+            expected="[]: only answers that are classes tell which clip is followed",
+        )
+
+
+def check_closed(task: Task, answer_by: str) -> None:
+    """ConfigError where likelihoods are asked for and the task has no list of single labels."""
+    closed = task.kind in (
+        "closed_label",
+        "distribution",
+        "sentiment",
+        "statement_judgment",
+        "multiple_choice",
+    )
+    if answer_by == "likelihood" and not (closed or task.levels):
+        raise ConfigError(
+            "answer_by", "likelihood", expected=f"generation, for a task of kind {task.kind}"
+        )

@@ -1,0 +1,55 @@
+"""The extraction policies by name. A policy's name carries its version; none is ever changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from affect_mllm.eval.read import closed, free, joint, lists, publishers, shares, values
+from affect_mllm.eval.read.base import Extraction, Space
+from affect_mllm.types import ConfigError
+
+Gives = Literal["label", "labels", "number", "shares", "text"]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A function from an answer to an Extraction, and what kind of value it gives.
+
+    `joined_by` is what must stand in each of the task's labels.
+    """
+
+    read: Callable[[str, Space], Extraction]
+    gives: Gives
+    joined_by: str = ""
+
+
+POLICIES: dict[str, Policy] = {
+    "closed_label_v2": Policy(closed.closed_label_v2, "label"),
+    "joint_label_v1": Policy(joint.joint_label_v1, "label", joint.SEPARATOR),
+    "multi_label_v1": Policy(closed.multi_label_v1, "labels"),
+    "label_list_v1": Policy(lists.label_list_v1, "labels"),
+    "polarity_v1": Policy(lists.polarity_v1, "label"),
+    "number_v1": Policy(values.number_v1, "number"),
+    "shares_v1": Policy(shares.shares_v1, "shares"),
+    "letter_v1": Policy(values.letter_v1, "label"),
+    "yes_no_v1": Policy(values.yes_no_v1, "label"),
+    "preference_v1": Policy(values.preference_v1, "label"),
+    "text_v1": Policy(free.text_v1, "text"),
+    "affectgpt_list": Policy(publishers.affectgpt_list, "labels"),
+    "affectgpt_sentiment": Policy(publishers.affectgpt_sentiment, "label"),
+    "exact_lower": Policy(publishers.exact_lower, "label"),
+    "first_substring_in_answer": Policy(publishers.first_substring_in_answer, "label"),
+    "first_substring": Policy(publishers.first_substring, "label"),
+    "first_of_each": Policy(publishers.first_of_each, "label", joint.SEPARATOR),
+    "mer_prefer": Policy(publishers.mer_prefer, "label"),
+    "any_number": Policy(publishers.any_number, "number"),
+}
+
+
+def extract(response: str, space: Space, policy: str) -> Extraction:
+    """What `policy` reads in `response`; ConfigError for a policy that does not exist."""
+    if policy not in POLICIES:
+        raise ConfigError("extraction", repr(policy), expected=f"one of {sorted(POLICIES)}")
+    return POLICIES[policy].read(response, space)

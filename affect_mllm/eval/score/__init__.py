@@ -1,0 +1,1 @@
+"""Scores of one run and of several: answers, metrics by part, summaries, suites."""

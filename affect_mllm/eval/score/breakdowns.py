@@ -1,0 +1,120 @@
+"""Scores of what was read: as a whole, and by label keys, source, language and modality set."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from affect_mllm.eval.metrics import classes
+from affect_mllm.eval.metrics.base import Interval, measure, wilson
+from affect_mllm.eval.metrics.beside_truth import Read
+from affect_mllm.eval.metrics.registry import METRICS
+from affect_mllm.eval.read.base import STATUSES
+from affect_mllm.eval.task import Task
+
+UNPARSED = "unparsed"
+
+
+def groups_of(task: Task, read: Read) -> list[str]:
+    """The cluster of each sample: one that names none is a cluster of its own."""
+    found = [getattr(sample, task.clusters) for sample in read.samples]
+    return [
+        f"\0{sample.id}" if group is None else str(group)
+        for sample, group in zip(read.samples, found, strict=True)
+    ]
+
+
+def score_read(task: Task, read: Read) -> dict[str, Any]:
+    """n, status counts and metrics with intervals; for labels recalls and the confusion matrix."""
+    groups = groups_of(task, read)
+    measured = measure(read, {name: METRICS[name] for name in task.metrics}, groups)
+    statuses = Counter(read.status)
+    result = {
+        "n": len(read),
+        "n_groups": len(set(groups)),
+        "status": {name: statuses[name] for name in (*STATUSES, "missing")},
+        "metrics": {name: entry(found, read) for name, found in measured.items()},
+    }
+    return result | (_classes(task, read) if task.kind in classes.KINDS else {})
+
+
+def entry(found: Interval, read: Read) -> dict[str, Any]:
+    """What `results.json` has of one metric; null where a publisher's formula gives no number."""
+    value, low, high = (
+        None if math.isnan(number) else number
+        for number in (found.value, found.ci_low, found.ci_high)
+    )
+    return {
+        "value": value,
+        "ci_low": low,
+        "ci_high": high,
+        "n": found.n,
+        "n_unparsed": read.unparsed,
+        "interval": found.method,
+    }
+
+
+def _classes(task: Task, read: Read) -> dict[str, Any]:
+    counts = classes.confusion(read)
+    return {
+        "recall": {
+            label: {"value": None if np.isnan(value) else float(value), "n": int(support)}
+            for label, value, support in zip(
+                task.labels, classes.recalls(counts), counts.sum(1), strict=True
+            )
+        },
+        "confusion": {
+            "labels": list(task.labels),
+            "columns": [*task.labels, UNPARSED],
+            "matrix": counts.astype(int).tolist(),
+        },
+    }
+
+
+def breakdowns(task: Task, read: Read) -> dict[str, Any]:
+    """{key: {part: its scores}} by the task's label keys, and source, language, modality set.
+
+    The latter three only where there are several. A row whose modalities contradict each other
+    names the class that the other one shows as `labels.KEY_other`; the share of answers equal to
+    it says which modality the model follows.
+    """
+    columns = {
+        key: [str(s.labels.get(key, "none")) for s in read.samples] for key in task.breakdowns
+    }
+    optional = {
+        "source": [sample.source or "none" for sample in read.samples],
+        "language": [sample.language or "none" for sample in read.samples],
+        "modalities": ["+".join(p.modalities) if p else "none" for p in read.predictions],
+    }
+    columns |= {key: values for key, values in optional.items() if len(set(values)) > 1}
+    return {key: _parts(task, read, key, values) for key, values in columns.items()}
+
+
+def _parts(task: Task, read: Read, key: str, values: Sequence[str]) -> dict[str, Any]:
+    rows: dict[str, list[int]] = {}
+    for row, value in enumerate(values):
+        rows.setdefault(value, []).append(row)
+    return {part: _part(task, read.take(rows[part]), f"{key}_other") for part in sorted(rows)}
+
+
+def _part(task: Task, read: Read, other: str) -> dict[str, Any]:
+    result = score_read(task, read)
+    pairs = [
+        (answer, sample.labels[other])
+        for answer, sample in zip(read.answers, read.samples, strict=True)
+        if sample.labels.get(other) is not None
+    ]
+    if pairs:
+        same = sum(answer == other for answer, other in pairs)
+        low, high = wilson(same, len(pairs))
+        result["other_share"] = {
+            "value": same / len(pairs),
+            "ci_low": low,
+            "ci_high": high,
+            "n": len(pairs),
+        }
+    return result

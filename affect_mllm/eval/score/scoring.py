@@ -1,0 +1,228 @@
+"""Scores one set of predictions against a manifest, from files alone: no torch, no model."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from affect_mllm.eval.emotion_wheel import own
+from affect_mllm.eval.emotion_wheel.tables import WheelTables
+from affect_mllm.eval.files import rounded, write_text_atomic
+from affect_mllm.eval.metrics.base import measure
+from affect_mllm.eval.metrics.beside_truth import Read
+from affect_mllm.eval.metrics.registry import METRICS
+from affect_mllm.eval.predictions import Prediction, raise_problems, row_problems
+from affect_mllm.eval.read.policies import POLICIES
+from affect_mllm.eval.read.verdicts import Verdicts, scaled
+from affect_mllm.eval.score.breakdowns import breakdowns, entry, groups_of, score_read
+from affect_mllm.eval.score.one_answer import answer_of
+from affect_mllm.eval.task import Task
+from affect_mllm.log import LOGGER
+from affect_mllm.types import ConfigError, DataError, Sample
+
+Compat = Literal["none", "official"]
+
+
+def score(
+    task: Task,
+    samples: Sequence[Sample],
+    predictions: Sequence[Prediction],
+    *,
+    compat: Compat = "none",
+    tables: WheelTables | None = None,
+    verdicts: Verdicts | None = None,
+) -> dict[str, Any]:
+    """The content of `results.json` for one benchmark; the order of the inputs has no effect.
+
+    `samples` is the whole manifest. A sample without a prediction is a wrong answer of status
+    "missing" and lowers `coverage`; where a judge scores, it has the lowest scores. A prediction
+    for a row that the task does not count is left out and counted in `n_outside`. `tables` are
+    emotion-wheel tables (ours by default), `verdicts` a judge's scores by id. With
+    `compat="official"` the metrics are the publisher's, and `official` puts each beside ours;
+    parts, recalls and confusion stay ours. Raises DataError for unknown or repeated ids and for
+    predictions of several prompts or checkpoints in one file, ConfigError where the publisher has
+    no scorer or needs tables that were not given.
+    """
+    official = compat == "official"
+    _check_compat(task, official=official, tables=tables)
+    raise_problems("predictions", list(row_problems(list(predictions), {s.id for s in samples})))
+    ours = own.own_tables() if official else tables
+    read = read_answers(task, samples, predictions, tables=ours, verdicts=verdicts)
+    answered = sum(status != "missing" for status in read.status)
+    outside = len(predictions) - answered
+    _warn(task, missing=len(read) - answered, outside=outside)
+    result = {
+        "benchmark": task.name,
+        "version": task.version,
+        "kind": task.kind,
+        "protocol": task.status,
+        "compat": compat,
+        "synthetic": task.synthetic,
+        "checkpoint": _only(predictions, "checkpoint"),
+        "prompt_hash": _only(predictions, "prompt_hash"),
+        "extraction": _extraction(predictions, task.policy),
+        "coverage": answered / len(read),
+        "n_outside": outside,
+        **score_read(task, read),
+        "breakdowns": breakdowns(task, read),
+    }
+    if verdicts is not None and task.verdicts:
+        result["verdicts"] = dict(verdicts.by)
+    if task.kind == "open_vocabulary":
+        result["emotion_wheel"] = _wheel(read)
+    if official:
+        result |= _official(task, read, tables=tables, ours=result["metrics"])
+    return rounded(result)
+
+
+def read_answers(
+    task: Task,
+    samples: Sequence[Sample],
+    predictions: Sequence[Prediction],
+    *,
+    tables: WheelTables | None = None,
+    verdicts: Verdicts | None = None,
+    policy: str | None = None,
+) -> Read:
+    """Select the task's samples and read each one's answer, by the task's policy or another."""
+    chosen = task.select(samples)
+    by_id = {prediction.id: prediction for prediction in predictions}
+    rows = [by_id.get(sample.id) for sample in chosen]
+    found = [
+        None if row is None else answer_of(task, sample, row, policy=policy or task.policy)
+        for sample, row in zip(chosen, rows, strict=True)
+    ]
+    low, high = task.scale
+    return Read(
+        samples=chosen,
+        predictions=rows,
+        truth=[task.truth_of(sample) for sample in chosen],
+        answers=[None if each is None else each.value for each in found],
+        status=["missing" if each is None else each.status for each in found],
+        labels=() if task.kind == "open_vocabulary" else task.labels,
+        low=low,
+        high=high,
+        tables=tables or own.own_tables(),
+        verdicts=_judged(task, chosen, rows, verdicts or Verdicts({})) if task.verdicts else [],
+    )
+
+
+def _judged(
+    task: Task,
+    chosen: Sequence[Sample],
+    rows: Sequence[Prediction | None],
+    verdicts: Verdicts,
+) -> list[Mapping[str, float] | None]:
+    """Each sample's scores as fractions; the lowest ones where there is nothing to judge."""
+    verdicts.check([row for row in rows if row is not None])
+    lowest = {name: low for name, (low, _) in task.verdicts.items()}
+    absent = {s.id: lowest for s, row in zip(chosen, rows, strict=True) if row is None}
+    return scaled(chosen, {**verdicts.scores, **absent}, task.verdicts)
+
+
+def write_log(path: Path, read: Read) -> None:
+    """One JSON row a sample: what every number of a result is computed from."""
+    rows = (
+        {
+            "id": sample.id,
+            "group": sample.group,
+            "source": sample.source,
+            "language": sample.language,
+            "truth": truth,
+            "answer": answer,
+            "status": status,
+            "modalities": None if prediction is None else list(prediction.modalities),
+            "response": None if prediction is None else prediction.response,
+        }
+        for sample, prediction, truth, answer, status in zip(
+            read.samples, read.predictions, read.truth, read.answers, read.status, strict=True
+        )
+    )
+    write_text_atomic(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def _official(
+    task: Task, read: Read, *, tables: WheelTables | None, ours: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The publisher's metrics in place of ours, and each beside ours."""
+    official = task.official
+    assert official is not None  # _check_compat has seen to it
+    policy = official.extraction or task.policy
+    predictions = [each for each in read.predictions if each is not None]
+    theirs = read_answers(task, read.samples, predictions, tables=tables, policy=policy)
+    metrics = {name: METRICS[formula] for name, formula in official.metrics.items()}
+    measured = measure(theirs, metrics, groups_of(task, theirs))
+    found = {name: entry(interval, theirs) for name, interval in measured.items()}
+    wheel = {"emotion_wheel": _wheel(theirs)} if task.kind == "open_vocabulary" else {}
+    return wheel | {
+        "metrics": found,
+        "extraction": _extraction(predictions, policy),
+        "official": {
+            "source": official.source,
+            "differences": list(official.differences),
+            "table": {name: _beside(ours.get(name), each) for name, each in found.items()},
+        },
+    }
+
+
+def _beside(ours: Mapping[str, Any] | None, theirs: Mapping[str, Any]) -> dict[str, Any]:
+    mine, value = (ours or {}).get("value"), theirs["value"]
+    gap = None if mine is None or value is None else value - mine
+    n_ours = (ours or {}).get("n")
+    return {"ours": mine, "official": value, "difference": gap, "n_ours": n_ours,
+            "n_official": theirs["n"]}  # fmt: skip
+
+
+def _check_compat(task: Task, *, official: bool, tables: WheelTables | None) -> None:
+    if official and task.official is None:
+        raise ConfigError(
+            f"benchmark {task.name}, compat",
+            "official",
+            expected="none: this benchmark has no published scorer",
+        )
+    if official and task.official and task.official.tables and tables is None:
+        raise ConfigError(
+            f"benchmark {task.name}, compat official",
+            "no published emotion-wheel tables",
+            fix="give the publisher's folder: --wheel-tables DIR",
+        )
+
+
+def _warn(task: Task, *, missing: int, outside: int) -> None:
+    if missing:
+        LOGGER.warning("%s: %d samples have no prediction; they count as wrong", task.name, missing)
+    if outside:
+        LOGGER.warning("%s: %d predictions are for rows outside the task", task.name, outside)
+
+
+def _wheel(read: Read) -> dict[str, Any]:
+    """Which tables were used, and how much of the words they have."""
+    said = [label for answer in read.answers for label in (answer or ())]  # type: ignore[union-attr]
+    true = [label for truth in read.truth for label in truth]
+    found: dict[str, Any] = {"tables": read.tables.name, "version": read.tables.version}
+    for name, labels in (("truth", true), ("answers", said)):
+        lacking = Counter(label for label in labels if not read.tables.has(label))
+        found[f"{name}_coverage"] = 1 - sum(lacking.values()) / max(len(labels), 1)
+        found[f"{name}_lacking"] = dict(sorted(lacking.items(), key=lambda i: (-i[1], i[0]))[:20])
+    return found
+
+
+def _extraction(predictions: Sequence[Prediction], policy: str) -> str:
+    """Who read the answers: what the predictions name, if their labels are taken, or the policy."""
+    named = None if POLICIES[policy].gives == "text" else _only(predictions, "extraction")
+    return policy if named is None else str(named)
+
+
+def _only(
+    predictions: Sequence[Prediction], name: Literal["checkpoint", "prompt_hash", "extraction"]
+) -> Any:
+    """The one value that all predictions share; DataError if there are several."""
+    values = {getattr(row, name) for row in predictions}
+    if len(values) > 1:
+        raise DataError(
+            "predictions", f"{name}: {sorted(map(str, values))}", expected="one for the whole file"
+        )
+    return values.pop() if values else None

@@ -1,0 +1,261 @@
+"""Another VLM beside the checkpoint: the same pictures, words and rows, by folder or server."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from affect_mllm.data.reader import Reader
+from affect_mllm.eval.generate.asking import Question
+from affect_mllm.eval.generate.baseline import HFVLM, BaselineAsker, EndpointVLM
+from affect_mllm.eval.generate.views import View
+from affect_mllm.eval.main import main
+from affect_mllm.eval.report.page import write_report
+from affect_mllm.types import CheckpointError, DataError, Sample
+from tests import tiny_vlm
+from tests.eval.report.test_browser import needs_browser, opened
+from tests.eval.server import served
+
+QUESTION = Question("Which emotion?")
+CHAT = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% for part in m.content %}"
+    "{% if part.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
+    "{% else %}{{ part.text }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tiny, tmp_path_factory) -> Path:
+    """A tiny Qwen2.5-VL whose processor has a chat template with pictures."""
+    from transformers import AutoProcessor
+
+    made = tiny_vlm.build(tiny, tmp_path_factory.mktemp("vlm"))
+    processor = AutoProcessor.from_pretrained(made)
+    processor.chat_template = CHAT
+    processor.save_pretrained(made)
+    return made
+
+
+def reader(tiny) -> Reader:
+    return tiny.data.reader
+
+
+def frames(tiny) -> np.ndarray:
+    """What our own encoders would get of the first clip."""
+    found = reader(tiny).read(tiny.samples[0], {"frame": np.asarray}).arrays["frame"]
+    assert isinstance(found, np.ndarray)
+    return found
+
+
+def asker(tiny, vlm) -> BaselineAsker:
+    return BaselineAsker(vlm, reader(tiny), "Look.", max_new_tokens=6)
+
+
+def test_it_gets_the_frames_that_our_own_encoders_get(tiny) -> None:
+    class Watcher:
+        name = "watcher"
+
+        def generate(self, turns, *, system, max_new_tokens):
+            self.turns, self.system = turns, system
+            return ["happy"] * len(turns)
+
+    vlm = Watcher()
+    found = list(asker(tiny, vlm).answer(tiny.samples[:3], QUESTION))
+    assert [row["id"] for row in found] == ["c00", "c01", "c02"]
+    own = frames(tiny)
+    pictures, text = vlm.turns[0]
+    assert np.array_equal(np.stack(pictures), own)
+    assert text == "Subtitle: sentence 0\nWhich emotion?"
+    assert vlm.system == "Look."
+    assert found[0]["modalities"] == ["frame", "text"]
+    assert found[2]["modalities"] == ["text"], "c02 is a sound, which a VLM does not hear"
+
+
+def test_batches_do_not_change_its_answers(tiny, folder) -> None:
+    rows = tiny.samples[:5]
+    answers = [
+        {r["id"]: r["response"] for r in asker(tiny, vlm).answer(rows, QUESTION)}
+        for vlm in (HFVLM(str(folder), "float32", 1), HFVLM(str(folder), "float32", 3))
+    ]
+    assert answers[0] == answers[1]
+    assert len(set(answers[0].values())) > 1, "pictures and words must matter"
+
+
+def test_its_answer_is_transformers_own(tiny, folder) -> None:
+    """The same conversation through apply_chat_template, tokenized in one go."""
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    sample = tiny.samples[0]
+    images = frames(tiny)
+    said = next(iter(asker(tiny, HFVLM(str(folder), "float32")).answer([sample], QUESTION)))
+    processor = AutoProcessor.from_pretrained(folder)
+    net: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype="float32").eval()
+    content = [{"type": "image", "image": Image.fromarray(image)} for image in images]
+    content.append({"type": "text", "text": f"Subtitle: {sample.subtitle}\n{QUESTION.text}"})
+    chat = [
+        {"role": "system", "content": [{"type": "text", "text": "Look."}]},
+        {"role": "user", "content": content},
+    ]
+    given = processor.apply_chat_template(
+        [chat], add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+    )
+    with torch.inference_mode():
+        ids = net.generate(**given, do_sample=False, max_new_tokens=6)
+    new = ids[:, given["input_ids"].shape[1] :]
+    assert said["response"] == processor.batch_decode(new, skip_special_tokens=True)[0].strip()
+
+
+def test_views_and_rows_of_which_nothing_is_left(tiny) -> None:
+    class Nothing:
+        name = "nothing"
+
+        def generate(self, turns, *, system, max_new_tokens):
+            return ["x"] * len(turns)
+
+    rows = [*tiny.samples[:1], Sample("s", tiny.root, {"audio": "clips/c02.wav"})]
+    found = list(asker(tiny, Nothing()).answer(rows, QUESTION, View(("face",))))
+    assert {r["id"]: r["modalities"] for r in found} == {"c00": ["frame"], "s": []}
+    empty = next(r for r in found if r["id"] == "s")
+    assert (empty["response"], "no picture" in empty["unseen"]) == ("", True)
+
+
+def test_the_stamp_tells_model_words_and_reader(tiny) -> None:
+    one = asker(tiny, EndpointVLM("http://x", "org/model"))
+    vlms = [
+        one.vlm,
+        EndpointVLM("http://y", "org/model"),
+        EndpointVLM("http://x", "other/model"),
+        HFVLM("org/model"),
+        HFVLM("other/model"),
+        HFVLM("org/model", "float32"),
+    ]
+    stamps = [replace(one, vlm=vlm).stamp(Question("a"))["checkpoint"] for vlm in vlms]
+    assert len(set(stamps)) == len(vlms), "another server, owner or data type is another model"
+    assert all(stamp.startswith("model-") for stamp in stamps)
+    others = [
+        one.stamp(Question("b")),
+        replace(one, system="Listen.").stamp(Question("a")),
+        replace(
+            one, reader=replace(one.reader, sampling=replace(one.reader.sampling, frames=7))
+        ).stamp(Question("a")),
+    ]
+    hashes = {stamp["prompt_hash"] for stamp in (one.stamp(Question("a")), *others)}
+    assert len(hashes) == 4
+
+
+def test_a_server_gets_the_pictures_without_loss(tiny) -> None:
+    with served(lambda _b, _n: (200, " sad ")) as seen:
+        vlm = EndpointVLM(seen.url, "served")
+        found = list(asker(tiny, vlm).answer(tiny.samples[:1], QUESTION))
+    assert found[0]["response"] == "sad"
+    system, user = seen.requests[0]["messages"]
+    assert system["content"] == "Look."
+    *pictures, text = user["content"]
+    data = [base64.b64decode(p["image_url"]["url"].split(",")[1]) for p in pictures]
+    own = frames(tiny)
+    assert np.array_equal(np.stack([np.asarray(Image.open(io.BytesIO(d))) for d in data]), own)
+    assert text["text"].endswith(QUESTION.text)
+
+
+def test_a_server_without_an_answer_ends_the_run(tiny, monkeypatch) -> None:
+    from affect_mllm.eval import chat
+
+    monkeypatch.setattr(chat.time, "sleep", lambda _s: None)
+    with served(lambda _b, _n: (503, "busy")) as seen:
+        vlm = EndpointVLM(seen.url, "served")
+        with pytest.raises(DataError, match="HTTP 503"):
+            list(asker(tiny, vlm).answer(tiny.samples[:1], QUESTION))
+
+
+def test_a_folder_that_is_no_vlm_is_refused(tiny) -> None:
+    vlm = HFVLM(str(tiny.root / "llm"))
+    with pytest.raises(CheckpointError, match="image-text-to-text"):
+        list(asker(tiny, vlm).answer(tiny.samples[:1], QUESTION))
+
+
+def test_an_evaluation_shows_both_side_by_side(tiny, tiny_run, folder, tmp_path) -> None:
+    given = [
+        f"checkpoint={tiny_run / 'instruct/final'}",
+        f"run_dir={tmp_path}",
+        "max_new_tokens=4",
+        "baseline=hf",
+        f"baseline.model={folder}",
+        "baseline.dtype=float32",
+    ]
+    assert main(given) == 0
+    results = json.loads((tmp_path / "results.json").read_text())
+    summary = results["runs"]["synthetic"]
+    name = f"baseline-{HFVLM(str(folder), 'float32').name}"
+    assert results["info"]["baseline"] == {"kind": "hf", "model": str(folder), "dtype": "float32"}
+    assert name in summary["variants"]
+    assert name in {entry["other"] for entry in summary["comparisons"]}
+
+
+@pytest.fixture(scope="module")
+def three_kinds(tiny, tiny_run, folder, tmp_path_factory) -> Path:
+    """A run of three kinds of benchmark by a tiny checkpoint and a VLM, the first by eval.py."""
+    root = tmp_path_factory.mktemp("kinds")
+    shutil.copytree(tiny.root / "clips", root / "clips")
+    rows = [json.loads(line) for line in (tiny.root / "manifest.jsonl").read_text().splitlines()]
+    for row in rows:
+        row["split"] = "test"
+        row["labels"] |= {
+            "emotions": [row["labels"]["emotion"]],
+            "question": "Which emotion?",
+            "question_type": "What/How",
+            "options": {"A": "happy", "B": "sad"},
+            "answer": "A",
+        }
+    (root / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:6]))
+    given = [
+        *(f"checkpoint={tiny_run / 'instruct/final'}", f"manifest={root / 'manifest.jsonl'}"),
+        *(f"run_dir={root / 'run'}", f"cache_dir={root / 'features'}", "max_new_tokens=4"),
+        *("baseline=hf", f"baseline.model={folder}", "baseline.dtype=float32"),
+    ]
+    command = [sys.executable, "eval.py", "benchmark=synthetic", *given]
+    subprocess.run(command, cwd=Path(__file__).parents[3], check=True)
+    for benchmark in ("ov_merd_plus", "eemo_bench_perception"):
+        assert main([f"benchmark={benchmark}", *given]) == 0
+    return root / "run"
+
+
+def test_three_kinds_of_benchmark_stand_side_by_side(three_kinds) -> None:
+    runs = json.loads((three_kinds / "results.json").read_text())["runs"]
+    kinds = {name: summary["task"]["kind"] for name, summary in runs.items()}
+    assert kinds == {
+        "synthetic": "closed_label",
+        "ov_merd_plus": "open_vocabulary",
+        "eemo_bench_perception": "multiple_choice",
+    }
+    for summary in runs.values():
+        ours = summary["variants"][summary["reference"]]
+        (theirs,) = (v for n, v in summary["variants"].items() if n.startswith("baseline-"))
+        assert ours["n"] == theirs["n"] == 6
+        assert ours["checkpoint"] != theirs["checkpoint"]
+        assert ours["metrics"].keys() == theirs["metrics"].keys()
+
+
+@needs_browser
+def test_the_report_of_both_opens(three_kinds, tmp_path) -> None:
+    page = write_report([three_kinds], tmp_path / "report.html")
+    dom, hosts = opened(page, tmp_path, "--dump-dom")
+    assert not hosts
+    for name in ("synthetic", "ov_merd_plus", "eemo_bench_perception"):
+        assert re.search(rf"<h2 id=\"r1-{name}\">", dom)
+    assert dom.count('<th scope="row">baseline-') >= 3
+    assert "A. happy\nB. sad" in dom, "a clip shows the question as it was asked"
+    assert "{options}" not in dom.partition("Clips</h2>")[2]

@@ -17,10 +17,11 @@ from affect_mllm.types import Batch, ConfigError, DataError
 VAD = ("valence", "arousal", "dominance")
 
 
-class _Head(Loss):
+class HeadLoss(Loss):
     """A normalised linear head of `size` outputs on the state that predicts the first answer token.
 
-    That state has seen the media and the question, and nothing of the answer.
+    That state has seen the media and the question, and nothing of the answer. A subclass says
+    `size`, which examples `count`, and the sum over what `outputs` gives of them.
     """
 
     size: int
@@ -38,7 +39,7 @@ class _Head(Loss):
             return head(states.float())
 
 
-class VADRegression(_Head):
+class VADRegression(HeadLoss):
     """Smooth L1 on valence, arousal and dominance (−1 to 1), those that a row has."""
 
     size = len(VAD)
@@ -63,8 +64,11 @@ class VADRegression(_Head):
         return (each * known.to(each)).sum()
 
 
-class Classification(_Head):
-    """Cross-entropy of the row's label `truth` among `classes`; rows without it do not count."""
+class Classification(HeadLoss):
+    """Cross-entropy of the row's label `truth` among `classes`; rows without it do not count.
+
+    A loss of another form on the same head is a subclass with a `cost` of its own.
+    """
 
     def __init__(
         self, classes: Sequence[str], *, truth: str = "emotion", weight: float = 1.0
@@ -75,6 +79,10 @@ class Classification(_Head):
                 "losses", f"classes {list(classes)}", expected="two or more, each once"
             )
         self.classes, self.truth, self.size = tuple(classes), truth, len(classes)
+
+    def cost(self, outputs: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+        """What each example costs, `[N]`, from its outputs `[N, C]` and the number of its class."""
+        return cross_entropy(outputs, truth, reduction="none")
 
     def count(self, batch: Batch) -> int:
         """Labelled examples."""
@@ -88,7 +96,7 @@ class Classification(_Head):
         targets = self._targets(batch)
         found = self.outputs(batch, hidden, head, list(targets))
         truth = torch.tensor(list(targets.values()), dtype=torch.long, device=found.device)
-        return cross_entropy(found, truth, reduction="sum")
+        return self.cost(found, truth).sum()
 
     def _targets(self, batch: Batch) -> dict[int, int]:
         """Example → number of its class. Raises DataError on a label that is no class."""

@@ -37,7 +37,21 @@ class AffectError(Exception):
             parts.append(f"expected: {expected}")
         if fix:
             parts.append(f"to mend it: {fix}")
-        super().__init__("\n  ".join(parts))
+        super().__init__(printable("\n  ".join(parts)))
+
+
+def printable(text: str) -> str:
+    """`text` as every terminal and file takes it: half a character becomes its escape."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def is_encodable(text: str) -> bool:
+    """Whether UTF-8, and so a tokenizer, can write `text`; half of a surrogate pair it can't."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class ConfigError(AffectError):

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 import typer
 from recipe import Dataset, Entry, Folder, Inputs, Out, Subset, output, run
 
+from affect_mllm.media.folder import is_litter
 from affect_mllm.types import DataError
 
 Channel = Literal["speech", "song"]
@@ -60,7 +61,7 @@ def rows(inputs: Inputs, *, channel: Channel) -> Iterator[Entry]:
     takes: dict[str, tuple[Path, dict[str, str]]] = {}
     for path in sorted(inputs.folder.rglob("*-*-*-*-*-*-*.*"), key=lambda each: each.name):
         found = TAKE.fullmatch(path.name)
-        if path.name.startswith("._"):
+        if is_litter(path.name):
             continue
         if found is None:
             raise DataError(str(path), "a name of another form", expected="as 01-01-06-02-01-01-12")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from affect_mllm.types import DataError
+from affect_mllm.types import DataError, printable
 
 PROBLEMS_SHOWN = 20
 
@@ -18,6 +18,10 @@ class Problem:
     line: int
     id: str
     reason: str
+
+    def __post_init__(self) -> None:
+        for name in ("id", "reason"):
+            object.__setattr__(self, name, printable(getattr(self, name)))
 
     def __str__(self) -> str:
         """What stands behind the file's name."""

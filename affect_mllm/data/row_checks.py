@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from affect_mllm.types import MEDIA_FIELDS, MODALITIES, is_url
+from affect_mllm.types import MEDIA_FIELDS, MODALITIES, is_encodable, is_url
 
 TEXT_KEYS = ("subtitle", "language", "speaker", "group", "split", "source", "licence")
 TIME_KEYS = ("start_s", "end_s", "peak_s")
@@ -56,6 +56,7 @@ def row_problems(row: Mapping[str, Any]) -> Iterator[str]:
             yield f"{key} must be a string, got {row[key]!r}"
     if not any(key in row for key in MEDIA_FIELDS) and not _speaks(row):
         yield f"no modality: none of {', '.join(MEDIA_FIELDS)}, no subtitle, no messages"
+    yield from text_problems(row)
     yield from _time_problems(row)
     yield from _feature_problems(row.get("features"))
     if "labels" in row:
@@ -64,6 +65,21 @@ def row_problems(row: Mapping[str, Any]) -> Iterator[str]:
         yield from _message_problems(row)
     if "face_boxes" in row or "face_times_s" in row:
         yield from _face_problems(row.get("face_boxes"), row.get("face_times_s"))
+
+
+def text_problems(value: Any, where: str = "") -> Iterator[str]:
+    """Keys and values, however deep, that no tokenizer can read and no file can hold as UTF-8."""
+    if isinstance(value, str):
+        if not is_encodable(value):
+            yield f"{where} holds half a character (a lone UTF-16 surrogate), got {value!r}"
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            inner = f"{where}.{key}" if where else str(key)
+            yield from text_problems(key, f"the key {inner}")
+            yield from text_problems(each, inner)
+    elif isinstance(value, list | tuple):
+        for at, each in enumerate(value):
+            yield from text_problems(each, f"{where}[{at}]")
 
 
 def values_outside(value: Any, allowed: Iterable[str]) -> list[Any]:

@@ -136,7 +136,8 @@ def _hash(id: str) -> int:
     """64 bits of the id, never 0 but for no id: a million ids would be 100 MB as strings."""
     if not id:
         return 0
-    return int.from_bytes(hashlib.blake2b(id.encode(), digest_size=8).digest(), "little") or 1
+    raw = id.encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest(), "little") or 1
 
 
 def _blocks(text: Text) -> Iterator[tuple[int, int, int]]:

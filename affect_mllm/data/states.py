@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from affect_mllm.data.row_checks import STATE_MODALITIES
+from affect_mllm.media.folder import entries
 from affect_mllm.types import DataError
 
 EXPECTED = "a .safetensors file, a .npy array, or a folder of them named by modality"
@@ -19,7 +20,7 @@ def read_states(path: Path, modality: str | None) -> dict[str, np.ndarray]:
     DataError for another file, other names, or numbers that are not finite.
     """
     if path.is_dir():
-        files = [each for each in sorted(path.iterdir()) if each.suffix in (".npy", ".safetensors")]
+        files = [each for each in entries(path) if each.suffix in (".npy", ".safetensors")]
         found = {name: a for each in files for name, a in read_states(each, each.stem).items()}
     elif path.suffix == ".npy":
         from affect_mllm.media.openface import load_array

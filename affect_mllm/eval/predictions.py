@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from affect_mllm.data.row_checks import text_problems
 from affect_mllm.types import DataError
 
 _SHOWN_PROBLEMS = 50
@@ -96,6 +97,8 @@ def _row(line: bytes, place: str) -> Prediction:
         raise ValueError(f"not an object but {type(row).__name__}")
     if not isinstance(row.get("id"), str) or not row["id"]:
         raise ValueError("no id (a non-empty string)")
+    if (half := next(text_problems(row), None)) is not None:
+        raise ValueError(f"{row['id']!r}: {half}")
     labels, scores, confidence = row.get("labels"), row.get("scores"), row.get("confidence")
     if labels is None and not scores and not isinstance(row.get("response"), str):
         raise ValueError(f"{row['id']!r} has neither a response (a string), labels nor scores")

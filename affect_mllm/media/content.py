@@ -10,20 +10,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 from affect_mllm.log import LOGGER
+from affect_mllm.media.folder import entries
 from affect_mllm.types import DataError
 
 KNOWN = 200_000  # hashes that a process holds; the others are asked for
 
 
 def content_hash(path: Path) -> str:
-    """sha256 in hex of a file's bytes, or of the names and bytes of a folder's files.
+    """sha256 in hex of a file's bytes, or of the names and bytes of a folder's files, litter aside.
 
     DataError when it cannot be read.
     """
     try:
         if path.is_dir():
             digest = hashlib.sha256()
-            for each in sorted(path.iterdir()):
+            for each in entries(path):
                 digest.update(f"{each.name}\0{content_hash(each)}\0".encode())
             return digest.hexdigest()
         with path.open("rb") as file:
@@ -36,7 +37,7 @@ def size_of(path: Path) -> int:
     """Bytes of a file, or of a folder's files together; 0 where there is none."""
     try:
         if path.is_dir():
-            return sum(size_of(each) for each in path.iterdir())
+            return sum(size_of(each) for each in entries(path))
         return path.stat().st_size
     except OSError:
         return 0
@@ -65,7 +66,7 @@ class ContentIndex:
         """The content of a file, or of a folder's files with their names. Raises DataError."""
         try:
             if path.is_dir():
-                parts = (f"{each.name}\0{self.of(each)}" for each in sorted(path.iterdir()))
+                parts = (f"{each.name}\0{self.of(each)}" for each in entries(path))
                 return hashlib.sha256("\0".join(parts).encode()).hexdigest()
             stat = path.stat()
         except OSError as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from affect_mllm.media.folder import entries
 from affect_mllm.media.image import resize
 from affect_mllm.media.motion import WIDTH_PX, of_frames
 from affect_mllm.media.sampling import Sampling
@@ -22,11 +23,12 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 def picture_files(folder: Path) -> list[Path]:
     """The pictures of a folder in the order of their names, 2 before 10.
 
-    DataError when there are none. Other files (OpenFace leaves some) are passed over.
+    DataError when there are none. Other files (OpenFace leaves some, macOS hidden ones) are
+    passed over.
     """
     if not folder.is_dir():
         raise DataError(str(folder), "not a folder", expected="a folder of pictures")
-    files = [each for each in folder.iterdir() if each.suffix.lower() in ENDINGS]
+    files = [each for each in entries(folder) if each.suffix.lower() in ENDINGS]
     if not files:
         raise DataError(str(folder), "no picture in this folder", expected=", ".join(ENDINGS))
     return sorted(files, key=lambda each: _natural(each.name))

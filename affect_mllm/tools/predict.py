@@ -13,7 +13,7 @@ import typer
 from affect_mllm.data.reader import Clip, Transform
 from affect_mllm.data.settings import DataSettings
 from affect_mllm.data.template import Instruction
-from affect_mllm.types import ConfigError, DataError, Sample
+from affect_mllm.types import ConfigError, DataError, Sample, is_encodable
 
 DEFAULT = Path("outputs/demo/train/instruct/final")
 ASKED = {"label": 12, "open_vocabulary": 24, "describe": 96}  # instruction → new tokens at most
@@ -56,6 +56,9 @@ def predict(
     """
     if clip is None and not subtitle:
         raise ConfigError("predict", "neither a clip nor a subtitle", expected="at least one")
+    for name, text in (("--subtitle", subtitle), ("--question", question)):
+        if not is_encodable(text or ""):
+            raise ConfigError(name, repr(text), expected="text in UTF-8")
     sample = sample_of(clip)
     sample = replace(sample, subtitle=_subtitle(clip, subtitle))
     from affect_mllm.eval.generate.asking import Asker, Question

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from affect_mllm.media.folder import entries
 from affect_mllm.types import DataError
 
 VIDEO = (".mp4", ".avi", ".flv", ".mkv", ".webm", ".mov")
@@ -33,8 +34,8 @@ def index(folder: Path, suffixes: Iterable[str]) -> dict[str, Path]:
     wanted, found = set(suffixes), dict[str, Path]()
     if not folder.is_dir():
         return found
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in wanted or path.name.startswith("."):
+    for path in entries(folder):
+        if path.suffix.lower() not in wanted:
             continue
         if path.stem in found:
             raise DataError(
@@ -72,7 +73,7 @@ def spread(root: Path, suffixes: Iterable[str]) -> dict[str, Path]:
     DataError where two of them have the same name.
     """
     found: dict[str, Path] = {}
-    for folder in [root, *sorted(path for path in root.iterdir() if path.is_dir())]:
+    for folder in [root, *(path for path in entries(root) if path.is_dir())]:
         for name, path in index(folder, suffixes).items():
             if name in found:
                 raise DataError(str(root), f"two files of one name: {found[name]}, {path}")

@@ -53,6 +53,16 @@ def test_a_missing_file_is_said(tmp_path):
         read_predictions(tmp_path / "none.jsonl")
 
 
+@pytest.mark.parametrize("key", ["id", "response"])
+def test_half_a_character_is_a_fault_of_its_line(tmp_path, key):
+    row = {"id": "a", "response": "happy"}
+    row[key] += "\ud83d"
+    (tmp_path / "p.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(DataError, match=rf"p\.jsonl:1: .*{key} holds half a character") as caught:
+        read_predictions(tmp_path / "p.jsonl")
+    str(caught.value).encode()
+
+
 def test_bytes_that_are_not_utf8_are_a_fault_of_their_line(tmp_path):
     (tmp_path / "p.jsonl").write_bytes(b'{"id": "a", "response": "\xff"}\n')
     with pytest.raises(DataError, match=r"p\.jsonl:1: not JSON"):

@@ -71,6 +71,14 @@ def test_nothing_at_all_is_wrong_use(checkpoint) -> None:
         ask(None, checkpoint)
 
 
+@pytest.mark.parametrize("given", [{"subtitle": "so \udcff"}, {"question": "\ud83d?"}])
+def test_bytes_of_a_terminal_that_are_no_text_are_wrong_use(checkpoint, given) -> None:
+    (name,) = given
+    with pytest.raises(ConfigError, match=f"--{name}: ") as caught:
+        ask(None, checkpoint, **({"subtitle": "I won!"} | given))
+    str(caught.value).encode()
+
+
 def test_no_checkpoint_and_no_clip_are_told_apart(media, checkpoint, tmp_path) -> None:
     with pytest.raises(CheckpointError, match="no such folder"):
         ask(media / "photo.png", tmp_path / "none")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Annotated, Any, Literal
 
 from affect_mllm.eval.metrics.judged import NAMES as JUDGED
@@ -12,19 +12,21 @@ from affect_mllm.eval.metrics.registry import METRICS, metrics_of
 from affect_mllm.eval.read.base import Space
 from affect_mllm.eval.read.lists import POLES
 from affect_mllm.eval.read.policies import POLICIES
-from affect_mllm.eval.truth import DEFAULT_POLICIES, READERS, TRUTH_KEYS, Kind, Value
+from affect_mllm.eval.truth import (
+    CLOSED,
+    DEFAULT_POLICIES,
+    KINDS_OF_KEY,
+    READERS,
+    TRUTH_KEYS,
+    Kind,
+    Value,
+)
 from affect_mllm.types import ConfigError, DataError, Sample
 
-_CLOSED = (
-    "closed_label",
-    "multi_label",
-    "distribution",
-    "statement_judgment",
-    "pairwise_preference",
-)
 _FIELD = re.compile(r"\{(\w+)\}")
 _SHOWN = 20
 LETTERS = tuple("ABCDEFGHIJ")
+ALWAYS_BROKEN_DOWN = ("source", "language", "modalities")
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,15 @@ class Task:
     options with their letters. `truth` is the key of `Sample.labels` with the right answer,
     `rename` maps its values to the task's labels, `where` gives further label values a row must
     have, or a list of them. `low` and `high` are the ends of a scale; `levels` maps the labels of a
-    scale that is answered in words to numbers on it. `verdicts` gives the lowest and highest score
-    of each thing that a judge rates. `neutral` says whether rows of neutral sentiment count.
+    scale that is answered in words to numbers on it; all three belong to a regression. `verdicts`
+    gives the lowest and highest score of each thing that a judge rates in a description. `neutral`
+    says whether rows of neutral sentiment count, in a task of sentiment.
     `breakdowns` are label keys whose values are reported one by one (source, language and modality
     set always are), `clusters` the row's key by which errors are grouped. `require` names the
     modalities without which an answer is an error. `status` is provisional where the protocol is
     not certain; `source` says where it is described. Left empty, `truth`, `extraction` and (where
-    the kind has its own) `labels` are those of the kind. Raises ConfigError for what does not fit.
+    the kind has its own) `labels` are those of the kind. Raises ConfigError for what does not fit,
+    keys that mean nothing to the kind (`KINDS_OF_KEY`) included.
     """
 
     name: str
@@ -90,6 +94,7 @@ class Task:
     def __post_init__(self) -> None:
         for name in ("labels", "metrics", "require", "breakdowns"):  # YAML has lists
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        self._check_keys()
         bounds = {name: (float(low), float(high)) for name, (low, high) in self.verdicts.items()}
         object.__setattr__(self, "verdicts", bounds)
         if isinstance(self.official, dict):
@@ -155,7 +160,7 @@ class Task:
         """The rows that count, ordered by id, whatever the order of `samples`.
 
         Raises DataError, naming the rows, where the truth is absent or no answer of the task,
-        and when no row is left.
+        when no row is left, and when no row has the label of a breakdown.
         """
         chosen = sorted((s for s in samples if self._counts(s)), key=lambda sample: sample.id)
         bad = [f"{s.id}: {s.labels.get(self.truth)!r}" for s in chosen if self.truth_of(s) is None]
@@ -171,6 +176,13 @@ class Task:
                 f"manifest for {self.name}",
                 f"none of {len(samples)} rows counts",
                 expected=f"rows with split={self.split!r} and {self.where}",
+            )
+        known = {key for sample in chosen for key in sample.labels}
+        if unknown := sorted(set(self.breakdowns) - known):
+            raise DataError(
+                f"manifest, breakdowns of {self.name}",
+                f"no row has {', '.join(f'labels.{key}' for key in unknown)}",
+                expected=f"some of {sorted(known)}",
             )
         return chosen
 
@@ -206,11 +218,34 @@ class Task:
             return "labels" if self.kind == "open_vocabulary" else "a text"
         return f"one of {list(self.labels)}"
 
+    def _check_keys(self) -> None:
+        """No key that the kind does not know: it would be thought to have an effect."""
+        foreign = [
+            entry.name
+            for entry in fields(self)
+            if self.kind not in KINDS_OF_KEY.get(entry.name, (self.kind,))
+            and getattr(self, entry.name) != _default(entry)
+        ]
+        if foreign:
+            raise ConfigError(
+                f"benchmark {self.name}",
+                f"{', '.join(foreign)}, which a task of kind {self.kind} does not have",
+                expected="; ".join(f"{key} in {' or '.join(KINDS_OF_KEY[key])}" for key in foreign),
+                fix="leave it out, or write the kind that has it",
+            )
+        parts = self.breakdowns
+        if wrong := [key for key in parts if key in ALWAYS_BROKEN_DOWN or parts.count(key) > 1]:
+            raise ConfigError(
+                f"benchmark {self.name}.breakdowns",
+                f"{sorted(set(wrong))}",
+                expected=f"keys of labels, each once; {', '.join(ALWAYS_BROKEN_DOWN)} always are",
+            )
+
     def _check_answers(self) -> None:
         """Labels, levels and the ends of the scale."""
         folded = {label.casefold() for label in self.labels}
         fault = expected = ""
-        if len(folded) < len(self.labels) or (self.kind in _CLOSED and not self.labels):
+        if len(folded) < len(self.labels) or (self.kind in CLOSED and not self.labels):
             fault, expected = f"{list(self.labels)}", "at least one label, none of them twice"
         elif self.kind == "statement_judgment" and len(self.labels) != 2:
             fault, expected = f"{list(self.labels)}", "two labels, that of a true statement first"
@@ -220,6 +255,8 @@ class Task:
             fault, expected = f"{list(self.labels)}", "letters"
         elif self.kind == "sentiment" and self.labels != POLES:
             fault, expected = f"{list(self.labels)}", f"{list(POLES)}, or no labels"
+        elif self.kind == "regression" and self.labels != tuple(self.levels):
+            fault, expected = f"{list(self.labels)}", "none, or the names of levels"
         if fault:
             raise ConfigError(f"benchmark {self.name}.labels", fault, expected=expected)
         if any(name in JUDGED for name in self.metrics) != bool(self.verdicts):
@@ -254,3 +291,7 @@ class Task:
                 f"{unknown or 'none'}",
                 expected=f"some of {fitting} for the kind {self.kind}",
             )
+
+
+def _default(entry: Field[Any]) -> Any:
+    return entry.default if entry.default_factory is MISSING else entry.default_factory()

@@ -46,6 +46,25 @@ DEFAULT_POLICIES: dict[Kind, str] = {
     "pairwise_preference": "preference_v1",
     "description": "text_v1",
 }
+# Whose answers are labels that the task lists.
+CLOSED: tuple[Kind, ...] = (
+    "closed_label",
+    "multi_label",
+    "distribution",
+    "statement_judgment",
+    "pairwise_preference",
+)
+_LABELLED: tuple[Kind, ...] = (*CLOSED, "multiple_choice", "sentiment")
+# Keys of a task that only some kinds know; all others mean something to each of them.
+KINDS_OF_KEY: dict[str, tuple[Kind, ...]] = {
+    "labels": (*_LABELLED, "regression"),
+    "rename": (*_LABELLED, "open_vocabulary"),
+    "low": ("regression",),
+    "high": ("regression",),
+    "levels": ("regression",),
+    "verdicts": ("description",),
+    "neutral": ("sentiment",),
+}
 
 
 def one_label(value: Any, labels: Sequence[str], rename: Mapping[str, str]) -> str | None:

@@ -27,6 +27,7 @@ from affect_mllm.eval.predictions import read_predictions
 from affect_mllm.eval.read.verdicts import Verdicts
 from affect_mllm.eval.score.scoring import read_answers, score
 from affect_mllm.eval.task import Task
+from affect_mllm.types import ConfigError
 
 FOLDER = Path(__file__).parent / "benchmarks"
 NAMES = benchmark_names()
@@ -119,13 +120,16 @@ def test_a_case_worked_by_hand_has_its_values(name, files):
     assert {n: found[n]["value"] for n in expected} == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if load_task(name).official])
+@every_benchmark  # not a choice of them: one faulty YAML would end the collection of all tests
 def test_the_publishers_scorer_stands_beside_ours(name, files):
     task, case = load_task(name), fixture(name)
     rows, said = files(name, case["gold"] | case["case"]["changes"])
+    if task.official is None:
+        with pytest.raises(ConfigError, match="no published scorer"):
+            score(task, rows, said, compat="official")
+        return
     ours = score(task, rows, said)["metrics"]
     result = score(task, rows, said, compat="official", tables=own_tables())
-    assert task.official is not None
     assert set(result["metrics"]) == set(task.official.metrics)
     assert task.official.source
     assert result["official"]["differences"]
@@ -150,15 +154,6 @@ def test_the_question_can_be_asked_of_every_row(name, files):
 @every_benchmark
 def test_hydra_makes_the_same_task(name):
     assert config.build(config.compose("eval", [f"benchmark={name}"]).benchmark) == load_task(name)
-
-
-@every_benchmark
-def test_the_documentations_table_is_true(name):
-    page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
-    task = load_task(name)
-    cells = [f"`{name}`", task.kind, task.split or "all rows", ", ".join(task.metrics)]
-    cells += ["yes" if task.official else "–", task.status]
-    assert f"| {' | '.join(cells)} |" in page
 
 
 def test_no_fixture_is_left_without_its_benchmark():

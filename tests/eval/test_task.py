@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from affect_mllm import config
 from affect_mllm.eval.benchmarks import benchmark_names, load_task, read_task
+from affect_mllm.eval.truth import KINDS_OF_KEY
 from affect_mllm.types import ConfigError, DataError
 from tests.eval.runs import corpus, sample, task
 
@@ -53,11 +55,20 @@ def test_an_unknown_benchmark_names_the_known_ones(conf):
         ("labels: []", "at least one"),
         ("synthetic: perhaps", "synthetic"),
         ("kind: open", "kind"),
-        ("kind: regression", "low < high"),
+        ("labels: []\nkind: regression", "low < high"),
         ("metrics: [mae]", "accuracy"),
         ("extraction: number_v1", "closed_label_v2"),
         ("official: {source: x, metrics: {war: mae}}", "official.metrics"),
         ("official: {metrics: {}}", "source"),
+        ("kind: multi_label\nmetrics: [set_accuracy]\nlevels: {a: 0, b: 1}", "levels.* regression"),
+        ("kind: sentiment\nlow: 0.0", "low.* regression"),
+        ("neutral: exclude", "neutral.* sentiment"),
+        ("verdicts: {cot: [0, 1]}", "verdicts.* description"),
+        ("kind: description\nmetrics: [rouge_l]", "labels.* description"),
+        ("kind: open_vocabulary\nmetrics: [hit_rate]", "labels.* open_vocabulary"),
+        ("kind: regression\nmetrics: [mae]\nlow: 0\nhigh: 1", "the names of levels"),
+        ("breakdowns: [source]", "always are"),
+        ("breakdowns: [scene, scene]", "each once"),
         ("metric: [uar]", "unknown keys"),
         ("_target_: os.system", "not a benchmark"),
         ("labels: [a", "YAML"),
@@ -88,3 +99,24 @@ def test_every_row_without_a_usable_truth_is_named():
 def test_no_row_at_all_is_an_error():
     with pytest.raises(DataError, match="none of 3 rows"):
         task(split="dev").select(corpus(3))
+
+
+def test_a_breakdown_that_no_row_has_is_an_error_that_names_what_rows_have():
+    rows = [sample("a", "sad", labels={"scene": "x"}), sample("b", "sad")]
+    assert len(task(breakdowns=("scene",)).select(rows)) == 2
+    with pytest.raises(DataError, match=r"labels\.seen(.|\n)*'emotion', 'scene'"):
+        task(breakdowns=("seen",)).select(rows)
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "benchmark").glob("*.yaml")), ids=lambda p: p.stem)
+def test_each_key_that_its_kind_does_not_have_is_refused_in_every_benchmark(path):
+    """And none that it has: every task can be made again from its own fields."""
+    made = read_task(path)
+    assert replace(made) == made
+    values = {"low": -7.0, "high": 7.0, "levels": {"a": 1.0}, "verdicts": {"cot": (0, 1)}}
+    values |= {"neutral": "exclude", "rename": {"a": "b"}, "labels": ("a", "b")}
+    assert values.keys() == KINDS_OF_KEY.keys()
+    for key, value in values.items():
+        if made.kind not in KINDS_OF_KEY[key]:
+            with pytest.raises(ConfigError, match=f"{key}, which a task of kind {made.kind}"):
+                replace(made, **{key: value})

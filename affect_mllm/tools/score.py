@@ -133,7 +133,8 @@ def _table(title: str, scores: dict[str, Any]) -> Any:
     for column in ("metric", "value", "95 % interval", "n", "unparsed"):
         table.add_column(column, justify="left" if column == "metric" else "right")
     for name, m in scores["metrics"].items():
-        table.add_row(name, _number(m["value"]), _interval(m), str(m["n"]), str(m["n_unparsed"]))
+        cells = (_number(m["value"]), _interval(m), str(m["n"]), str(m["n_unparsed"]))
+        table.add_row(f"{name}{_occurring(m)}", *cells)
     if other := scores.get("other_share"):
         share = _number(other["value"])
         table.add_row("answers the other class", share, _interval(other), str(other["n"]))
@@ -150,6 +151,12 @@ def _beside(official: dict[str, Any]) -> Any:
         numbers = (_number(line[key]) for key in ("official", "ours", "difference"))
         table.add_row(name, *numbers, str(line["n_official"]), str(line["n_ours"] or "–"))
     return table
+
+
+def _occurring(m: dict[str, Any]) -> str:
+    """Says where a mean over all classes has some of which no sample is: they count as 0."""
+    listed, found = m.get("n_classes", 0), m.get("n_classes_occurring", 0)
+    return f" (only {found} of {listed} classes occur)" if found < listed else ""
 
 
 def _interval(scores: dict[str, Any]) -> str:

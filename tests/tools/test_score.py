@@ -52,6 +52,17 @@ def test_the_table_has_value_interval_and_unparsed(files, capsys):
     assert "coverage 100.0%" in out
 
 
+def test_the_table_says_how_many_classes_of_a_mean_over_all_occur(files, tmp_path, capsys):
+    path = tmp_path / "conf/benchmark/toy.yaml"
+    assert call("score", *files) == ExitCode.DONE
+    assert "occur" not in capsys.readouterr().out
+    path.write_text(YAML.replace("angry]", "angry, fear]"))
+    assert call("score", *files) == ExitCode.DONE
+    out = capsys.readouterr().out
+    assert "macro_f1 (only 3 of 4 classes occur)" in out
+    assert out.count("occur") == 1
+
+
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [

@@ -29,6 +29,7 @@ class Metric:
     what answers reach that cannot be read, None where that depends on the
     task: the width of its scale, or its number of labels. `kinds` are the
     kinds of task that have it. A `proportion` of independent samples gets Wilson's interval.
+    `over_list`: a mean over all listed classes, of which one that never occurs counts as 0.
     """
 
     statistic: Statistic
@@ -37,6 +38,7 @@ class Metric:
     best: float = 1.0
     worst: float | None = 0.0
     proportion: bool = False
+    over_list: bool = False
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,12 @@ class Read:
         answers = [number.get(each, len(number)) for each in self.answers]  # type: ignore[arg-type]
         return np.array([truth, answers], dtype=np.int64)
 
+    @property
+    def occurring(self) -> set[str]:
+        """The listed labels that are true of any sample."""
+        true = (each if isinstance(each, tuple) else (each,) for each in self.truth)
+        return {label for labels in true for label in labels} & set(self.labels)
+
     @cached_property
     def indicators(self) -> NDArray[np.bool_]:
         """`[2, n, K]`: which labels the truth and the answers have."""

@@ -78,7 +78,7 @@ def _f1(sums: Array) -> Array:
 
 METRICS: dict[str, Metric] = {
     "set_micro_f1": Metric(label_counts, micro_f1, KINDS),
-    "set_macro_f1": Metric(label_counts, macro_f1, KINDS),
+    "set_macro_f1": Metric(label_counts, macro_f1, KINDS, over_list=True),
     "set_weighted_f1": Metric(label_counts, weighted_f1, KINDS),
     "set_sample_f1": Metric(sample_f1, mean_of, KINDS),
     "set_jaccard": Metric(jaccard, mean_of, KINDS),

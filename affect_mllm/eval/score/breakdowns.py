@@ -37,7 +37,10 @@ def score_read(task: Task, read: Read) -> dict[str, Any]:
         "n": len(read),
         "n_groups": len(set(groups)),
         "status": {name: statuses[name] for name in (*STATUSES, "missing")},
-        "metrics": {name: entry(found, read) for name, found in measured.items()},
+        "metrics": {
+            name: entry(found, read) | _coverage_of_list(name, read)
+            for name, found in measured.items()
+        },
     }
     return result | (_classes(task, read) if task.kind in classes.KINDS else {})
 
@@ -56,6 +59,13 @@ def entry(found: Interval, read: Read) -> dict[str, Any]:
         "n_unparsed": read.unparsed,
         "interval": found.method,
     }
+
+
+def _coverage_of_list(metric: str, read: Read) -> dict[str, int]:
+    """Beside a mean over the whole list: right answers reach the share of it that occurs, not 1."""
+    if not METRICS[metric].over_list:
+        return {}
+    return {"n_classes": len(read.labels), "n_classes_occurring": len(read.occurring)}
 
 
 def _classes(task: Task, read: Read) -> dict[str, Any]:

@@ -260,6 +260,21 @@ def test_a_scale_is_shown_in_its_unit_and_without_a_confusion(tmp_path):
     assert "50.0 % 40.0–60.0" in page.words
 
 
+def test_a_mean_over_classes_that_do_not_all_occur_says_so(tmp_path):
+    from affect_mllm.data import manifest
+    from tests.eval.runs import answers, corpus, write_predictions
+
+    rows = corpus(6, root=tmp_path)
+    manifest.write(rows, tmp_path / "manifest.jsonl")
+    path = write_predictions(tmp_path / "x.predictions.jsonl", answers(rows))
+    four = task(labels=("happy", "sad", "angry", "fear"))
+    found = summarise(four, rows, {"face+audio+text": answers(rows)})
+    found |= {"manifest": tmp_path / "manifest.jsonl", "predictions": {"face+audio+text": path}}
+    write_results(tmp_path, {"toy": found})
+    page = Page(write_report([tmp_path], tmp_path / "page.html").read_text())
+    assert page.words.count("only 3 of 4 classes occur") == 1
+
+
 def test_who_read_the_answers_is_what_the_result_records(tmp_path):
     samples = corpus()
     said = [

@@ -16,7 +16,7 @@ from affect_mllm.eval.read.verdicts import Verdicts
 from affect_mllm.eval.score.scoring import score
 from affect_mllm.log import LOGGER
 from affect_mllm.types import ConfigError, DataError
-from tests.eval.runs import answers, corpus, sample, task
+from tests.eval.runs import LABELS, answers, corpus, sample, task
 
 
 @pytest.fixture
@@ -163,3 +163,17 @@ def test_answers_that_are_missing_stay_in_the_mean_of_a_judge():
         assert (found["value"], found["n"]) == (0.75, 4), "no praise for what was not said"
     with pytest.raises(DataError, match="1 of 4 samples have none"):
         score(judged, rows, answers(rows), verdicts=Verdicts(verdicts))
+
+
+def test_beside_a_mean_over_all_classes_stands_how_many_of_them_occur():
+    """Right answers about 3 of 7 classes: no class that is not there can be right."""
+    seven = (*LABELS, "surprise", "fear", "disgust", "neutral")
+    rows = corpus(6)
+    found = score(task(labels=seven), rows, answers(rows))["metrics"]
+    assert found["accuracy"]["value"] == found["uar"]["value"] == 1.0
+    assert found["macro_f1"]["value"] == pytest.approx(3 / 7, abs=1e-6)
+    assert found["macro_f1"]["n_classes"] == 7
+    assert found["macro_f1"]["n_classes_occurring"] == 3
+    assert not {"n_classes", "n_classes_occurring"} & (
+        found["accuracy"].keys() | found["uar"].keys()
+    )

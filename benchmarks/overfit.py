@@ -30,7 +30,11 @@ from affect_mllm.types import Batch, ExitCode
 
 WANTED = 0.99
 CLIPS = 8
-TRAINABLE = {r"llm\..*lora_.*": 2e-3, r"fusion\..*": 2e-3, r"compressors\..*": 2e-3}
+TRAINABLE = {
+    "lora": {"match": r"llm\..*lora_.*", "lr": 2e-3},
+    "fusion": {"match": r"fusion\..*", "lr": 2e-3},
+    "compressors": {"match": r"compressors\..*", "lr": 2e-3},
+}
 
 
 def main() -> None:
@@ -62,7 +66,7 @@ def few(path: Path, folder: Path) -> Path:
     return folder / "manifest.jsonl"
 
 
-def by_heart(overrides: Sequence[str], trainable: dict[str, float], *, steps: int) -> DictConfig:
+def by_heart(overrides: Sequence[str], trainable: dict[str, Any], *, steps: int) -> DictConfig:
     """The demo's last stage alone, on descriptions only, with every clip in every step."""
     given = ["experiment=demo", "~stages.align", "~stages.emotion", *overrides]
     cfg = config.compose("train", given)

@@ -129,7 +129,7 @@ def ours(options: argparse.Namespace, *, batch: int = BATCH) -> dict[str, float]
         OmegaConf.update(cfg, f"model.{key}", {}, merge=False)
     stage = cfg.stages.instruct
     changes = {
-        "trainable": {r"llm\..*lora_.*": LR},
+        "trainable": {"lora": {"match": r"llm\..*lora_.*", "lr": LR}},
         "steps": steps,
         "batch_size": batch,
         "save_every": 10**6,

@@ -31,7 +31,7 @@ def describe(overrides: list[str], *, clip_s: float = CLIP_S) -> dict[str, Any]:
     config cannot be had.
     """
     from affect_mllm.tools.blueprint import blueprint, nominal
-    from affect_mllm.train.optim import select
+    from affect_mllm.train.trainable import select
 
     plan = blueprint(overrides)
     model = plan.model
@@ -45,9 +45,10 @@ def describe(overrides: list[str], *, clip_s: float = CLIP_S) -> dict[str, Any]:
     stages = {}
     for stage in plan.stages:
         groups = select(model, stage.trainable)
-        counts = {regex: sum(p.numel() for p in members) for regex, members in groups.items()}
-        trained = sum(counts.values())
-        stages[stage.name] = {"trainable": trained, "share": trained / total, "groups": counts}
+        sizes = {name: sum(p.numel() for p in members) for name, members in groups.items()}
+        trained = sum(sizes.values())
+        rows = {n: {"parameters": s, "lr": stage.trainable[n].lr} for n, s in sizes.items()}
+        stages[stage.name] = {"trainable": trained, "share": trained / total, "groups": rows}
     tokens = {name: item.tokens for name, item in nominal(plan, clip_s).items()}
     return {
         "experiment": plan.cfg.name,
@@ -80,9 +81,14 @@ def _show(found: dict[str, Any]) -> None:
     for name, row in found["modules"].items():
         modules.add_row(name, f"{row['parameters'] / 1e6:,.3f}", ", ".join(row["dtypes"]))
     console.print(modules)
-    stages = Table("stage", "trainable, M", "share", title="stages", title_justify="left")
+    heads = ("stage, group", "trainable, M", "share", "peak rate")
+    stages = Table(*heads, title="stages", title_justify="left")
     for name, stage in found["stages"].items():
-        stages.add_row(name, f"{stage['trainable'] / 1e6:,.3f}", f"{stage['share']:.3%}")
+        stages.add_row(name, f"{stage['trainable'] / 1e6:,.3f}", f"{stage['share']:.3%}", "")
+        for group, row in stage["groups"].items():
+            count = row["parameters"]
+            share = f"{count / found['parameters']:.3%}"
+            stages.add_row(f"  {group}", f"{count / 1e6:,.3f}", share, f"{row['lr']:g}")
     console.print(stages)
     shown = ", ".join(f"{name} {count}" for name, count in found["tokens"].items())
     console.print(f"tokens of a clip of {found['clip_s']:g} s, 640 × 360 pixels: {shown}")

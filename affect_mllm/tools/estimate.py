@@ -67,7 +67,8 @@ def estimate(
     from affect_mllm.tools.blueprint import blueprint, nominal
     from affect_mllm.tools.rehearsal import rehearse
     from affect_mllm.train.engine import DTYPES
-    from affect_mllm.train.optim import build, select
+    from affect_mllm.train.optim import build
+    from affect_mllm.train.trainable import select
 
     plan = blueprint(overrides)
     lower = DTYPES.get(plan.cfg.launch.precision)

@@ -25,10 +25,11 @@ from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.progress import Progress
 from affect_mllm.train.share import share
 from affect_mllm.train.stage import Stage
+from affect_mllm.train.trainable import Group, select
 from affect_mllm.train.trainer import Trainer
 from affect_mllm.types import Batch, MediaBatch, Span
 
-TRAINABLE: dict[str, float | optim.Rate] = {r"compressors\..*": 1e-3, r"llm\..*lora_.*": 1e-3}
+TRAINABLE = {"compressors": Group(r"compressors\..*", 1e-3), "lora": Group(r"llm\..*lora_.*", 1e-3)}
 MEDIA, TOKENS, STATES, WIDTH = "face", 4, 16, 64  # tokens and states of an item, a state's width
 STEPS = 3
 
@@ -80,13 +81,13 @@ class Trial:
             for name, parameter in model.named_parameters():
                 if "lora_B" in name:
                     parameter.normal_(std=0.02)
-        optim.select(model, TRAINABLE)
+        select(model, TRAINABLE)
         return model.train()
 
     def optimizer(self, module: torch.nn.Module) -> torch.optim.Optimizer:
         """AdamW over what trains."""
         fused = next(module.parameters()).device.type != "meta"
-        groups = optim.select(module, TRAINABLE)
+        groups = select(module, TRAINABLE)
         return optim.build(groups, TRAINABLE, weight_decay=0.01, settings=optim.AdamW(fused=fused))
 
     def batch(self, seed: int) -> Batch:

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from affect_mllm.log import LOGGER
 from affect_mllm.models import checkpoint as weights
+from affect_mllm.train import lineage
 from affect_mllm.train.callbacks import Callback
 from affect_mllm.train.engine import Engine
 from affect_mllm.train.progress import Progress
@@ -189,7 +190,7 @@ class StageCheckpoints:
         if got != self.meta["fingerprint"]:
             raise ConfigError(
                 str(path),
-                "is of a run with other settings, data or seed",
+                lineage.difference(path, self.cfg, self.meta["stage"]),
                 fix="choose another run_dir, or remove this folder",
             )
 

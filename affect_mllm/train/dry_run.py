@@ -17,6 +17,7 @@ from affect_mllm.types import ExitCode
 if TYPE_CHECKING:
     from affect_mllm.train.benchmarks import MakeBenchmark
     from affect_mllm.train.run import TrainRun
+    from affect_mllm.train.stage import Stage
 
 STEPS = 2
 
@@ -34,7 +35,7 @@ def take(run: TrainRun, names: Sequence[str], make_benchmark: MakeBenchmark | No
         )
         code = short.run(make_benchmark)
         if code == ExitCode.DONE and os.environ.get("RANK", "0") == "0":
-            print(report(folder, {name: int(run.stages[name]["steps"]) for name in names}))
+            print(report(folder, {name: config.build(run.stages[name]) for name in names}))
     return code
 
 
@@ -63,21 +64,29 @@ def shortened(stage: Mapping[str, Any]) -> dict[str, Any]:
     return {**node, "validation": None, "benchmarks": None, "best": None}
 
 
-def report(folder: Path, steps: Mapping[str, int]) -> str:
-    """A table of what was measured: seconds a step, time to the end of each stage, memory."""
+def report(folder: Path, stages: Mapping[str, Stage]) -> str:
+    """A table of what was measured: seconds a step, time to the end of each stage, memory.
+
+    Under it the groups of each stage with their peak rates, by the names that change them.
+    """
     lines = [f"{'stage':<12}{'steps':>8}{'s/step':>9}{'to the end':>12}{'GB':>7}{'tokens/s':>10}"]
     total = 0.0
-    for name, planned in steps.items():
+    for name, stage in stages.items():
         rows = (folder / name / "metrics.jsonl").read_text().splitlines()
         last = json.loads(rows[-1])
         first_s = json.loads(rows[0])["seconds"] if len(rows) > 1 else 0.0
         each = last["seconds"] - first_s
-        total += each * planned
+        total += each * stage.steps
         lines.append(
-            f"{name:<12}{planned:>8}{each:>9.2f}{_clock(each * planned):>12}"
+            f"{name:<12}{stage.steps:>8}{each:>9.2f}{_clock(each * stage.steps):>12}"
             f"{last['memory_gb']:>7.2f}{last['supervised_tokens_per_s']:>10.0f}"
         )
     lines += [
+        *(
+            f"stages.{name}.trainable.{group}.lr={rate.lr:g}"
+            for name, stage in stages.items()
+            for group, rate in stage.trainable.items()
+        ),
         f"all stages: {_clock(total)}, without evaluating and saving",
         "GB: the peak of rank 0, on CUDA what was allocated, on a CPU the whole process",
     ]

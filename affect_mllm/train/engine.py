@@ -100,7 +100,7 @@ class Engine:
         return norm
 
     def group_norms(self) -> dict[str, float]:
-        """The gradient norm of each regex's parameters, before clipping."""
+        """The gradient norm of each group's parameters, before clipping."""
         return group_norms(self.optimizer, 1 / self.scale.value[0])
 
     def parameters(self) -> list[nn.Parameter]:

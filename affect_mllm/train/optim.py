@@ -1,10 +1,9 @@
-"""What trains and how fast: parameter groups from regexes, learning rate as a function of step."""
+"""How fast it trains: the optimiser over named groups, learning rate as a function of step."""
 
 from __future__ import annotations
 
 import importlib.util
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,6 +12,7 @@ import torch
 from pydantic import NonNegativeFloat, NonNegativeInt
 from torch import nn
 
+from affect_mllm.train.trainable import Group
 from affect_mllm.types import ConfigError
 
 
@@ -46,21 +46,6 @@ class Schedule:
         done = max(0, step - begin) / max(1, steps - begin)
         fall = (1 + math.cos(math.pi * done)) / 2 if self.kind == "cosine" else 1 - done
         return self.final + (1 - self.final) * fall
-
-
-@dataclass(frozen=True)
-class Rate:
-    """One regex's peak learning rate, and a weight decay where it is not the stage's."""
-
-    lr: NonNegativeFloat
-    weight_decay: NonNegativeFloat | None = None
-
-    @classmethod
-    def of(cls, given: float | Rate | Mapping[str, float]) -> Rate:
-        """From a YAML's value: a number, or `{lr: …, weight_decay: …}`."""
-        if isinstance(given, Rate):
-            return given
-        return cls(**given) if isinstance(given, Mapping) else cls(given)
 
 
 @dataclass(frozen=True)
@@ -102,66 +87,33 @@ class AdamW:
             )
 
 
-def select(model: nn.Module, trainable: Mapping[str, Any]) -> dict[str, list[nn.Parameter]]:
-    """Freeze all, then unfreeze what a regex matches in full; the first match decides.
-
-    Returns the parameters by regex. A regex that matches no parameter is a ConfigError.
-    """
-    groups: dict[str, list[nn.Parameter]] = {regex: [] for regex in trainable}
-    matched = dict.fromkeys(trainable, False)
-    patterns = [(regex, re.compile(regex)) for regex in trainable]
-    for name, parameter in model.named_parameters():
-        hits = [regex for regex, pattern in patterns if pattern.fullmatch(name)]
-        parameter.requires_grad_(bool(hits))
-        matched.update(dict.fromkeys(hits, True))
-        if hits:
-            groups[hits[0]].append(parameter)
-    for regex, hit in matched.items():
-        if not hit:
-            raise ConfigError(
-                "stage.trainable",
-                f"{regex!r} matches no parameter",
-                expected=f"a regex for whole names such as {_examples(model)}",
-            )
-    return {regex: members for regex, members in groups.items() if members}
-
-
 def build(
-    groups: Mapping[str, list[nn.Parameter]],
-    trainable: Mapping[str, Any],
+    members: Mapping[str, list[nn.Parameter]],
+    trainable: Mapping[str, Group],
     *,
     weight_decay: float,
     settings: AdamW | None = None,
 ) -> torch.optim.Optimizer:
-    """AdamW over the groups, each with its peak rate and decay; vectors are not decayed.
+    """AdamW over the groups' members, each with its peak rate and decay; vectors are not decayed.
 
-    `weight_decay` is the stage's; a regex of `trainable` may have its own.
+    `weight_decay` is the stage's; a group may have its own.
     """
     made = []
-    for regex, members in groups.items():
-        rate = Rate.of(trainable[regex])
-        own = weight_decay if rate.weight_decay is None else rate.weight_decay
+    for name, parameters in members.items():
+        group = trainable[name]
+        own = weight_decay if group.weight_decay is None else group.weight_decay
         for decay, part in (
-            (own, [p for p in members if p.ndim > 1]),
-            (0.0, [p for p in members if p.ndim <= 1]),
+            (own, [p for p in parameters if p.ndim > 1]),
+            (0.0, [p for p in parameters if p.ndim <= 1]),
         ):
             if part:
-                named = {"peak_lr": rate.lr, "name": regex}
+                named = {"peak_lr": group.lr, "name": name}
                 made.append({"params": part, "weight_decay": decay, **named})
     return (settings or AdamW()).build(made)
 
 
 def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> dict[str, float]:
-    """Set each group's rate to factor × peak; the rates by regex, for the log."""
+    """Set each group's rate to factor × peak; the rates by group, for the log."""
     for group in optimizer.param_groups:
         group["lr"] = group["peak_lr"] * factor
     return {group["name"]: group["lr"] for group in optimizer.param_groups}
-
-
-def _examples(model: nn.Module) -> str:
-    """A parameter name of each top-level part that is not a pretrained base."""
-    firsts: dict[str, str] = {}
-    for name, _ in model.named_parameters():
-        if name.startswith(("compressors.", "fusion.")) or "lora_" in name:
-            firsts.setdefault(name.split(".")[0], name)
-    return ", ".join(firsts.values())

@@ -32,10 +32,10 @@ from affect_mllm.train.engine import Engine, lost_rank
 from affect_mllm.train.feed import Feed
 from affect_mllm.train.launch import Launch
 from affect_mllm.train.loss.objective import Objective
-from affect_mllm.train.optim import select
 from affect_mllm.train.progress import Progress
 from affect_mllm.train.speed import Speed
 from affect_mllm.train.stage import Stage, check_heads
+from affect_mllm.train.trainable import select, spoken
 from affect_mllm.train.trainer import Stopped, Trainer
 from affect_mllm.train.validation import ValidationLoss
 from affect_mllm.types import ConfigError, ExitCode
@@ -168,16 +168,15 @@ class TrainRun:
         checkpoints: StageCheckpoints,
         resume: tuple[Path, int] | None,
     ) -> None:
-        self._freeze(model, stage, checkpoints)
+        groups = self._freeze(model, stage, checkpoints)
         feed = Feed(engine, self._data, self._launch, self.seed)
         dataset, held_out = feed.training(model, stage), feed.held_out(model, stage)
         asked = benchmarks.of_stage(engine, stage, self._make_benchmark, self._data, model)
-        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
         engine.prepare(model, partial(_optimizer, stage=stage), max_norm=stage.max_grad_norm)
         torch.manual_seed(self.seed + engine.rank)  # or ranks would drop the same places
         average = None if stage.ema is None else Ema(model, decay=stage.ema, rank=engine.rank)
         first, progress = _resumed(engine, checkpoints, resume, average)
-        LOGGER.info("stage %s: %d steps, %.2f M trainable", stage.name, stage.steps, trained / 1e6)
+        LOGGER.info("stage %s: %d steps; %s", stage.name, stage.steps, groups)
         self._begun = True
         self._status("running")
         objective = Objective(stage.losses, world=engine.world)
@@ -209,9 +208,9 @@ class TrainRun:
         with trainer.averaged():
             trainer.checkpoints.save_final(trainer.engine, trainer.stage.steps, tokens_seen=seen)
 
-    def _freeze(self, model: AffectMLLM, stage: Stage, checkpoints: StageCheckpoints) -> None:
-        """Leave trainable what the stage names; LoRA that stays zero is switched off."""
-        select(model, stage.trainable)
+    def _freeze(self, model: AffectMLLM, stage: Stage, checkpoints: StageCheckpoints) -> str:
+        """Leave trainable what the stage names, and say it; LoRA that stays zero is off."""
+        groups = spoken(select(model, stage.trainable), stage.trainable)
         self._speed.apply(model)
         check_heads(model, stage.losses)
         checkpoints.meta["trained"] = self._trained(model, checkpoints.meta["trained"])
@@ -219,6 +218,7 @@ class TrainRun:
             p.requires_grad for n, p in model.llm.named_parameters() if "lora_" in n
         )
         model.llm.use_lora(not lora_idle)
+        return groups
 
     def _callbacks(self, engine: Engine, stage: Stage, first: int) -> list[Callback]:
         if not engine.is_main:

@@ -97,7 +97,7 @@ def memory_gb(device: torch.device) -> float:
 
 
 def group_norms(optimizer: Any, factor: float) -> dict[str, float]:
-    """The gradient norm of each regex's parameters over all shards, times `factor`."""
+    """The gradient norm of each group's parameters over all shards, times `factor`."""
     squares: dict[str, torch.Tensor] = {}
     for group in optimizer.param_groups:
         for parameter in group["params"]:

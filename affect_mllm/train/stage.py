@@ -14,7 +14,8 @@ from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.train.benchmarks import Asked
 from affect_mllm.train.loss.objective import Loss
 from affect_mllm.train.loss.token import TokenLoss
-from affect_mllm.train.optim import AdamW, Rate, Schedule
+from affect_mllm.train.optim import AdamW, Schedule
+from affect_mllm.train.trainable import Trainable, named
 from affect_mllm.types import ConfigError
 
 
@@ -62,8 +63,8 @@ class Validation:
 class Stage:
     """One entry of an experiment's `stages`.
 
-    `trainable`: regex over parameter names → peak learning rate, or `{lr, weight_decay}`; what no
-    regex names is frozen. `ema` averages the trained weights with that decay.
+    `trainable`: groups of parameters by name, each with its rate; what is in none is frozen.
+    `ema` averages the trained weights with that decay.
     `losses`: by name. `experts`: the experts that the hybrid compressors' gates may use. `copy`:
     part of a parameter's name → part of the name it is copied to, done once when the stage begins.
     `init_from`: `previous` (the stage before, nothing for the first), or a checkpoint folder.
@@ -71,7 +72,7 @@ class Stage:
     """
 
     name: str
-    trainable: dict[str, float | Rate]
+    trainable: Trainable
     sources: list[Source]
     steps: PositiveInt
     batch_size: PositiveInt = 16
@@ -91,6 +92,9 @@ class Stage:
     ema: float | None = None
     init_from: str = "previous"
     mixing: Mixing = field(default_factory=Mixing)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "trainable", named(self.trainable))
 
     def mixture(self, seed: int) -> Mixture:
         """The draws of all its steps."""
@@ -124,9 +128,9 @@ def check_heads(model: nn.Module, losses: Mapping[str, Loss]) -> None:
             loss = name.split(".")[1]
             raise ConfigError(
                 "stage.trainable",
-                f"no regex names {name}, of loss {loss} ({type(losses[loss]).__name__})",
+                f"no group has {name}, of loss {loss} ({type(losses[loss]).__name__})",
                 expected="a learning rate for the head of every loss",
-                fix=r"add `heads\..*: 1.0e-3`",
+                fix=r"add `heads: {match: 'heads\..*', lr: 1.0e-3}` to trainable",
             )
 
 

@@ -13,7 +13,7 @@ import torch
 from affect_mllm.data.collate import collate
 from affect_mllm.data.example import Example
 from affect_mllm.models.native_vlm import NativeVLM
-from affect_mllm.train.optim import select
+from affect_mllm.train.trainable import Group, select
 from affect_mllm.types import Batch, CheckpointError, ConfigError, DataError
 from tests import tiny_vlm as parts
 
@@ -238,7 +238,8 @@ def test_a_stamped_video_without_times_is_refused(third) -> None:
 def test_deep_mergers_matter_and_a_stage_can_train_them(tiny, third) -> None:
     batch = collate(parts.examples(tiny, third, NAMES), pad_id=0, row_tokens=160)
     mergers = third.encoders["visual"].net.deepstack_merger_list
-    groups = select(third, {r"encoders\.visual\.net\.deepstack_merger_list\..*": 1e-3})
+    regex = r"encoders\.visual\.net\.deepstack_merger_list\..*"
+    groups = select(third, {"mergers": Group(regex, 1e-3)})
     states = third(batch, lambda _model, _batch, hidden: hidden.states)
     states.pow(2).sum().backward()
     ((_, trained),) = groups.items()

@@ -21,18 +21,22 @@ from affect_mllm.tools.estimate import estimate, on_device
 from affect_mllm.tools.rehearsal import Account, Shape, rehearse
 from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.loss.token import TokenLoss
-from affect_mllm.train.optim import AdamW, build, select
+from affect_mllm.train.optim import AdamW, build
+from affect_mllm.train.trainable import Group, select
 from affect_mllm.types import CheckpointError, Sample
 from tests import tiny as parts
 from tests import tiny_vlm
 from tests.tools.tracker import Tracker
 
-TRAINABLE = {r"llm\..*lora_.*": 1e-3, r"compressors\..*": 1e-3}
+TRAINABLE = {
+    "lora": Group(r"llm\..*lora_.*", 1e-3),
+    "compressors": Group(r"compressors\..*", 1e-3),
+}
 MIXED = [("face", "audio", "text"), ("audio", "text"), ("face",)]
 
 
 def optimizer_of(model: AffectMLLM, *, encoders: bool = False) -> torch.optim.Optimizer:
-    trainable = {**TRAINABLE, r"encoders\..*": 1e-3} if encoders else TRAINABLE
+    trainable = {**TRAINABLE, "encoders": Group(r"encoders\..*", 1e-3)} if encoders else TRAINABLE
     groups = select(model.train(), trainable)
     return build(groups, trainable, weight_decay=0.1, settings=AdamW(fused=False))
 
@@ -179,6 +183,11 @@ def test_describe_counts_what_is_there(tiny, tmp_path, capsys, kind: str) -> Non
     assert found["stages"]["vlm_general"]["trainable"] == general
     gate, lora = modules["compressors.visual.gate"], modules["llm, LoRA"]
     assert found["stages"]["vlm_instruct"]["trainable"] == gate + lora
+    groups = found["stages"]["vlm_instruct"]["groups"]
+    assert groups == {
+        "lora": {"parameters": lora, "lr": 1e-4},
+        "gate": {"parameters": gate, "lr": 1e-4},
+    }
     assert found["tokens"]["frame"] > found["tokens"]["image"] > 1
     with pytest.raises(SystemExit) as left:
         main(["describe", *overrides, "--json"])

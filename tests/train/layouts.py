@@ -27,17 +27,22 @@ from affect_mllm.train.loss.gates import GateEntropy, LoadBalance
 from affect_mllm.train.loss.heads import VADRegression
 from affect_mllm.train.loss.objective import Loss, Objective
 from affect_mllm.train.loss.token import TokenLoss
-from affect_mllm.train.optim import build, select
+from affect_mllm.train.optim import build
 from affect_mllm.train.progress import Progress
 from affect_mllm.train.share import share
 from affect_mllm.train.stage import Stage
+from affect_mllm.train.trainable import Group, select
 from affect_mllm.train.trainer import Trainer
 from affect_mllm.types import DataError, Sample
 from tests import tiny as parts
 from tests.tiny import Tiny
 
 STEPS = 5
-TRAINABLE = {r"fusion\..*": 2e-5, r"compressors\..*": 2e-5, r"llm\..*lora_.*": 2e-5}
+TRAINABLE = {
+    "fusion": Group(r"fusion\..*", 2e-5),
+    "compressors": Group(r"compressors\..*", 2e-5),
+    "lora": Group(r"llm\..*lora_.*", 2e-5),
+}
 ANSWERS = ("happy", "sad and tired and slow", "no", "calm or bored, or neither of them")
 
 
@@ -133,7 +138,7 @@ def trainer_of(
                 parameter.add_(0.1 * torch.randn_like(parameter))
     stage = Stage("s", TRAINABLE, [], steps=100, max_grad_norm=0.5, losses=losses)
     stage.add_heads(model)
-    rates = {**TRAINABLE, r"heads\..*": 2e-5} if len(model.heads) else TRAINABLE
+    rates = {**TRAINABLE, "heads": Group(r"heads\..*", 2e-5)} if len(model.heads) else TRAINABLE
     select(model, rates)
     engine = launch.engine(accelerator)
     engine.prepare(

@@ -85,7 +85,8 @@ def test_a_test_split_a_wrong_name_an_empty_split_and_a_caller_without_are_refus
 def test_a_dry_run_reports_every_stage_and_leaves_nothing_behind(tiny, tmp_path, capsys) -> None:
     folder = tmp_path / "not/yet/there"
     cache = tmp_path / "features"
-    given = (f"data.cache_dir={cache}", "stages.instruct.steps=1000", "dry_run=true")
+    rate = "stages.instruct.trainable.lora.lr=0.0003"
+    given = (f"data.cache_dir={cache}", "stages.instruct.steps=1000", rate, "dry_run=true")
     assert main(tiny.overrides(folder, *given)) == ExitCode.DONE
     said = capsys.readouterr().out
     for name, steps in (("align", 2), ("emotion", 2), ("instruct", 1000)):
@@ -93,6 +94,8 @@ def test_a_dry_run_reports_every_stage_and_leaves_nothing_behind(tiny, tmp_path,
         assert int(line.split()[1]) == steps
         assert float(line.split()[2]) > 0
     assert "GB" in said
+    assert rate in said.splitlines()
+    assert "stages.emotion.trainable.gate.lr=0.001" in said.splitlines()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -106,7 +109,8 @@ def test_a_dry_run_beside_a_run_leaves_that_alone_and_fails_as_it_would(
     assert "instruct" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
     cfg = config.compose("train", tiny.overrides(folder, *given))
-    OmegaConf.update(cfg, "stages.instruct.trainable", {"no_such": 1.0}, force_add=True)
+    nobody = {"nobody": {"match": "no_such", "lr": 1.0}}
+    OmegaConf.update(cfg, "stages.instruct.trainable", nobody, force_add=True)
     with pytest.raises(ConfigError, match="matches no parameter"):
         config.build(config.checked(cfg)).run()
     assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -73,6 +73,9 @@ def test_tensorboard_holds_the_numbers_of_the_run(tiny, tmp_path) -> None:
     assert [value for _, value in found["loss"]] == pytest.approx([row["loss"] for row in rows])
     for modality, gate in rows[-1]["gate"].items():
         assert found[f"gate/{modality}/general"][-1][1] == pytest.approx(gate["general"])
+    for group in ("fusion", "general_expert"):
+        assert found[f"lr/{group}"][-1][1] == pytest.approx(rows[-1]["lr"][group])
+        assert found[f"grad_norms/{group}"][-1][1] > 0
     assert "stage" not in found
 
 

@@ -64,7 +64,8 @@ def held_out(tiny, split: str = "train") -> dict:
 @pytest.mark.parametrize("mode", ["min", "max"])
 def test_the_best_by_a_validation_metric_is_kept(tiny, tmp_path, mode: str) -> None:
     best = {"_target_": "affect_mllm.train.stage.Best", "metric": "val/loss", "mode": mode}
-    changes = {"validation": held_out(tiny), "best": best, "trainable": {r"compressors\..*": 0.05}}
+    rates = {"compressors": {"match": r"compressors\..*", "lr": 0.05}}
+    changes = {"validation": held_out(tiny), "best": best, "trainable": rates}
     assert built(tiny, tmp_path, changes).run() == ExitCode.DONE
     found = {row["step"]: row["eval"]["val/loss"] for row in rows(tmp_path) if "eval" in row}
     assert sorted(found) == [2, 4, 6]
@@ -156,7 +157,10 @@ def head(tiny, folder: Path, classes: list[str], *more: str, rate: bool = True) 
     }
     changes: dict = {"losses": losses}
     if rate:
-        changes["trainable"] = {r"heads\..*": 1e-2, r"compressors\..*": 1e-3}
+        changes["trainable"] = {
+            "heads": {"match": r"heads\..*", "lr": 1e-2},
+            "compressors": {"match": r"compressors\..*", "lr": 1e-3},
+        }
     return built(tiny, folder, changes, *more)
 
 

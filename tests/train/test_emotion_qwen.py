@@ -15,13 +15,14 @@ from affect_mllm.tools.predict import predict
 from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.loss.token import TokenLoss
 from affect_mllm.train.main import main
-from affect_mllm.train.optim import AdamW, build, select
+from affect_mllm.train.optim import AdamW, build
+from affect_mllm.train.trainable import Group, select
 from affect_mllm.types import ConfigError
 from tests import tiny_vlm as parts
 
 GATE_AND_EMOTION = {
-    r"compressors\.visual\.gate\..*": 1e-2,
-    r"compressors\.visual\.experts\.emotion\..*": 1e-2,
+    "gate": Group(r"compressors\.visual\.gate\..*", 1e-2),
+    "emotion_expert": Group(r"compressors\.visual\.experts\.emotion\..*", 1e-2),
 }
 
 

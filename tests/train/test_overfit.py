@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from benchmarks.overfit import CLIPS, WANTED, by_heart, few, learnt
 
-EVERYTHING = {r"llm\.net\..*(weight|lora_.*)": 1e-2, r"fusion\..*": 1e-2, r"compressors\..*": 1e-2}
+EVERYTHING = {
+    "llm": {"match": r"llm\.net\..*(weight|lora_.*)", "lr": 1e-2},
+    "connectors": {"match": [r"fusion\..*", r"compressors\..*"], "lr": 1e-2},
+}
 
 
 def test_a_tiny_model_learns_eight_clips_by_heart(tiny, tmp_path) -> None:

@@ -115,7 +115,7 @@ def test_a_run_writes_down_how_fast_and_how_full_it_is(tiny, tmp_path) -> None:
         assert row["flops"] > 0
         assert 0 <= row["data_wait"] <= 1
         assert row["memory_gb"] > 0.1
-        assert set(row["grad_norms"]) == set(row["lr"])
+        assert set(row["grad_norms"]) == set(row["lr"]) == {"lora", "fusion", "compressors"}
         assert math.hypot(*row["grad_norms"].values()) == pytest.approx(row["grad_norm"], rel=1e-4)
 
 

@@ -1,0 +1,162 @@
+"""What trains: a stage's named groups of parameters, and which parameters of a model they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, ConfigDict, NonNegativeFloat, TypeAdapter
+from pydantic import ValidationError as Invalid
+from pydantic_core import PydanticCustomError
+from torch import nn
+
+from affect_mllm.types import ConfigError
+
+_NAME = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)  # what a key is to Hydra's command line
+_EXAMPLE = r"lora: {match: 'llm\..*lora_.*', lr: 2.0e-4}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that train at one rate: those whose whole name `match` fits, a regex or several.
+
+    `lr` is the peak learning rate; without a `weight_decay` of its own it has the stage's.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    match: str | list[str]
+    lr: NonNegativeFloat
+    weight_decay: NonNegativeFloat | None = None
+
+    @property
+    def regexes(self) -> list[str]:
+        """`match` as a list."""
+        return [self.match] if isinstance(self.match, str) else list(self.match)
+
+
+def named(given: Mapping[str, Any]) -> dict[str, Group]:
+    """A stage's groups, from mappings as a YAML has them, or as they are.
+
+    Raises ConfigError for what is no group, and for regexes without names (`regex: rate`), with
+    what to write instead.
+    """
+    try:
+        return _groups(given)
+    except ValueError as error:
+        raise ConfigError("stage.trainable", str(error)) from error
+
+
+def _checked(given: Any) -> Any:
+    if not isinstance(given, Mapping):
+        return given
+    try:
+        return _groups(given)
+    except ValueError as error:
+        raise PydanticCustomError("trainable", "{said}", {"said": str(error)}) from error
+
+
+# The type of a stage's `trainable`: the check of a configuration says the same as `named`.
+Trainable = Annotated[dict[str, Group], BeforeValidator(_checked)]
+
+
+def _groups(given: Mapping[str, Any]) -> dict[str, Group]:
+    if not given:
+        raise ValueError(f"nothing trains; add a group such as {_EXAMPLE}")
+    if any(_nameless(name, value) for name, value in given.items()):
+        raise ValueError(
+            "groups have names, by which a command line reaches them; write\n"
+            f"    trainable: {_new(given)}"
+        )
+    return {name: _group(name, value) for name, value in given.items()}
+
+
+def _group(name: str, value: Any) -> Group:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name: letters, digits, _ and -, not a digit first")
+    if isinstance(value, Group):
+        return value
+    try:
+        group = TypeAdapter(Group).validate_python(value)
+    except Invalid as error:
+        said = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ValueError(f"group {name}: {said}; it looks like {_EXAMPLE}") from error
+    for regex in group.regexes:
+        try:
+            re.compile(regex)
+        except re.error as error:
+            raise ValueError(f"group {name}: match: {regex!r} is no regex ({error})") from error
+    return group
+
+
+def _nameless(name: str, value: object) -> bool:
+    """Whether it is `regex: rate` or `regex: {lr: rate}`."""
+    if isinstance(value, Mapping):
+        return "match" not in value and not _NAME.fullmatch(name)
+    return isinstance(value, int | float)
+
+
+def _new(given: Mapping[str, Any]) -> str:
+    """A mapping without names as one with names, for a YAML or a command line."""
+    found: dict[str, str] = {}
+    for key, value in given.items():
+        name, options = key, {"lr": value}
+        if isinstance(value, Group):
+            options = {"match": value.match, "lr": value.lr}
+        elif isinstance(value, Mapping):
+            options = dict(value)
+        if "match" not in options:
+            # Of `llm\..*lora_.*` it is lora, of `encoders\.audio\..*` audio.
+            words = [word.strip("_") for word in re.findall(r"[A-Za-z_]\w*", key)]
+            name, options = next(iter(words[::-1]), "all"), {"match": key, **options}
+        while name in found:
+            name += "_too"
+        shown = (f"{k}: {_shown(v)}" for k, v in options.items())
+        found[name] = f"{name}: {{{', '.join(shown)}}}"
+    return f"{{{', '.join(found.values())}}}"
+
+
+def _shown(value: object) -> str:
+    return f"'{value}'" if isinstance(value, str) else str(value)
+
+
+def select(model: nn.Module, trainable: Mapping[str, Group]) -> dict[str, list[nn.Parameter]]:
+    """Freeze all, then unfreeze what a group matches; the first group that does decides.
+
+    Returns the parameters by group. A regex that matches no parameter is a ConfigError.
+    """
+    members: dict[str, list[nn.Parameter]] = {name: [] for name in trainable}
+    wanted = [(name, regex) for name, group in trainable.items() for regex in group.regexes]
+    patterns = [(*each, re.compile(each[1])) for each in wanted]
+    matched = set()
+    for parameter_name, parameter in model.named_parameters():
+        hits = [(n, regex) for n, regex, p in patterns if p.fullmatch(parameter_name)]
+        parameter.requires_grad_(bool(hits))
+        matched.update(hits)
+        if hits:
+            members[hits[0][0]].append(parameter)
+    for name, regex in wanted:
+        if (name, regex) not in matched:
+            raise ConfigError(
+                f"stage.trainable.{name}.match",
+                f"{regex!r} matches no parameter",
+                expected=f"a regex for whole names such as {_examples(model)}",
+            )
+    return {name: parameters for name, parameters in members.items() if parameters}
+
+
+def spoken(members: Mapping[str, list[nn.Parameter]], trainable: Mapping[str, Group]) -> str:
+    """The groups in words: how many parameters each has, and its peak rate."""
+    counts = {name: sum(p.numel() for p in parameters) for name, parameters in members.items()}
+    return ", ".join(f"{n} {c / 1e6:.2f} M at {trainable[n].lr:g}" for n, c in counts.items())
+
+
+def _examples(model: nn.Module) -> str:
+    """A parameter name of each top-level part that is not a pretrained base."""
+    firsts: dict[str, str] = {}
+    for name, _ in model.named_parameters():
+        if name.startswith(("compressors.", "fusion.")) or "lora_" in name:
+            firsts.setdefault(name.split(".")[0], name)
+    return ", ".join(firsts.values())

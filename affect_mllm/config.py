@@ -1,15 +1,15 @@
-"""Configuration: where it lives, `check` before anything is built, `build` as the one instantiator.
+"""Configuration: where it lives, `check`, and `build`, which builds nothing unchecked.
 
 A YAML node with `_target_` names a class; the class's signature and annotations are its schema.
 """
 
 from __future__ import annotations
 
-import importlib
+import functools
 import inspect
 import os
 import typing
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,11 +19,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from affect_mllm.types import AffectError, CheckpointError, ConfigError
+from affect_mllm.targets import misfit, option_types, resolve
+from affect_mllm.types import CheckpointError, ConfigError
 
-OURS = "affect_mllm"
-# Third-party classes that a YAML may name, by the module that defines them and their name there.
-THIRD_PARTY = frozenset({"peft.tuners.lora.config.LoraConfig"})
+Node = Mapping[str, Any] | DictConfig
+
 SPECIAL_KEYS = frozenset({"_target_", "_partial_", "_recursive_"})
 
 
@@ -79,54 +79,75 @@ def compose(name: str, overrides: Sequence[str]) -> DictConfig:
 
 def checked(cfg: DictConfig) -> DictConfig:
     """The config, after `config.check` with the plugins it was given on the command line."""
-    plugins = [str(name) for name in cfg.get("plugins") or []]
-    check(cfg, plugins=plugins)
+    check(cfg, plugins=cfg.get("plugins") or [])
     return cfg
 
 
-def check(cfg: DictConfig, *, plugins: Sequence[str] = ()) -> None:
+def check(cfg: Node, *, plugins: Sequence[str] = (), where: str = "config") -> None:
     """Check every `_target_` node of `cfg` before anything is built.
 
     A target must be defined inside `affect_mllm`, be on the list of third-party classes, or live
     in a package named in `plugins`; its keys must fit the signature and its values the
-    annotations. Raises one ConfigError that lists all problems, each with its config path.
+    annotations. Raises one ConfigError that lists all problems, each with its config path;
+    `where` says whose config it is.
     """
+    _plain(cfg, tuple(map(str, plugins)), where)
+
+
+def build(
+    cfg: Node, *, kind: Any = object, plugins: Sequence[str] = (), where: str = "config"
+) -> Any:
+    """The object that a node describes: the one door through which a YAML makes anything.
+
+    ConfigError if it would be no `kind` (a class, or an annotation of a list or mapping of them).
+
+    What it makes passes `check` first, here, whoever checked before: with the packages that the
+    caller admits in `plugins` (from the command line, never from the config of a checkpoint).
+    A constructor that gets nodes unbuilt (`_recursive_: false`) builds them through this door too.
+
+    `_partial_: true` gives a `functools.partial`. Lists and mappings reach constructors as plain
+    `list` and `dict`. A value that a constructor refuses is a ConfigError.
+    """
+    admitted = tuple(map(str, plugins))
+    plain = _plain(cfg, admitted, where)
+    if (found := misfit(kind, plain, admitted)) is not None:
+        raise ConfigError(where, found)
+    return _made(plain, "", admitted)
+
+
+def _plain(cfg: Node, plugins: tuple[str, ...], where: str) -> Any:
+    """The config as checked plain containers. Nothing in them is resolved again after that."""
+    if not OmegaConf.is_config(cfg):
+        cfg = OmegaConf.create(dict(cfg))
     try:
         plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise ConfigError("config", str(error).splitlines()[0]) from error
-    found = list(_problems(plain, "", tuple(plugins)))
+        raise ConfigError(where, str(error).splitlines()[0]) from error
+    found = list(_problems(plain, "", plugins))
     if found:
-        lines = "".join(f"\n  {where}: {what}" for where, what in found)
-        raise ConfigError("config", f"{len(found)} problem(s){lines}")
+        lines = "".join(f"\n  {place}: {what}" for place, what in found)
+        raise ConfigError(where, f"{len(found)} problem(s){lines}")
+    return plain
 
 
-def build(cfg: Mapping[str, Any] | DictConfig) -> Any:
-    """The object that a checked node describes; the only caller of hydra's instantiate.
-
-    Lists and mappings reach constructors as plain `list` and `dict`. What a constructor raises of
-    our own errors comes out as it is; a value it refuses is a ConfigError.
-    """
-    from hydra.errors import InstantiationException
-    from hydra.utils import instantiate
-
+def _made(node: Any, where: str, plugins: tuple[str, ...]) -> Any:
+    """The node's object, those inside of it first."""
+    if isinstance(node, list):
+        return [_made(item, f"{where}[{i}]", plugins) for i, item in enumerate(node)]
+    if not isinstance(node, dict):
+        return node
+    options = {key: value for key, value in node.items() if key not in SPECIAL_KEYS}
+    if node.get("_recursive_", True):
+        options = {key: _made(each, _under(where, key), plugins) for key, each in options.items()}
+    if "_target_" not in node:
+        return options
+    target = resolve(node["_target_"], plugins)
+    if node.get("_partial_"):
+        return functools.partial(target, **options)
     try:
-        return instantiate(cfg, _convert_="all")
-    except InstantiationException as error:
-        raise _cause(error) from error
-
-
-def _cause(error: BaseException) -> BaseException:
-    """What a constructor raised, out of hydra's wrapping."""
-    chain = [error]
-    while chain[-1].__cause__ is not None:
-        chain.append(chain[-1].__cause__)
-    ours = next((each for each in chain if isinstance(each, AffectError)), None)
-    if ours is not None:
-        return ours
-    if isinstance(chain[-1], ValueError | TypeError):
-        return ConfigError("config", str(chain[-1]))
-    return chain[-1]
+        return target(**options)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(where or target.__qualname__, str(error)) from error
 
 
 def _problems(node: object, where: str, plugins: tuple[str, ...]) -> Iterator[tuple[str, str]]:
@@ -145,22 +166,30 @@ def _node_problems(
     node: dict[str, Any], where: str, plugins: tuple[str, ...]
 ) -> Iterator[tuple[str, str]]:
     try:
-        target = resolve(str(node["_target_"]), plugins)
+        target = resolve(node["_target_"], plugins)
     except ConfigError as error:
         yield where or "(root)", str(error)
         return
+    for key in ("_partial_", "_recursive_"):
+        if not isinstance(node.get(key, False), bool):
+            yield _under(where, key), f"got {node[key]!r}, expected true or false"
     signature = inspect.signature(target)
     given = {key: value for key, value in node.items() if key not in SPECIAL_KEYS}
     for key in node:
-        if key.startswith("_") and key not in SPECIAL_KEYS:
+        if str(key).startswith("_") and key not in SPECIAL_KEYS:
             yield _under(where, key), f"not allowed; use {', '.join(sorted(SPECIAL_KEYS))}"
     names = [name for name in signature.parameters if name != "self"]
     for key in given:
-        if key not in names and not key.startswith("_"):
+        if key not in names and not str(key).startswith("_"):
             yield _under(where, key), f"{target.__qualname__} has no such option{_near(key, names)}"
     if not node.get("_partial_"):
         yield from _missing(signature, given, where, target)
     yield from _bad_values(target, given, where)
+    if node.get("_recursive_", True):
+        hints = option_types(target)
+        for key, value in given.items():
+            if (found := misfit(hints.get(key, object), value, plugins)) is not None:
+                yield _under(where, key), found
 
 
 def _missing(
@@ -216,60 +245,6 @@ def _untargeted(hint: Any, value: object) -> str | None:
     return None
 
 
-def option_types(target: Callable[..., Any]) -> dict[str, Any]:
-    """The evaluated annotations of a class's constructor or of a function."""
-    # A dataclass inherits fields from other modules; only the class knows their names' meaning.
-    plain_class = inspect.isclass(target) and not is_dataclass(target)
-    shown = target.__init__ if plain_class else target
-    hints = typing.get_type_hints(shown, include_extras=True)
-    hints.pop("return", None)
-    return hints
-
-
-def resolve(path: str, plugins: Collection[str] = ()) -> Callable[..., Any]:
-    """The class that a dotted path names (of a plugin also a function), if a YAML may name it.
-
-    Judged by the module and the name of the object that the path resolves to, so that
-    `affect_mllm.config.importlib.import_module` does not pass. Raises ConfigError.
-    """
-    roots = {OURS, *plugins, *(name.split(".")[0] for name in THIRD_PARTY)}
-    if path.split(".")[0] not in roots:
-        raise ConfigError(path, "outside affect_mllm", fix=_plugin_hint(path))
-    target = _locate(path)
-    module, name = getattr(target, "__module__", ""), getattr(target, "__qualname__", "")
-    defined = f"{module}.{name}"
-    package = module.split(".")[0]
-    # Of ours only classes: functions such as `checkpoint.replace_folder` act when called.
-    inside = package in plugins or (package == OURS and inspect.isclass(target))
-    if not callable(target) or not (inside or defined in THIRD_PARTY):
-        raise ConfigError(
-            path,
-            f"resolves to {defined}",
-            expected="a class of affect_mllm",
-            fix=_plugin_hint(path),
-        )
-    return target
-
-
-def _locate(path: str) -> Any:
-    parts = path.split(".")
-    for split in range(len(parts) - 1, 0, -1):
-        module_name = ".".join(parts[:split])
-        try:
-            found: Any = importlib.import_module(module_name)
-        except ModuleNotFoundError as error:
-            if error.name and module_name.startswith(error.name):
-                continue
-            raise ConfigError(path, f"needs the package {error.name}") from error
-        try:
-            for part in parts[split:]:
-                found = getattr(found, part)
-        except AttributeError as error:
-            raise ConfigError(path, str(error)) from error
-        return found
-    raise ConfigError(path, "no such module")
-
-
 def _has_target(value: object) -> bool:
     if isinstance(value, dict):
         return "_target_" in value or any(_has_target(item) for item in value.values())
@@ -283,7 +258,3 @@ def _under(where: str, key: object) -> str:
 def _near(key: str, names: Sequence[str]) -> str:
     close = get_close_matches(key, names, 1)
     return f"; did you mean {close[0]}?" if close else f"; it has {', '.join(names) or 'none'}"
-
-
-def _plugin_hint(path: str) -> str:
-    return f"admit a package of your own with plugins=[{path.split('.')[0]}] on the command line"

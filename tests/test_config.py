@@ -198,7 +198,7 @@ def test_a_package_of_the_users_own_is_admitted_by_name_only(tmp_path, monkeypat
         check(node)
     assert "my_affect_parts" not in sys.modules, "imported before it was admitted"
     check(node, plugins=("my_affect_parts",))
-    assert config.build(node).size == 3
+    assert config.build(node, plugins=("my_affect_parts",)).size == 3
     with pytest.raises(ConfigError, match="size"):
         check({**node, "size": "big"}, plugins=("my_affect_parts",))
     with pytest.raises(ConfigError, match="resolves to posix"):

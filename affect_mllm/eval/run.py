@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from pydantic import PositiveInt
 
-from affect_mllm import config
 from affect_mllm.data import manifest
 from affect_mllm.data.features import ensure
 from affect_mllm.data.settings import DataSettings
@@ -101,11 +100,10 @@ class EvalRun:
 
     def _data(self) -> DataSettings:
         """The checkpoint's way of reading: questions, prompt, frames, faces."""
-        cfg = checkpoint.load_config(Path(self.checkpoint))
-        if self.cache_dir is not None:
-            cfg.data.cache_dir = self.cache_dir
-        config.check(cfg.data, plugins=self.plugins)
-        return config.build(cfg.data)
+        own = {} if self.cache_dir is None else {"cache_dir": self.cache_dir}
+        return checkpoint.load_part(
+            Path(self.checkpoint), "data", DataSettings, plugins=self.plugins, **own
+        )
 
     def _asker(self, samples: Sequence[Sample], path: Path, *, trained: bool) -> Asker:
         folder, data = Path(self.checkpoint), self._data()

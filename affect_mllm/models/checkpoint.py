@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -18,8 +18,9 @@ from affect_mllm import config
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.types import CheckpointError
 
+T = TypeVar("T")
 FORMAT_VERSION = 1
-WEIGHTS = "trainable.safetensors"
+WEIGHTS, CONFIG = "trainable.safetensors", "config.yaml"
 HEADS, HEADS_PREFIX = "heads.safetensors", "heads."  # of losses: they belong to a stage
 
 
@@ -69,12 +70,12 @@ def write(
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+    OmegaConf.save(cfg, folder / CONFIG, resolve=True)
     heads = {name: tensor for name, tensor in weights.items() if name.startswith(HEADS_PREFIX)}
     save_file({n: t for n, t in weights.items() if n not in heads}, folder / WEIGHTS)
     if heads:
         save_file(heads, folder / HEADS)
-    files = ("config.yaml", WEIGHTS, *([HEADS] if heads else []))
+    files = (CONFIG, WEIGHTS, *([HEADS] if heads else []))
     whole = {
         **meta,
         "format_version": FORMAT_VERSION,
@@ -126,7 +127,7 @@ def checkpoint_hash(folder: Path) -> str:
 def load_config(folder: Path) -> DictConfig:
     """The composed config that a checkpoint was trained with."""
     read_meta(folder)
-    cfg = OmegaConf.load(folder / "config.yaml")
+    cfg = OmegaConf.load(folder / CONFIG)
     assert isinstance(cfg, DictConfig)
     return cfg
 
@@ -197,18 +198,30 @@ def load_heads(folder: Path, heads: nn.Module, *, strict: bool) -> None:
 def load_model(folder: Path, *, plugins: Sequence[str] = (), trained: bool = True) -> AffectMLLM:
     """The model of a checkpoint in eval mode; `trained=False` leaves its weights untrained.
 
-    The config passes the same allow-list as one from the command line; `plugins` are the
-    caller's, never the checkpoint's.
+    `plugins`: see `load_part`.
     """
     meta = read_meta(folder)
-    node = load_config(folder).model
-    config.check(node, plugins=plugins)
     torch.manual_seed(int(meta.get("seed", 0)))
-    model = config.build(node)
+    model = load_part(folder, "model", AffectMLLM, plugins=plugins)
     if trained:
         load_weights(folder, model)
         model.use_experts(meta["experts"])
     return model.eval()
+
+
+def load_part(
+    folder: Path, key: str, kind: type[T], *, plugins: Sequence[str] = (), **changes: Any
+) -> T:
+    """What a checkpoint's config says under `key`, which has to be a `kind`, with some changes.
+
+    `plugins` are packages that the caller admits, never the checkpoint's own word: as everywhere,
+    nothing else is built. ConfigError names the file and what was refused.
+    """
+    node = load_config(folder).get(key)
+    if not isinstance(node, DictConfig):
+        raise CheckpointError(str(folder / CONFIG), f"no {key}", expected="a training run's config")
+    node.update(changes)
+    return config.build(node, kind=kind, plugins=plugins, where=f"{folder / CONFIG}, {key}")
 
 
 def file_hash(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +25,10 @@ class ClipEncoder:
     fast: bool = FAST
 
     @staticmethod
-    def of_config(node: Mapping[str, Any], device: torch.device) -> ClipEncoder:
-        """The encoders of a checked `model` node, without building its LLM.
+    def of_config(
+        node: Mapping[str, Any], device: torch.device, *, plugins: Sequence[str] = ()
+    ) -> ClipEncoder:
+        """The encoders of a `model` node, without building its LLM.
 
         ConfigError for a model whose encoders are not parts of their own, as in a native VLM.
         """
@@ -37,7 +39,10 @@ class ClipEncoder:
                 expected="a model whose encoders' states can be cached",
                 fix="train it with data.cache_dir=null",
             )
-        built = {name: config.build(each).to(device) for name, each in node["encoders"].items()}
+        built = {
+            name: config.build(each, kind=Encoder, plugins=plugins).to(device)
+            for name, each in node["encoders"].items()
+        }
         return ClipEncoder(built, dict(node["branches"]), bool(node.get("fast_encoders", FAST)))
 
     @torch.no_grad()

@@ -51,9 +51,10 @@ def blueprint(overrides: Sequence[str]) -> Blueprint:
 
     cfg = config.checked(config.compose("train", overrides))
     with torch.device("meta"), weightless():
-        model = config.build(cfg.model)
+        model = config.build(cfg.model, plugins=cfg.plugins)
     chosen = [cfg.stage.name] if cfg.get("stage") else list(cfg.stages)
-    return Blueprint(cfg, model, tuple(config.build(cfg.stages[name]) for name in chosen))
+    stages = (config.build(cfg.stages[name], plugins=cfg.plugins) for name in chosen)
+    return Blueprint(cfg, model, tuple(stages))
 
 
 def nominal(plan: Blueprint, clip_s: float) -> dict[str, Nominal]:
@@ -61,7 +62,7 @@ def nominal(plan: Blueprint, clip_s: float) -> dict[str, Nominal]:
 
     Its frames are as many as the reader's sampling takes of it.
     """
-    sampling = config.build(plan.cfg.data.reader.sampling)
+    sampling = config.build(plan.cfg.data.reader.sampling, plugins=plan.cfg.plugins)
     frames = len(sampling.moments(0.0, clip_s))
     rng = np.random.default_rng(0)
     pictures = rng.integers(0, 256, (frames, *SIZE, 3), dtype=np.uint8)

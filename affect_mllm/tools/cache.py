@@ -38,12 +38,12 @@ def cache_command(
     from affect_mllm.models.clip_encoder import ClipEncoder
 
     cfg = _configuration([each for each in what if "=" in each])
-    data: DataSettings = config.build(cfg.data)
+    data: DataSettings = config.build(cfg.data, plugins=cfg.plugins)
     if data.cache_dir is None:
         raise ConfigError("data.cache_dir", "null", fix="name the folder: data.cache_dir=DIR")
     group = ranks()
     rows = _rows([Path(each) for each in what if "=" not in each], cfg)
-    encoder = ClipEncoder.of_config(cfg.model, group.device)
+    encoder = ClipEncoder.of_config(cfg.model, group.device, plugins=cfg.plugins)
     features = data.features(encoder.transforms(), encoder.fingerprint())
     mine = rows[group.index :: group.world]
     ensure(features, mine, encoder, max_bad_fraction=data.max_bad_fraction, gather=group.gather)
@@ -82,7 +82,7 @@ def _rows(manifests: Sequence[Path], cfg: Any) -> Sequence[Sample]:
 def _sources(cfg: Any) -> Iterator[tuple[str, str]]:
     """(manifest, split) of what the stages train on and watch."""
     for node in cfg.stages.values():
-        stage = config.build(node)
+        stage = config.build(node, plugins=cfg.plugins)
         watched = stage.validation.sources if stage.validation is not None else []
         for source in (*stage.sources, *watched):
             yield source.manifest, source.split

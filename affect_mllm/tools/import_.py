@@ -61,8 +61,7 @@ def import_affectgpt(
     found, ignored = affectgpt.renamed(weights)
     chosen = [*affectgpt.overrides(weights, heads=heads), *changes]
     whole = config.compose("train", ["experiment=affectgpt", *chosen])
-    config.check(whole.model)
-    model = config.build(whole.model)
+    model = config.build(whole.model, plugins=whole.plugins)
     fix = "name the LLM and the encoders that it was trained with (--llm, model.encoders.…)"
     checkpoint.put_weights(model, found, where=path, fix=fix)
     kept = {key: whole[key] for key in ("name", "seed", "model", "data", "stages", "launch")}

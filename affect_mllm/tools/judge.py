@@ -78,9 +78,10 @@ def extract_command(
 
 def load_rubric(name: str) -> Rubric:
     """The rubric of `conf/judge/NAME.yaml` or of a YAML file of one's own. Raises ConfigError."""
-    from omegaconf import OmegaConf
+    from omegaconf import DictConfig, OmegaConf
 
     from affect_mllm import config
+    from affect_mllm.eval.judge import Rubric
     from affect_mllm.types import ConfigError
 
     folder = config.conf_dir() / "judge"
@@ -88,8 +89,10 @@ def load_rubric(name: str) -> Rubric:
     if not path.is_file():
         known = sorted(each.stem for each in folder.glob("*.yaml"))
         raise ConfigError("--rubric", name, expected=f"one of {known}, or a YAML file")
-    node = OmegaConf.create({"rubric": OmegaConf.load(path)})
-    return config.build(config.checked(node).rubric)
+    node = OmegaConf.load(path)
+    if not isinstance(node, DictConfig):
+        raise ConfigError(str(path), "no mapping", expected="the options of a Rubric")
+    return config.build(node, kind=Rubric, where=str(path))
 
 
 def _chat(url: str | None, model: str, replies: Path) -> KeptReplies:

@@ -66,12 +66,7 @@ def predict(
     from affect_mllm.models import checkpoint as store
 
     name = store.checkpoint_hash(checkpoint)  # before anything slow: is it there and whole?
-    cfg = store.load_config(checkpoint)
-    cfg.data.cache_dir = None
-    from affect_mllm import config
-
-    config.check(cfg.data)
-    data = config.build(cfg.data)
+    data = store.load_part(checkpoint, "data", DataSettings, cache_dir=None)
     model = store.load_model(checkpoint)
     model.to(ranks().device)
     features = data.features(model.transforms(), {})

@@ -25,7 +25,7 @@ STEPS = 2
 def take(run: TrainRun, names: Sequence[str], make_benchmark: MakeBenchmark | None) -> ExitCode:
     """Two steps of each of these stages, without a feature cache; prints what they cost."""
     stages = {name: shortened(node) for name, node in run.stages.items()}
-    parent = run.parent(config.build(run.stages[names[0]]))
+    parent = run.parent(config.build(run.stages[names[0]], plugins=run.plugins))
     if parent is not None:
         stages[names[0]]["init_from"] = str(parent)
     with scratch(run.run_dir) as folder:

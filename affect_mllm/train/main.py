@@ -8,6 +8,7 @@ from functools import partial
 from affect_mllm import config, log
 from affect_mllm.train import multirun
 from affect_mllm.train.benchmarks import MakeBenchmark
+from affect_mllm.train.run import TrainRun
 from affect_mllm.types import ConfigError, ExitCode
 
 
@@ -21,4 +22,5 @@ def main(arguments: Sequence[str], *, make_benchmark: MakeBenchmark | None = Non
     if wrong:
         name = wrong[0].split("=")[0].split(".", 1)[1]
         raise ConfigError(wrong[0], "has no effect", fix=f"write stages.NAME.{name}=…")
-    return config.build(config.checked(config.compose("train", overrides))).run(make_benchmark)
+    cfg = config.compose("train", overrides)
+    return config.build(cfg, kind=TrainRun, plugins=cfg.plugins).run(make_benchmark)

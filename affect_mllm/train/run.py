@@ -77,13 +77,13 @@ class TrainRun:
         if self.dry_run:
             return dry_run.take(self, self._selected(), make_benchmark)
         self._make_benchmark = make_benchmark
-        self._data: DataSettings = config.build(self.data)
-        self._launch: Launch = config.build(self.launch)
-        self._speed: Speed = config.build(self.speed) if self.speed else Speed()
+        self._data: DataSettings = self._build(self.data, DataSettings)
+        self._launch: Launch = self._build(self.launch, Launch)
+        self._speed: Speed = self._build(self.speed, Speed) if self.speed else Speed()
         check_tracker(self.tracker)
         self._begun = False
         try:
-            stages = [config.build(self.stages[name]) for name in self._selected()]
+            stages = [self._build(self.stages[name], Stage) for name in self._selected()]
             for stage in stages:  # a wrong label must not show only when the last stage begins
                 check_instructions(stage.sources, self._data.instructions)
                 check_ema(stage.ema, self._launch.strategy)
@@ -107,6 +107,9 @@ class TrainRun:
             raise
         self._status("done")
         return ExitCode.DONE
+
+    def _build(self, node: Node, kind: type) -> Any:
+        return config.build(node, kind=kind, plugins=self.plugins)
 
     def _selected(self) -> list[str]:
         names = list(self.stages)
@@ -140,7 +143,7 @@ class TrainRun:
         resume = checkpoints.newest()
         set_seed(self.seed)
         engine = self._launch.engine(self._accelerator)
-        model: AffectMLLM = config.build(self.model).to(engine.device)
+        model: AffectMLLM = self._build(self.model, AffectMLLM).to(engine.device)
         stage.add_heads(model)
         origin = resume[0] if resume else parent
         if origin is not None:

@@ -13,7 +13,6 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from affect_mllm import config as configuration
 from affect_mllm.config import weights_path
 from affect_mllm.data.collate import collate
 from affect_mllm.data.settings import DataSettings
@@ -31,7 +30,9 @@ LOCAL = ("manifest", "cache_dir")  # data settings that name files of this machi
 
 def loaded(checkpoint: Path) -> tuple[AffectMLLM, DataSettings]:
     """A checkpoint's model, in eval mode on the CPU, and the data settings it is asked with."""
-    return store.load_model(checkpoint), configuration.build(_data_node(checkpoint))
+    return store.load_model(checkpoint), store.load_part(
+        checkpoint, "data", DataSettings, **dict.fromkeys(LOCAL)
+    )
 
 
 def merged(model: AffectMLLM) -> AffectMLLM:
@@ -132,7 +133,6 @@ def exact_logits(checkpoint: Path, batch: Batch) -> torch.Tensor:
 def _data_node(checkpoint: Path) -> DictConfig:
     node = store.load_config(checkpoint).data
     node.update(dict.fromkeys(LOCAL))
-    configuration.check(node)
     return node
 
 

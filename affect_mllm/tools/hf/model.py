@@ -37,10 +37,7 @@ class AffectForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def __init__(self, config: AffectConfig) -> None:
         super().__init__(config)
         with config.node() as node, weightless():
-            from omegaconf import OmegaConf
-
-            configuration.check(OmegaConf.create(node))
-            self.affect: AffectMLLM = configuration.build(node)
+            self.affect: AffectMLLM = configuration.build(node, kind=AffectMLLM)
         if config.experts:
             self.affect.use_experts(config.experts)
         self._keep_in_fp32_modules_strict = set(config.float32_parts)

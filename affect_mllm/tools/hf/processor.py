@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,7 +15,7 @@ from affect_mllm.data.collate import collate
 from affect_mllm.data.settings import DataSettings
 from affect_mllm.tools.hf.config import AffectConfig
 from affect_mllm.tools.hf.inputs import to_inputs
-from affect_mllm.types import ConfigError, Sample
+from affect_mllm.types import ConfigError, Sample, SpanRule
 
 
 class AffectProcessor(ProcessorMixin):
@@ -80,15 +80,16 @@ class AffectProcessor(ProcessorMixin):
 
             node = OmegaConf.create(self.recipe)
             assert isinstance(node, DictConfig)
-            configuration.check(node)
-            made = {
-                key: {
-                    name: configuration.build(rule) if not isinstance(rule, int) else rule
-                    for name, rule in node[key].items()
-                }
-                for key in ("transforms", "spans")
-            }
-            self._made = configuration.build(node.data), made["transforms"], made["spans"]
+            kinds = (
+                ("data", DataSettings),
+                ("transforms", dict[str, Callable[..., Any]]),
+                ("spans", dict[str, SpanRule]),
+            )
+            data, transforms, spans = (
+                configuration.build(node[key], kind=kind, where=f"processor, {key}")
+                for key, kind in kinds
+            )
+            self._made = data, transforms, spans
         return self._made
 
 

@@ -39,6 +39,16 @@ class AffectError(Exception):
             parts.append(f"to mend it: {fix}")
         super().__init__(printable("\n  ".join(parts)))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """The same error in another process, where a loader's worker raised it."""
+        return _error_again, (type(self), self.where, self.got, self.expected, self.fix)
+
+
+def _error_again(
+    kind: type[AffectError], where: str, got: str, expected: str, fix: str
+) -> AffectError:
+    return kind(where, got, expected=expected, fix=fix)
+
 
 def printable(text: str) -> str:
     """`text` as every terminal and file takes it: half a character becomes its escape."""

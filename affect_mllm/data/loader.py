@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -15,7 +15,7 @@ from affect_mllm.data.features import Features
 from affect_mllm.data.mixture import Draw, Mixture
 from affect_mllm.data.outline import Outline, Outliner
 from affect_mllm.data.packing import Budget, deal
-from affect_mllm.types import Batch, DataError
+from affect_mllm.types import AffectError, Batch, DataError
 
 
 @dataclass(frozen=True)
@@ -173,12 +173,37 @@ class _Found:
         self.too_long += isinstance(error, TooLong)
 
 
-def step_loader(
-    dataset: StepDataset, *, first_step: int, steps: int, workers: int
-) -> DataLoader[StepBatch]:
+class StepLoader:
+    """The batches that a DataLoader makes; our own errors come out of its workers as they are."""
+
+    def __init__(self, loader: DataLoader[StepBatch | AffectError]) -> None:
+        self._loader = loader
+
+    def __iter__(self) -> Iterator[StepBatch]:
+        """The batches in order. Raises what a worker raised, without torch's wrapping."""
+        for made in self._loader:
+            if isinstance(made, AffectError):
+                raise made
+            yield made
+
+
+class _Handed(Dataset["StepBatch | AffectError"]):
+    """Hands over an error of ours like a batch: torch would make text of it in a worker."""
+
+    def __init__(self, dataset: Dataset[StepBatch]) -> None:
+        self._dataset = dataset
+
+    def __getitem__(self, step: int) -> StepBatch | AffectError:
+        try:
+            return self._dataset[step]
+        except AffectError as error:
+            return error
+
+
+def step_loader(dataset: StepDataset, *, first_step: int, steps: int, workers: int) -> StepLoader:
     """Batches of steps `first_step … steps − 1` in order, whatever the number of workers."""
-    return DataLoader(
-        dataset,
+    loader = DataLoader(
+        _Handed(dataset),
         batch_size=None,
         sampler=range(first_step, steps),
         num_workers=workers,
@@ -187,6 +212,7 @@ def step_loader(
         # Of its own, or starting the loader would draw from the state that a resume restored.
         generator=torch.Generator().manual_seed(0),
     )
+    return StepLoader(loader)
 
 
 def _one_thread(_worker: int) -> None:

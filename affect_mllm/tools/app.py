@@ -188,7 +188,9 @@ def _not_loaded() -> None:
 
 
 def _say(message: str, code: int) -> int:
-    print(message, file=sys.stderr)
+    from affect_mllm.tools.saying import say
+
+    say(message)
     return int(code)
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch.utils.data import DataLoader
-
 from affect_mllm.data.features import ensure
-from affect_mllm.data.loader import BatchPlan, StepBatch, StepDataset, step_loader
+from affect_mllm.data.loader import BatchPlan, StepDataset, StepLoader, step_loader
 from affect_mllm.data.mixture import Mixture
 from affect_mllm.data.outline import Outliner
 from affect_mllm.data.settings import DataSettings
@@ -45,7 +43,7 @@ class Feed:
         )
         return self._dataset(model, mixture, stage.batch_size, dropout=0.0)
 
-    def loader(self, dataset: StepDataset, first: int, steps: int) -> DataLoader[StepBatch]:
+    def loader(self, dataset: StepDataset, first: int, steps: int) -> StepLoader:
         """The batches of steps `first … steps − 1`."""
         return step_loader(dataset, first_step=first, steps=steps, workers=self.launch.workers)
 

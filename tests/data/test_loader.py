@@ -8,13 +8,15 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from affect_mllm.data.example import TooLong
 from affect_mllm.data.loader import BatchPlan, StepBatch, step_loader
 from affect_mllm.data.mixture import Mixing, Mixture, Source
 from affect_mllm.data.packing import Budget
-from affect_mllm.types import DataError
+from affect_mllm.types import CheckpointError, ConfigError, DataError
 from tests.data import corpora
 
 STEPS = 5
@@ -190,3 +192,29 @@ def test_nothing_is_left_when_every_source_is_used_up(manifests) -> None:
         Mixture(sources, seed=1, places=9)
     with pytest.raises(DataError, match="nosplit"):
         Mixture([replace(sources[0], split="nosplit")], seed=1, places=1)
+
+
+class Refusing(torch.utils.data.Dataset):
+    """Says what is wrong with the second step."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __getitem__(self, step: int) -> int:
+        if step == 1:
+            raise self.error
+        return step
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("kind", [ConfigError, DataError, CheckpointError, TooLong])
+def test_an_error_of_ours_comes_out_of_a_worker_as_it_is(kind: type, workers: int) -> None:
+    error = kind("here", "this", expected="that", fix="do it")
+    loader = step_loader(Refusing(error), first_step=0, steps=3, workers=workers)  # type: ignore[arg-type]
+    seen: list[object] = []
+    with pytest.raises(kind) as raised:
+        seen.extend(iter(loader))
+    assert seen == [0]
+    assert type(raised.value) is kind
+    assert str(raised.value) == "here: this\n  expected: that\n  to mend it: do it"
+    assert (raised.value.where, raised.value.fix) == ("here", "do it")

@@ -29,6 +29,7 @@ TEXT = (
     "sad, angry, surprise, fear, disgust, neutral. Describe the facial expression, tone of voice "
     "and what is being said. Face: Voice: Fused: Video: Image: Subtitle: system user assistant"
 )
+SPECIAL = ["<|pad|>", "<|im_start|>", "<|im_end|>"]
 EMOTIONS = ("happy", "sad", "angry")
 QUESTION = "Which emotion does the person express?"
 
@@ -94,34 +95,20 @@ class Tiny:
 def build(root: Path) -> Tiny:
     """Write the weight folders and the corpus."""
     torch.manual_seed(0)
-    _llm(root / "llm")
+    llm(root / "llm", tied=True)
+    llm(root / "llm_untied")
     _vision(root / "vision")
     _whisper(root / "whisper")
     _corpus(root)
     return Tiny(root)
 
 
-def _llm(folder: Path) -> None:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+def llm(folder: Path, *, tied: bool = False, sentencepiece: bool = False) -> Path:
+    """The folder of a tiny Llama: its head the embeddings themselves (`tied`), as SmolLM2 has it,
+    or a matrix of its own, as most of 7B have it; a byte-level or a SentencePiece tokenizer."""
+    from transformers import LlamaConfig, LlamaForCausalLM
 
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    special = ["<|pad|>", "<|im_start|>", "<|im_end|>"]
-    bpe.train_from_iterator(
-        [TEXT],
-        trainers.BpeTrainer(
-            vocab_size=500,
-            initial_alphabet=alphabet,
-            special_tokens=special,
-            show_progress=False,
-        ),
-    )
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=bpe, pad_token="<|pad|>", eos_token="<|im_end|>", chat_template=CHAT
-    )
+    tokenizer = _tokenizer(_sentencepiece() if sentencepiece else _byte_level())
     tokenizer.save_pretrained(folder)
     shape = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -133,13 +120,69 @@ def _llm(folder: Path) -> None:
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.eos_token_id,
         eos_token_id=tokenizer.eos_token_id,
+        tie_word_embeddings=tied,
     )
+    torch.manual_seed(0)
     net = LlamaForCausalLM(shape)
     with torch.no_grad():  # transformers' 0.02 would make every answer the same token
         for parameter in net.parameters():
             if parameter.ndim > 1:
                 parameter.mul_(12)
     net.save_pretrained(folder)
+    return folder
+
+
+def _tokenizer(made: Any) -> Any:
+    from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast(
+        tokenizer_object=made, pad_token="<|pad|>", eos_token="<|im_end|>", chat_template=CHAT
+    )
+
+
+def _byte_level() -> Any:
+    """As of Qwen, Llama 3 and SmolLM."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    bpe.train_from_iterator(
+        [TEXT],
+        trainers.BpeTrainer(
+            vocab_size=500,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            special_tokens=SPECIAL,
+            show_progress=False,
+        ),
+    )
+    return bpe
+
+
+def _sentencepiece() -> Any:
+    """As of Llama 2 and Mistral: a space is `▁`, one is put before the text, bytes for the rest."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, trainers
+
+    pieces = Tokenizer(models.BPE(byte_fallback=True, fuse_unk=True, unk_token="<unk>"))
+    pieces.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
+    pieces.decoder = decoders.Sequence(
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
+    )
+    every_byte = [f"<0x{byte:02X}>" for byte in range(256)]
+    pieces.train_from_iterator(
+        TEXT.split(),
+        trainers.BpeTrainer(
+            vocab_size=500, special_tokens=["<unk>", *SPECIAL, *every_byte], show_progress=False
+        ),
+    )
+    return pieces
 
 
 def _vision(folder: Path) -> None:

@@ -77,7 +77,9 @@ def shrink(tiny: Tiny, node: Any) -> None:
     elif kind == "WhisperEncoder":
         node.model, node.transform.n_mels = str(tiny.root / "whisper"), 80
     elif kind == "LanguageModel":
-        node.update(model=str(tiny.root / "llm"), dtype="float32", attention="sdpa")
+        tied = "smollm2" in str(node.model)
+        folder = tiny.root / ("llm" if tied else "llm_untied")
+        node.update(model=str(folder), dtype="float32", attention="sdpa")
     elif kind == "NativeVLM":
         node.update(
             model=str(tiny_vlm.build(tiny, tiny.root)),

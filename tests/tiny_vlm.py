@@ -18,12 +18,15 @@ from tests.tiny import QUESTION, Tiny
 TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
 
 
-def build(tiny: Tiny, root: Path, kind: str = "qwen2_5_vl") -> Path:
-    """The folder of a VLM whose attention windows are smaller than its pictures."""
+def build(tiny: Tiny, root: Path, kind: str = "qwen2_5_vl", *, tied: bool = False) -> Path:
+    """The folder of a VLM whose attention windows are smaller than its pictures.
+
+    `tied`: its head is the embeddings themselves, as of those with few billion weights.
+    """
     from transformers import AutoModelForImageTextToText
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-    folder = root / kind
+    folder = root / f"{kind}{'_tied' if tied else ''}"
     if folder.exists():
         return folder
     tokenizer = _tokenizer(tiny.root / "llm")
@@ -51,7 +54,7 @@ def build(tiny: Tiny, root: Path, kind: str = "qwen2_5_vl") -> Path:
         video_token_id=ids["<|video_pad|>"],
         vision_start_token_id=ids["<|vision_start|>"],
         vision_end_token_id=ids["<|vision_end|>"],
-        tie_word_embeddings=False,
+        tie_word_embeddings=tied,
     )
     torch.manual_seed(0)
     net = AutoModelForImageTextToText.from_config(shape, dtype=torch.float32)

@@ -7,6 +7,15 @@ import os
 import sys
 
 LOGGER = logging.getLogger("affect_mllm")
+# bitsandbytes, which peft imports whenever it is there, says on import that a kernel for 4 bits on
+# CPUs is missing: to everybody who trains, though hardly anybody asks for that.
+UNASKED = ("bitsandbytes.backends.cpu.ops", "Failed to load CPU gemm_4bit_forward")
+
+
+def hush() -> None:
+    """Drop what a dependency says unasked at its import; anything else of it still comes."""
+    logger, begin = UNASKED
+    logging.getLogger(logger).addFilter(lambda record: not record.getMessage().startswith(begin))
 
 
 def setup(*, verbose: bool = False) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -29,7 +30,7 @@ def read(path: Path, *, split: str | None = None) -> Rows:
     """
     path = Path(path)
     rows, found = scan(path)
-    raise_problems(path, found)
+    raise_problems(path, found, fix=f"see them all: affect-mllm validate {shlex.quote(str(path))}")
     return rows if split is None else rows.of_split(split)
 
 
@@ -60,7 +61,7 @@ def check_labels(rows: Rows, key: str, *, allowed: Collection[str]) -> None:
         if key in sample.labels
         and (outside := row_checks.values_outside(sample.labels[key], allowed))
     ]
-    raise_problems(rows.table.path, bad)
+    raise_problems(rows.table.path, bad, fix="correct these labels, or the task's")
 
 
 def write(rows: Iterable[Sample | Mapping[str, Any]], path: Path) -> None:
@@ -71,7 +72,8 @@ def write(rows: Iterable[Sample | Mapping[str, Any]], path: Path) -> None:
     path = Path(path)
     need_known_ending(path)
     plain = [_ordered(to_row(row) if isinstance(row, Sample) else row) for row in rows]
-    raise_problems(path, list(_found_in_rows(plain)))
+    fix = "correct what makes these rows; nothing was written"
+    raise_problems(path, list(_found_in_rows(plain)), fix=fix)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)

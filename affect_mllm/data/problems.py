@@ -28,14 +28,15 @@ class Problem:
         return f"{self.line}: {f'[{self.id}] ' if self.id else ''}{self.reason}"
 
 
-def raise_problems(path: Path, found: Sequence[Problem]) -> None:
-    """DataError listing the first 20 of `found` as file:line; nothing when there are none."""
+def raise_problems(path: Path, found: Sequence[Problem], *, fix: str) -> None:
+    """DataError listing the first 20 of `found` as file:line; nothing when there are none.
+
+    `fix` is what helps there: `validate` knows the problems of a manifest's own rows only.
+    """
     if not found:
         return
     lines = [f"{path}:{each}" for each in found[:PROBLEMS_SHOWN]]
     if len(found) > PROBLEMS_SHOWN:
         lines.append(f"and {len(found) - PROBLEMS_SHOWN} more")
     count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
-    raise DataError(
-        str(path), "\n    ".join([count, *lines]), fix=f"see them all: affect-mllm validate {path}"
-    )
+    raise DataError(str(path), "\n    ".join([count, *lines]), fix=fix)

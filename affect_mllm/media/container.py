@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from affect_mllm.media.near import near
 from affect_mllm.types import DataError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 READABLE = "a media file: mp4, webm, avi, wav, flac, mp3, jpg or png"
 # Demuxers that take a text file for "media": `tty` draws it, the others open the files it names.
 REFUSED_FORMATS = frozenset({"tty", "concat", "hls", "dash", "sdp", "lavfi"})
+STILL_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif"})
 WINDOW_SLACK_S = 0.1  # manifests round their times; a window may end this much after the clip
 
 
@@ -43,9 +45,22 @@ def check_file(path: Path) -> None:
     if path.is_dir():
         raise DataError(where, "a directory", expected=READABLE, fix="name one file")
     if not path.is_file():
-        raise DataError(where, "no such file", expected=READABLE, fix="correct the path")
+        meant = near(path)
+        fix = f"did you mean {meant}?" if meant else "correct the path"
+        raise DataError(where, "no such file", expected=READABLE, fix=fix)
     if path.stat().st_size == 0:
         raise DataError(where, "an empty file (0 bytes)", expected=READABLE, fix="fetch it again")
+
+
+def is_still(path: Path) -> bool:
+    """True for a HEIC or AVIF picture, which FFmpeg opens as a video of one frame.
+
+    By the first brand of the file's `ftyp` box (ISO/IEC 23008-12, annex B; AVIF 1.1, 3);
+    sequences of pictures have others.
+    """
+    with path.open("rb") as file:
+        head = file.read(12)
+    return head[4:8] == b"ftyp" and head[8:12] in STILL_BRANDS
 
 
 def is_image_format(format_name: str) -> bool:
@@ -122,7 +137,7 @@ def video_stream(container: InputContainer) -> VideoStream | None:
 
 def need_video(container: InputContainer, path: Path) -> VideoStream:
     """The video stream with a decoder; DataError for a picture, sound only, or no decoder."""
-    if is_image_format(container.format.name):
+    if is_image_format(container.format.name) or is_still(path):
         raise DataError(
             str(path), "a picture, not a video", expected="a video", fix="give it as `image`"
         )

@@ -17,7 +17,7 @@ from affect_mllm.media.video import Frames, read_image
 from affect_mllm.types import DataError
 
 Pick = Callable[[int], npt.NDArray[np.uint8]]
-ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
+ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".avif", ".heic")
 
 
 def picture_files(folder: Path) -> list[Path]:

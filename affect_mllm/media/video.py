@@ -9,11 +9,13 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from affect_mllm.media import heif
 from affect_mllm.media.container import (
     MediaInfo,
     check_file,
     check_window,
     is_image_format,
+    is_still,
     need_decoder,
     opened,
     stream_end,
@@ -109,7 +111,7 @@ def probe(path: str | Path) -> MediaInfo:
     """
     path = Path(path)
     with opened(path) as container:
-        if is_image_format(container.format.name):
+        if is_image_format(container.format.name) or is_still(path):
             height, width = read_image(path).shape[:2]
             return MediaInfo("image", None, False, False, width, height)
         video = video_stream(container)
@@ -139,6 +141,7 @@ def read_image(path: str | Path) -> npt.NDArray[np.uint8]:
 
     path = Path(path)
     check_file(path)
+    heif.admit(path)
     try:
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image)

@@ -22,7 +22,7 @@ from affect_mllm.types import DataError
 _ENDINGS = {
     "video": ".mp4 .webm .avi .mkv .mov .m4v .mpg .mpeg .flv .ts .wmv .3gp .ogv",
     "audio": ".wav .flac .mp3 .ogg .m4a .aac .opus",
-    "image": ".jpg .jpeg .png .bmp .webp .tif .tiff",
+    "image": ".jpg .jpeg .png .bmp .webp .tif .tiff .avif .heic",
 }
 MEDIUM_OF = {ending: kind for kind, endings in _ENDINGS.items() for ending in endings.split()}
 
@@ -72,7 +72,11 @@ def convert(csv_path: Path, layout: Layout, *, fractions: splits.Fractions) -> C
     notes = _column_notes(table, *named)
     rows = [_row(line, cells, layout, table.problems) for line, cells in table.rows]
     _check(table, rows, layout)
-    raise_problems(csv_path, sorted(table.problems, key=lambda each: each.line))
+    raise_problems(
+        csv_path,
+        sorted(table.problems, key=lambda each: each.line),
+        fix="correct these lines and make it again, which says what is left",
+    )
     if named[1] not in table.columns:
         notes.append(splits.assign(rows, fractions))
     counts = Counter(row["split"] for row in rows)

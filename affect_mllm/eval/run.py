@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import PositiveInt
 
+from affect_mllm import lock
 from affect_mllm.data import manifest
 from affect_mllm.data.features import ensure
 from affect_mllm.data.settings import DataSettings
@@ -64,8 +66,20 @@ class EvalRun:
     plugins: list[str] = field(default_factory=list)
 
     def run(self) -> ExitCode:
-        """Generate, score, write; prints where."""
+        """Generate, score, write; prints where.
+
+        Other benchmarks may be asked in the same folder meanwhile, the same one may not.
+        """
         self._ranks = ranks()
+        mine = lock.held(self._folder, key="run_dir")
+        with mine if self._ranks.is_main else contextlib.nullcontext():
+            return self._run()
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.run_dir) / "eval" / self.benchmark.name
+
+    def _run(self) -> ExitCode:
         self._others()  # before anything slow
         rows, path = self._rows()
         chosen = self.benchmark.select(rows)
@@ -149,7 +163,7 @@ class EvalRun:
 
     def _predict(self, asker: Answers, samples: Sequence[Sample], view: View, variant: str) -> Path:
         """The variant's predictions file, complete."""
-        path = Path(self.run_dir) / "eval" / self.benchmark.name / f"{variant}.predictions.jsonl"
+        path = self._folder / f"{variant}.predictions.jsonl"
         question = Question(self.benchmark.question, self.benchmark.ask)
         fresh = predict_file(
             path,
@@ -179,7 +193,6 @@ class EvalRun:
         summary |= {"manifest": str(path), "predictions": {n: str(f) for n, f in files.items()}}
         summary["followed"] = self._followed(rows, files)
         summary["official"] = self._official(rows, runs[reference])
-        others = self._others()
         meta = checkpoint.read_meta(Path(self.checkpoint))
         info: dict[str, Any] = {
             "seed": meta["seed"],
@@ -190,8 +203,9 @@ class EvalRun:
             "baseline": None if self.baseline is None else self.baseline.identity(),
         }
         _say(summary)
-        ordered = sorted({**others, self.benchmark.name: summary}.items())
-        LOGGER.info("scores: %s", write_results(Path(self.run_dir), dict(ordered), info=info))
+        with lock.turn(Path(self.run_dir)):  # of benchmarks asked side by side
+            ordered = sorted({**self._others(), self.benchmark.name: summary}.items())
+            LOGGER.info("scores: %s", write_results(Path(self.run_dir), dict(ordered), info=info))
 
     def _followed(
         self, rows: Sequence[Sample], files: Mapping[str, Path]

@@ -36,6 +36,12 @@ class Watched:
     data: DataSettings
     asked: Asked
 
+    def prepare(self, model: AffectMLLM) -> None:
+        """Compute the states that the feature cache lacks."""
+        data = self.data
+        features = data.features(model.transforms(), model.fingerprint())
+        ensure(features, self.samples, model.encode_clip, max_bad_fraction=data.max_bad_fraction)
+
     def ask(self, model: AffectMLLM, rank: int, world: int) -> list[dict[str, Any]]:
         """This rank's share, generated as an evaluation of a checkpoint would."""
         features = self.data.features(model.transforms(), model.fingerprint())
@@ -55,7 +61,7 @@ class Watched:
         return {name: float(found["value"]) for name, found in scored["metrics"].items()}
 
 
-def benchmark(name: str, asked: Asked, data: DataSettings, model: AffectMLLM) -> Watched:
+def benchmark(name: str, asked: Asked, data: DataSettings) -> Watched:
     """`conf/benchmark/NAME.yaml` on the asked split of the training manifest.
 
     Raises ConfigError without a manifest; DataError where no row of the split counts.
@@ -66,6 +72,4 @@ def benchmark(name: str, asked: Asked, data: DataSettings, model: AffectMLLM) ->
     chosen = task.select(manifest.read(Path(data.manifest)))
     step = 1 if asked.max_rows is None else max(1, -(-len(chosen) // asked.max_rows))
     chosen = chosen[::step]
-    features = data.features(model.transforms(), model.fingerprint())
-    ensure(features, chosen, model.encode_clip, max_bad_fraction=data.max_bad_fraction)
     return Watched(name, task, chosen, data, asked)

@@ -50,6 +50,10 @@ class Benchmark(Protocol):
         """What its metrics are named after."""
         ...
 
+    def prepare(self, model: AffectMLLM) -> None:
+        """Compute what its rows lack in the feature cache; the model is whole."""
+        ...
+
     def ask(self, model: AffectMLLM, rank: int, world: int) -> list[dict[str, Any]]:
         """The answers to this rank's share of the rows."""
         ...
@@ -60,7 +64,21 @@ class Benchmark(Protocol):
 
 
 # Made by whoever knows both training and evaluation: from a name and what to ask about.
-MakeBenchmark = Callable[[str, Asked, DataSettings, AffectMLLM], Benchmark]
+MakeBenchmark = Callable[[str, Asked, DataSettings], Benchmark]
+
+
+def made(stage: Stage, make: MakeBenchmark | None, data: DataSettings) -> list[Benchmark]:
+    """What the stage wants to be asked; ConfigError where nobody can make it."""
+    asked = stage.benchmarks
+    if asked is None:
+        return []
+    if make is None:
+        raise ConfigError(
+            f"stages.{stage.name}.benchmarks",
+            f"{asked.names}, but this caller of training has no benchmarks",
+            fix="train with train.py or `affect-mllm train`",
+        )
+    return [make(name, asked, data) for name in asked.names]
 
 
 def of_stage(
@@ -71,18 +89,13 @@ def of_stage(
     model: AffectMLLM,
 ) -> Benchmarks | None:
     """What the stage wants to be asked while it trains, made while the model is whole."""
-    asked = stage.benchmarks
-    if asked is None:
+    if stage.benchmarks is None:
         return None
-    if make is None:
-        raise ConfigError(
-            f"stages.{stage.name}.benchmarks",
-            f"{asked.names}, but this caller of training has no benchmarks",
-            fix="train with train.py or `affect-mllm train`",
-        )
-    made = [make(name, asked, data, model) for name in asked.names]
+    benchmarks = made(stage, make, data)
+    for each in benchmarks:
+        each.prepare(model)
     engine.wait()
-    return Benchmarks(engine, made, every=asked.every)
+    return Benchmarks(engine, benchmarks, every=stage.benchmarks.every)
 
 
 class Benchmarks(Callback):

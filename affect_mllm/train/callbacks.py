@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -107,20 +109,33 @@ class ProgressBar(Callback):
 
 
 class Tracker(Callback):
-    """Rows to TensorBoard or wandb (`WANDB_MODE=offline` works)."""
+    """Rows to TensorBoard or wandb (`WANDB_MODE=offline` works), one run however often resumed.
 
-    def __init__(self, kind: str, folder: Path, name: str, config: dict[str, Any]) -> None:
+    wandb's id of the run is kept in `FOLDER/wandb/NAME.id`. Rows after `first_step` are logged
+    anew: TensorBoard purges what an earlier process wrote of them, wandb keeps the first.
+    """
+
+    def __init__(
+        self, kind: str, folder: Path, name: str, config: dict[str, Any], *, first_step: int = 0
+    ) -> None:
         self._kind, self._wandb, self._board = kind, None, None
         if kind == "wandb":
             import wandb
 
             self._wandb = wandb.init(
-                project="affect_mllm", name=name, dir=str(folder), config=config, reinit=True
+                project="affect_mllm",
+                name=name,
+                dir=str(folder),
+                config=config,
+                id=_run_id(folder / "wandb" / f"{name}.id"),
+                resume="allow",
+                reinit=True,
             )
         else:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._board = SummaryWriter(str(folder / "tensorboard" / name))
+            board = str(folder / "tensorboard" / name)
+            self._board = SummaryWriter(board, purge_step=first_step + 1)
 
     def log(self, row: Row) -> None:
         """All numbers of the row, nested names joined by slashes."""
@@ -137,6 +152,16 @@ class Tracker(Callback):
             self._wandb.finish()
         if self._board is not None:
             self._board.close()
+
+
+def _run_id(path: Path) -> str:
+    """The id in the file, which is made with a new one where there is none."""
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}")
+        temporary.write_text(uuid.uuid4().hex[:16] + "\n")
+        os.replace(temporary, path)
+    return path.read_text().strip()
 
 
 def check_tracker(kind: str) -> None:

@@ -35,7 +35,12 @@ def take(run: TrainRun, names: Sequence[str], make_benchmark: MakeBenchmark | No
         )
         code = short.run(make_benchmark)
         if code == ExitCode.DONE and os.environ.get("RANK", "0") == "0":
-            print(report(folder, {name: config.build(run.stages[name]) for name in names}))
+            print(
+                report(
+                    folder,
+                    {name: config.build(run.stages[name], plugins=run.plugins) for name in names},
+                )
+            )
     return code
 
 

@@ -33,14 +33,7 @@ class Feed:
         """The validation rows, if the stage has any."""
         if stage.validation is None:
             return None
-        places = stage.validation.batches * stage.batch_size
-        mixture = Mixture(
-            stage.validation.sources,
-            seed=self.seed,
-            places=places,
-            step_places=stage.batch_size,
-            mixing=stage.mixing,
-        )
+        mixture = stage.validation_mixture(self.seed)
         return self._dataset(model, mixture, stage.batch_size, dropout=0.0)
 
     def loader(self, dataset: StepDataset, first: int, steps: int) -> StepLoader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -14,20 +15,18 @@ from typing import Any, Literal
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pydantic import PositiveFloat
-from torch import nn
 
-from affect_mllm import config
+from affect_mllm import config, lock
 from affect_mllm.data.loader import StepBatch
-from affect_mllm.data.mixture import check_instructions
 from affect_mllm.data.settings import DataSettings
 from affect_mllm.log import LOGGER
 from affect_mllm.models import checkpoint
 from affect_mllm.models.mllm import AffectMLLM
-from affect_mllm.train import benchmarks, dry_run, lineage, optim
+from affect_mllm.train import ahead, benchmarks, dry_run, lineage
 from affect_mllm.train.benchmarks import MakeBenchmark
 from affect_mllm.train.callbacks import Callback, JsonlLog, ProgressBar, Tracker, check_tracker
 from affect_mllm.train.checkpoint import StageCheckpoints
-from affect_mllm.train.ema import Ema, check_ema
+from affect_mllm.train.ema import Ema
 from affect_mllm.train.engine import Engine, lost_rank
 from affect_mllm.train.feed import Feed
 from affect_mllm.train.launch import Launch
@@ -81,13 +80,17 @@ class TrainRun:
         self._launch: Launch = self._build(self.launch, Launch)
         self._speed: Speed = self._build(self.speed, Speed) if self.speed else Speed()
         check_tracker(self.tracker)
+        main = os.environ.get("RANK", "0") == "0"
+        with lock.held(Path(self.run_dir), key="run_dir") if main else contextlib.nullcontext():
+            return self._run()
+
+    def _run(self) -> ExitCode:
+        """The stages, in a folder that is this run's alone."""
         self._begun = False
         try:
             stages = [self._build(self.stages[name], Stage) for name in self._selected()]
-            for stage in stages:  # a wrong label must not show only when the last stage begins
-                check_instructions(stage.sources, self._data.instructions)
-                check_ema(stage.ema, self._launch.strategy)
-                stage.optimizer.check(self._launch.strategy)
+            ahead.check_settings(stages, self._data, self._launch, self._make_benchmark)
+            self._unchecked = stages  # by a model; the first stage's checks them all
             self._accelerator = self._launch.accelerator(
                 max_norms=[stage.max_grad_norm for stage in stages]
             )
@@ -144,6 +147,9 @@ class TrainRun:
         set_seed(self.seed)
         engine = self._launch.engine(self._accelerator)
         model: AffectMLLM = self._build(self.model, AffectMLLM).to(engine.device)
+        if self._unchecked:
+            ahead.check_stages(model, self._unchecked, self._data, seed=self.seed)
+            self._unchecked = []
         stage.add_heads(model)
         origin = resume[0] if resume else parent
         if origin is not None:
@@ -175,7 +181,7 @@ class TrainRun:
         feed = Feed(engine, self._data, self._launch, self.seed)
         dataset, held_out = feed.training(model, stage), feed.held_out(model, stage)
         asked = benchmarks.of_stage(engine, stage, self._make_benchmark, self._data, model)
-        engine.prepare(model, partial(_optimizer, stage=stage), max_norm=stage.max_grad_norm)
+        engine.prepare(model, stage.optimizer_of, max_norm=stage.max_grad_norm)
         torch.manual_seed(self.seed + engine.rank)  # or ranks would drop the same places
         average = None if stage.ema is None else Ema(model, decay=stage.ema, rank=engine.rank)
         first, progress = _resumed(engine, checkpoints, resume, average)
@@ -234,7 +240,7 @@ class TrainRun:
         if self.tracker != "none":
             settings = {"model": self.model, "data": self.data, "stage": self.stages[stage.name]}
             name = f"{self.name}-{stage.name}"
-            watchers.append(Tracker(self.tracker, folder, name, settings))
+            watchers.append(Tracker(self.tracker, folder, name, settings, first_step=first))
         return watchers
 
     def parent(self, stage: Stage) -> Path | None:
@@ -268,12 +274,7 @@ class TrainRun:
     def _trained(self, model: AffectMLLM, before: list[str]) -> list[str]:
         """Base weights that a checkpoint must hold: of this stage and of those before it."""
         names = checkpoint.trained_base(model)
-        if self._data.cache_dir is not None and any(n.startswith("encoders.") for n in names):
-            raise ConfigError(
-                "stage.trainable",
-                "names an encoder, whose states come from the cache",
-                fix="set data.cache_dir=null",
-            )
+        ahead.check_cached(names, self._data)
         return sorted({*before, *names})
 
     def _status(self, state: str) -> None:
@@ -301,13 +302,3 @@ def _resumed(
         average.load(folder / "engine")
     LOGGER.info("stage %s: goes on after step %d", checkpoints.folder.name, first)
     return first, progress
-
-
-def _optimizer(model: nn.Module, *, stage: Stage) -> torch.optim.Optimizer:
-    """Over the model's parameters as they are now: what splits a model makes new ones."""
-    return optim.build(
-        select(model, stage.trainable),
-        stage.trainable,
-        weight_decay=stage.weight_decay,
-        settings=stage.optimizer,
-    )

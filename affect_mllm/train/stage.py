@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+import torch
 from pydantic import PositiveInt
 from torch import nn
 
 from affect_mllm.data.mixture import Mixing, Mixture, Source
 from affect_mllm.models.mllm import AffectMLLM
+from affect_mllm.train import optim
 from affect_mllm.train.benchmarks import Asked
 from affect_mllm.train.loss.objective import Loss
 from affect_mllm.train.loss.token import TokenLoss
 from affect_mllm.train.optim import AdamW, Schedule
-from affect_mllm.train.trainable import Trainable, named
+from affect_mllm.train.trainable import Trainable, named, select
 from affect_mllm.types import ConfigError
 
 
@@ -106,6 +108,31 @@ class Stage:
             mixing=self.mixing,
         )
 
+    def validation_mixture(self, seed: int) -> Mixture:
+        """The held-out draws; only of a stage that has a `validation`."""
+        assert self.validation is not None
+        return Mixture(
+            self.validation.sources,
+            seed=seed,
+            places=self.validation.batches * self.batch_size,
+            step_places=self.batch_size,
+            mixing=self.mixing,
+        )
+
+    def optimizer_of(self, model: nn.Module) -> torch.optim.Optimizer:
+        """Over the model's parameters as they are now: what splits a model makes new ones."""
+        return optim.build(
+            select(model, self.trainable),
+            self.trainable,
+            weight_decay=self.weight_decay,
+            settings=self.optimizer,
+        )
+
+    def check_copies(self, model: AffectMLLM) -> None:
+        """ConfigError for a copy that `prepare` could not make."""
+        for source, target in self.copy.items():
+            _twins(model, source, target)
+
     def prepare(self, model: AffectMLLM, *, fresh: bool) -> None:
         """Set the experts in use and, if the stage only begins (`fresh`), copy weights."""
         model.use_experts(self.experts)
@@ -136,14 +163,19 @@ def check_heads(model: nn.Module, losses: Mapping[str, Loss]) -> None:
 
 def copy_weights(model: AffectMLLM, source: str, target: str) -> None:
     """Copy every parameter with `source` in its name to the one with `target` instead."""
-    weights = model.state_dict()
-    copied = 0
+    for tensor, twin in _twins(model, source, target):
+        twin.copy_(tensor)
+
+
+def _twins(model: AffectMLLM, source: str, target: str) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Every tensor with `source` in its name, and the one it is copied to. Raises ConfigError."""
+    weights, found = model.state_dict(), []
     for name, tensor in weights.items():
         if source in name:
             twin = weights.get(name.replace(source, target))
             if twin is None or twin.shape != tensor.shape:
                 raise ConfigError("stage.copy", f"{name} has no twin of its shape under {target!r}")
-            twin.copy_(tensor)
-            copied += 1
-    if not copied:
+            found.append((tensor, twin))
+    if not found:
         raise ConfigError("stage.copy", f"no parameter has {source!r} in its name")
+    return found

@@ -54,7 +54,8 @@ def test_a_benchmark_is_asked_on_all_ranks_and_chooses_the_best(tiny, tmp_path) 
 def test_rows_are_spread_over_the_split(tiny) -> None:
     model = tiny.model()
     asked = Asked(["synthetic"], split="train", max_rows=3)
-    made = benchmark("synthetic", asked, tiny.data, model)
+    made = benchmark("synthetic", asked, tiny.data)
+    made.prepare(model)
     assert [sample.id for sample in made.samples] == ["c00", "c04", "c08"]
     rows = made.ask(model, 0, 2) + made.ask(model, 1, 2)
     assert sorted(row["id"] for row in rows) == ["c00", "c04", "c08"]
@@ -75,9 +76,9 @@ def test_a_test_split_a_wrong_name_an_empty_split_and_a_caller_without_are_refus
     with pytest.raises(ConfigError, match=r"test is a test set"):
         Asked(["synthetic"], split="test")
     with pytest.raises(ConfigError, match="nothing_such"):
-        benchmark("nothing_such", Asked(["nothing_such"]), tiny.data, tiny.model())
+        benchmark("nothing_such", Asked(["nothing_such"]), tiny.data)
     with pytest.raises(DataError, match="val"):
-        benchmark("synthetic", Asked(["synthetic"]), tiny.data, tiny.model())
+        benchmark("synthetic", Asked(["synthetic"]), tiny.data)
     with pytest.raises(ConfigError, match="train with"):
         train_alone(tiny.overrides(tmp_path, *ALONE, ASKED % SPLIT))
 

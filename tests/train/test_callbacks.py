@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -86,7 +88,34 @@ def test_wandb_offline_leaves_a_run_folder(tmp_path, monkeypatch) -> None:
     for row in ROWS:
         tracker.log(row)
     tracker.stop()
-    (written,) = (tmp_path / "wandb").glob("offline-run-*/*.wandb")
+    kept = (tmp_path / "wandb/demo-align.id").read_text().strip()
+    (written,) = (tmp_path / "wandb").glob(f"offline-run-*-{kept}/run-{kept}.wandb")
     content = written.read_bytes()
     for name in (b"demo-align", b"gate/face/general", b"loss"):
         assert name in content
+
+
+def test_after_a_resume_tensorboard_has_each_step_once(tmp_path) -> None:
+    for first, rows in ((0, ROWS), (1, [{**row, "loss": 9.0} for row in ROWS[1:]])):
+        tracker = Tracker("tensorboard", tmp_path, "demo-align", {}, first_step=first)
+        for row in rows:
+            tracker.log(row)
+        tracker.stop()
+    assert scalars(tmp_path / "tensorboard/demo-align")["loss"] == [(1, 4.0), (2, 9.0), (3, 9.0)]
+
+
+def test_a_resumed_run_is_one_run_of_wandb_and_another_stage_another(tmp_path, monkeypatch) -> None:
+    given: list[dict] = []
+
+    class Run:
+        def finish(self) -> None:
+            """Nothing to flush."""
+
+    monkeypatch.setitem(
+        sys.modules, "wandb", SimpleNamespace(init=lambda **options: given.append(options) or Run())
+    )
+    for name in ("demo-align", "demo-align", "demo-instruct"):
+        Tracker("wandb", tmp_path, name, {}).stop()
+    ids = [options["id"] for options in given]
+    assert ids[0] == ids[1] != ids[2]
+    assert {options["resume"] for options in given} == {"allow"}

@@ -1,0 +1,163 @@
+"""What a stage would refuse when it begins, found before the first step of the first one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from affect_mllm.data.mixture import check_instructions
+from affect_mllm.data.outline import Outliner
+from affect_mllm.data.settings import DataSettings
+from affect_mllm.media.augment import RandomTransform
+from affect_mllm.models import checkpoint
+from affect_mllm.models.mllm import AffectMLLM
+from affect_mllm.train.benchmarks import MakeBenchmark, made
+from affect_mllm.train.ema import check_ema
+from affect_mllm.train.launch import Launch
+from affect_mllm.train.stage import Stage, check_heads
+from affect_mllm.train.trainable import select
+from affect_mllm.types import ConfigError, DataError, Patches
+
+LOOKED_AT = 8  # draws of each stage whose words are written
+NOMINAL_S = 2.0
+
+
+def check_settings(
+    stages: Sequence[Stage], data: DataSettings, launch: Launch, make: MakeBenchmark | None
+) -> None:
+    """What needs no model: labels, layout, checkpoints to start from, benchmarks, `best`.
+
+    Raises ConfigError, DataError or CheckpointError.
+    """
+    for stage in stages:
+        check_instructions(stage.sources, data.instructions)
+        check_ema(stage.ema, launch.strategy)
+        stage.optimizer.check(launch.strategy)
+        if stage.init_from != "previous":
+            checkpoint.read_meta(Path(stage.init_from))
+        made(stage, make, data)
+        _check_best(stage)
+
+
+def check_stages(
+    model: AffectMLLM, stages: Sequence[Stage], data: DataSettings, *, seed: int
+) -> None:
+    """What a new model shows: groups, heads, copies, words, and encoders that fit their input.
+
+    The model is left with everything frozen and without heads, and no random number is drawn.
+    """
+    with torch.random.fork_rng(), torch.no_grad():
+        _check_encoders(model, data)
+        for stage in stages:
+            _check_parameters(model, stage, data)
+            _check_words(model, stage, data, seed)
+
+
+def check_cached(trained: Sequence[str], data: DataSettings) -> None:
+    """ConfigError if an encoder trains whose states come from the cache."""
+    if data.cache_dir is not None and any(name.startswith("encoders.") for name in trained):
+        raise ConfigError(
+            "stage.trainable",
+            "names an encoder, whose states come from the cache",
+            fix="set data.cache_dir=null",
+        )
+
+
+def _check_parameters(model: AffectMLLM, stage: Stage, data: DataSettings) -> None:
+    with _of(stage):
+        try:
+            stage.add_heads(model)
+            select(model, stage.trainable)
+            check_heads(model, stage.losses)
+            check_cached(checkpoint.trained_base(model), data)
+            stage.check_copies(model)
+        finally:
+            model.heads.clear()
+            model.requires_grad_(False)
+
+
+def _check_words(model: AffectMLLM, stage: Stage, data: DataSettings, seed: int) -> None:
+    """Write the first questions and answers: a template that cannot, cannot in any step."""
+    outliner = Outliner(
+        data.maker(model.llm.tokenizer, model.span_lengths()),
+        data.instructions,
+        visual=data.reader.visual,
+        still=data.reader.still is not None,
+    )
+    held_out = [] if stage.validation is None else [stage.validation_mixture(seed)]
+    with _of(stage):
+        for mixture in (stage.mixture(seed), *held_out):
+            for place in range(min(LOOKED_AT, len(mixture))):
+                with contextlib.suppress(DataError):  # a bad sample, which a step counts
+                    outliner.outline(mixture[place])
+
+
+def _check_best(stage: Stage) -> None:
+    """Whether anything is evaluated that has the name to choose by."""
+    if stage.best is None:
+        return
+    losses = [] if stage.validation is None else ["loss", *stage.losses]
+    asked = [] if stage.benchmarks is None else stage.benchmarks.names
+    known = [f"val/{name}" for name in losses]
+    known_parts = [f"val/{name}/" for name in asked]
+    metric = stage.best.metric
+    if metric not in known and not metric.startswith(tuple(known_parts)):
+        raise ConfigError(
+            f"stages.{stage.name}.best.metric",
+            metric,
+            expected=f"one of {[*known, *(f'{part}METRIC' for part in known_parts)]}",
+            fix="name one of them, or give the stage a `validation` or `benchmarks`",
+        )
+
+
+def _check_encoders(model: AffectMLLM, data: DataSettings) -> None:
+    """Each encoder reads what its transform makes of a nominal clip."""
+    encode, transforms = model.clip_encoder(), model.transforms()
+    for name, branch in model.branches.items():
+        transform: Any = transforms[name]
+        if isinstance(transform, RandomTransform):
+            transform = transform.drawn(None)
+        item = transform(_nominal(name, data, getattr(transform, "width", 0)))
+        if isinstance(item, Patches):
+            continue  # of any size
+        try:
+            encode({name: item})
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise ConfigError(
+                f"model.encoders.{branch}.transform",
+                f"{type(transform).__name__} makes arrays of {list(np.shape(item)[1:])}, which "
+                f"the weights cannot read: {str(error).splitlines()[0]}",
+                expected="the input that these weights were trained on",
+                fix="set its options (n_mels, size) to those of the weights' preprocessing",
+            ) from error
+
+
+def _nominal(name: str, data: DataSettings, width: int) -> np.ndarray:
+    """A clip of two seconds as the reader gives it: frames, one picture, sound, or states."""
+    frames = max(1, len(data.reader.sampling.moments(0.0, NOMINAL_S)))
+    rng = np.random.default_rng(0)
+    if width:
+        return rng.standard_normal((frames, width)).astype(np.float32)
+    if name == "audio":
+        return rng.standard_normal(round(NOMINAL_S * 16_000)).astype(np.float32)
+    count = 1 if name == "image" else frames
+    return rng.integers(0, 256, (count, 240, 320, 3), dtype=np.uint8)
+
+
+@contextlib.contextmanager
+def _of(stage: Stage) -> Iterator[None]:
+    """An error's place `stage.…` becomes `stages.NAME.…`: another may be running first."""
+    try:
+        yield
+    except ConfigError as error:
+        if not error.where.startswith("stage."):
+            raise
+        where = f"stages.{stage.name}.{error.where.removeprefix('stage.')}"
+        raise ConfigError(where, error.got, expected=error.expected, fix=error.fix) from error

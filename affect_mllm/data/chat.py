@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date as Day
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
+from affect_mllm.data.rendered import IGNORED, Builder, Draft, Places, Rendered, plain_ids
+from affect_mllm.data.skeleton import ChatTemplate
+from affect_mllm.data.spelling import Spelling
 from affect_mllm.data.template import Media, Segments, Turn, joined
-from affect_mllm.types import ConfigError, DataError, Placeholder
+from affect_mllm.log import LOGGER
+from affect_mllm.types import ConfigError, DataError
 
-IGNORED = -100
-Places = Mapping[str, int | Placeholder]
-Encode = Callable[[str], list[int]]
-
-
-class Rendered(NamedTuple):
-    """Ids and labels `[L]` of a chat, and its media spans (modality, start, length)."""
-
-    input_ids: list[int]
-    labels: list[int]
-    spans: list[tuple[str, int, int]]
+__all__ = ["IGNORED", "Chat", "ChatFormat", "MarkedTurns", "Rendered"]
 
 
 class Chat(Protocol):
@@ -31,12 +27,21 @@ class Chat(Protocol):
         """The LLM's."""
         ...
 
+    @property
+    def end_id(self) -> int:
+        """The one token that ends an answer.
+
+        Training supervises it, generation stops at it, likelihoods count it, and an exported
+        `generation_config` names it: whatever the LLM's folder says of `eos_token_id`.
+        """
+        ...
+
     def render(self, turns: Sequence[Turn], places: Places, /) -> Rendered:
         """A chat's ids; after a last turn of the user, up to where the answer starts."""
         ...
 
     def answer_ids(self, answer: str, /) -> list[int]:
-        """Ids of an answer and of what ends it."""
+        """Ids of an answer behind a prompt, up to and with `end_id`."""
         ...
 
     def answer_text(self, generated: str, /) -> str:
@@ -46,42 +51,53 @@ class Chat(Protocol):
 
 @dataclass(frozen=True)
 class ChatFormat:
-    """The LLM's own chat template, split so that only its own parts may become special tokens.
+    """The LLM's own chat template: its own ids, in which only it may write special tokens.
 
-    Supervised are the assistant's texts, and after each the token that ends its turn. Contents
-    are stripped at their ends, as some templates do it and others do not.
+    Supervised are the assistant's texts, what its template writes between a prompt and them, and
+    after each the token that ends its turn, which is the last of all. Contents are stripped at
+    their ends, as some templates do it and others do not. `arguments` are the template's
+    (`enable_thinking: false`). `date` is what it takes for today (`2026-01-31`); None: today, fixed
+    now. A training run fixes it for all its checkpoints.
     """
 
     tokenizer: Any
-    _frames: dict[tuple[str, ...], list[list[int]]] = field(
-        default_factory=dict, repr=False, compare=False
-    )
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    date: str | None = None
+
+    def __post_init__(self) -> None:
+        template = self._template  # made now: a wrong one must not show at the first row
+        if self.date is None and template.names_day:
+            LOGGER.warning(
+                "the chat template names the day: %s is written into prompts; data.chat.date fixes "
+                "another one",
+                template.day,
+            )
 
     def render(self, turns: Sequence[Turn], places: Places, /) -> Rendered:
         """Ids, labels and spans; a medium takes what `places` says of its modality.
 
-        Raises ConfigError for a template that does not keep the contents once and in order.
+        Raises ConfigError for a template that does not keep every content once.
         """
-        asked = turns[:-1] if turns[-1].role == "assistant" else turns
-        frames = self._frame(tuple(turn.role for turn in asked))
-        built = _Builder(self._filler, places)
-        for number, turn in enumerate(asked):
-            frame, after = frames[number], number and asked[number - 1].role == "assistant"
-            built.add(frame, supervised=1 if after else 0)
-            built.fill(_stripped(turn.content), self.text_ids, learnt=turn.role == "assistant")
-        built.add(frames[-1])
-        if asked is not turns:
-            built.fill(_stripped(turns[-1].content), self.text_ids, learnt=True)
-            built.add([self.end_id], supervised=1)
-        return Rendered(built.ids, built.labels, built.spans)
+        draft = self._draft(turns)
+        built = Builder(self._filler, places, self.text_ids)
+        media = iter(draft.media)
+        for token, (start, end) in zip(*self._spelling.read(draft.text), strict=True):
+            if token == self._spelling.medium_id:
+                built.medium(next(media))
+            else:
+                built.add([token], supervised=int(draft.learns(start, end)))
+        return built.done()
 
     def answer_ids(self, answer: str, /) -> list[int]:
-        """Ids of the answer and of the token that ends a turn."""
-        return [*self.text_ids(answer.strip()), self.end_id]
+        """Ids of the answer behind a prompt, up to and with the token that ends the turn."""
+        asked = [Turn("user", ["?"])]
+        whole = self.render([*asked, Turn("assistant", [answer])], {}).input_ids
+        return whole[len(self.render(asked, {}).input_ids) :]
 
     def answer_text(self, generated: str, /) -> str:
-        """What was generated: special tokens are not part of the text."""
-        return generated.strip()
+        """What was generated, without what the template itself would have written before it."""
+        opening = r"\s*".join(["", *map(re.escape, self._template.opening.split())])
+        return re.sub(f"^{opening}", "", generated).strip()
 
     def text_ids(self, text: str) -> list[int]:
         """Ids of plain text: what looks like a special token in it stays text."""
@@ -89,48 +105,59 @@ class ChatFormat:
 
     @cached_property
     def end_id(self) -> int:
-        """The token that ends the assistant's turn in this template."""
-        slot = _slot(0)
-        turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": slot}]
-        return self._special(self._render(turns, generate=False).split(slot)[-1])[0]
+        """The token that ends the assistant's turn in this template: see `Chat.end_id`."""
+        return int(self.tokenizer.convert_tokens_to_ids(self._template.end))
 
     @property
     def _filler(self) -> int:
-        return int(self.tokenizer.pad_token_id or self.tokenizer.eos_token_id)
+        return int(self.tokenizer.pad_token_id or self.tokenizer.eos_token_id or self.end_id)
 
-    def _frame(self, roles: tuple[str, ...]) -> list[list[int]]:
-        """The template's own ids before, between and after the contents of these turns."""
-        if roles not in self._frames:
-            turns = [{"role": role, "content": _slot(i)} for i, role in enumerate(roles)]
-            rest, parts = self._render(turns, generate=True), []
-            for number in range(len(roles)):
-                part, *others = rest.split(_slot(number))
-                if len(others) != 1:
-                    raise ConfigError(
-                        "tokenizer",
-                        f"its chat template does not keep the texts of {', '.join(roles)} once "
-                        "and in order",
-                        fix="choose another data.chat format, or leave prompt.system empty",
-                    )
-                parts.append(self._special(part))
-                rest = others[0]
-            self._frames[roles] = [*parts, self._special(rest)]
-        return self._frames[roles]
-
-    def _render(self, turns: list[dict[str, str]], *, generate: bool) -> str:
-        if self.tokenizer.chat_template is None:
-            raise ConfigError("tokenizer", "no chat template", fix="use an instruction-tuned LLM")
-        from jinja2 import TemplateError
-
+    @cached_property
+    def _template(self) -> ChatTemplate:
         try:
-            return self.tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=generate
-            )
-        except TemplateError as error:  # some refuse a system message, or two turns of one side
-            raise ConfigError("tokenizer", f"its chat template refuses: {error}") from error
+            day = Day.today() if self.date is None else Day.fromisoformat(self.date)
+        except ValueError as error:
+            raise ConfigError(
+                "data.chat.date", repr(self.date), expected="a day such as 2026-01-31"
+            ) from error
+        return ChatTemplate(self.tokenizer, self.arguments, day)
 
-    def _special(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False).input_ids
+    @cached_property
+    def _spelling(self) -> Spelling:
+        return Spelling(self.tokenizer)
+
+    def _draft(self, turns: Sequence[Turn]) -> Draft:
+        """The chat's text in the spelling of `_spelling`, up to the end of its last answer."""
+        template, special = self._template, self._spelling.special
+        *asked, answer = turns if turns[-1].role == "assistant" else (*turns, None)
+        frames, order = template.skeleton(
+            [turn.role for turn in asked], system=self._system(asked[0])
+        )
+        draft = Draft(self._spelling.medium)
+        for number, frame in enumerate(frames):
+            if number and asked[order[number - 1]].role == "assistant":
+                before, end, after = frame.partition(template.end)
+                draft.add(special(before + end) if end else "", learnt=True)
+                frame = after if end else frame
+            turn = asked[order[number]] if number < len(order) else None
+            learnt = turn is not None and turn.role == "assistant"
+            opening = template.opening if learnt and frame.endswith(template.opening) else ""
+            draft.add(special(frame.removesuffix(opening)))
+            draft.add(special(opening), learnt=True)
+            draft.fill([] if turn is None else turn.content, learnt=learnt)
+        if answer is not None:
+            draft.add(special(template.opening), learnt=True)
+            draft.fill(answer.content, learnt=True)
+            draft.add(special(template.closing), learnt=True)
+        return draft
+
+    def _system(self, first: Turn) -> str | None:
+        """A system message that the template may read itself: one that spells no special token."""
+        if first.role != "system":
+            return None
+        text = "".join(part for part in first.content if isinstance(part, str)).strip()
+        media = any(isinstance(part, Media) for part in first.content)
+        return None if media or "\x00" in text or self._spelling.holds_special(text) else text
 
 
 @dataclass(frozen=True)
@@ -162,13 +189,13 @@ class MarkedTurns:
                 expected="one question and one answer, the only form of this format",
                 fix="set data.prompt.system='' and leave conversations out of the mixture",
             )
-        built = _Builder(int(self.tokenizer.pad_token_id or self._eos), places)
+        built = Builder(int(self.tokenizer.pad_token_id or self.end_id), places, self._ids)
         if self.bos is not None and (self.bos_in_prompts or len(turns) > 1):
             built.add([self._bos])
         content = _between_texts(turns[0].content)
         for number, part in enumerate(content):
             if isinstance(part, Media):
-                built.fill([part], self._ids, learnt=False)
+                built.medium(part.modality)
                 continue
             before = self.user if number == 0 else ""
             after = self.assistant if number == len(content) - 1 else ""
@@ -176,18 +203,19 @@ class MarkedTurns:
         if len(turns) > 1:
             answer = self.answer_ids("".join(str(part) for part in turns[1].content))
             built.add(answer, supervised=len(answer))
-        return Rendered(built.ids, built.labels, built.spans)
+        return built.done()
 
     def answer_ids(self, answer: str, /) -> list[int]:
         """Ids of the answer, of `end` and of eos."""
-        return [*self._safe(answer, after=self.end), self._eos]
+        return [*self._safe(answer, after=self.end), self.end_id]
 
     def answer_text(self, generated: str, /) -> str:
         """What stands before the first `end`."""
         return generated.split(self.end)[0].strip()
 
     @property
-    def _eos(self) -> int:
+    def end_id(self) -> int:
+        """The tokenizer's eos: see `Chat.end_id`."""
         if self.tokenizer.eos_token_id is None:
             raise ConfigError("tokenizer", "no eos token", expected="one, to end an answer")
         return int(self.tokenizer.eos_token_id)
@@ -216,63 +244,9 @@ class MarkedTurns:
         return ids + self._ids(after)
 
 
-class _Builder:
-    """Ids, labels and spans that grow from left to right."""
-
-    def __init__(self, filler: int, places: Places) -> None:
-        self.ids: list[int] = []
-        self.labels: list[int] = []
-        self.spans: list[tuple[str, int, int]] = []
-        self._filler, self._places = filler, places
-
-    def add(self, ids: Sequence[int], *, supervised: int = 0) -> None:
-        """Append ids, of which the first `supervised` are learnt."""
-        self.ids += ids
-        self.labels += [*ids[:supervised], *[IGNORED] * len(ids[supervised:])]
-
-    def fill(self, content: Segments, encode: Encode, *, learnt: bool) -> None:
-        """Append texts and media."""
-        for part in content:
-            if isinstance(part, Media):
-                place = self._places[part.modality]
-                place = Placeholder(place) if isinstance(place, int) else place
-                self._medium(part.modality, place, encode)
-            else:
-                ids = encode(part)
-                self.add(ids, supervised=len(ids) if learnt else 0)
-
-    def _medium(self, modality: str, place: Placeholder, encode: Encode) -> None:
-        self.add([*(encode(place.words) if place.words else []), *place.before])
-        self.spans.append((modality, len(self.ids), place.length))
-        self.add([self._filler if place.filler is None else place.filler] * place.length)
-        self.add(place.after)
-        for part in place.then:
-            self._medium(modality, part, encode)
-
-
-def plain_ids(tokenizer: Any, text: str) -> list[int]:
-    """Ids of plain text: what looks like a special token in it stays text."""
-    return tokenizer(
-        text, add_special_tokens=False, split_special_tokens=True, return_attention_mask=False
-    ).input_ids
-
-
-def _slot(number: int) -> str:
-    return f"\x00{number}\x00"
-
-
 def _between_texts(content: Segments) -> Segments:
     """The same content, beginning and ending with a text, be it an empty one."""
     parts = joined(content)
     head: Segments = [] if parts and isinstance(parts[0], str) else [""]
     tail: Segments = [] if parts and isinstance(parts[-1], str) else [""]
     return [*head, *parts, *(tail if parts else [])]
-
-
-def _stripped(content: Segments) -> Segments:
-    parts = joined(content)
-    if parts and isinstance(parts[0], str):
-        parts[0] = parts[0].lstrip()
-    if parts and isinstance(parts[-1], str):
-        parts[-1] = parts[-1].rstrip()
-    return joined(parts)

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from affect_mllm.data.chat import IGNORED
 from affect_mllm.data.example import Example
 from affect_mllm.data.packing import pack
+from affect_mllm.data.rendered import IGNORED
 from affect_mllm.types import Batch, DataError, MediaBatch, Patches, Span
 
 

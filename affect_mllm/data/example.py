@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from affect_mllm.data.chat import Chat, Places, Rendered
+from affect_mllm.data.chat import Chat
 from affect_mllm.data.messages import turns_of
+from affect_mllm.data.rendered import Places, Rendered
 from affect_mllm.data.template import Conversation, Instruction, Prompt, Segments, Turn
 from affect_mllm.types import ConfigError, DataError, Patches, Placeholder, Sample, Span, SpanRule
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from affect_mllm.models.decoding import GREEDY, take_over
 from affect_mllm.types import ConfigError, DataError
 
 Messages = Sequence[dict[str, Any]]
@@ -151,6 +152,7 @@ class LocalChat:
             "model": self.model,
             "weights": self._parts()["hash"],
             "temperature": 0,
+            "decoding": GREEDY,
             "max_tokens": self.max_tokens,
         }
 
@@ -181,6 +183,7 @@ class LocalChat:
             with loading(self.model, "a causal LM"):
                 net = AutoModelForCausalLM.from_pretrained(path, use_safetensors=True).eval()
                 tokenizer = AutoTokenizer.from_pretrained(path)
+            take_over(net, self.model)
             weights = _weights_hash(net)
             self._loaded.update(net=net.to(ranks().device), tokenizer=tokenizer, hash=weights)
         return self._loaded

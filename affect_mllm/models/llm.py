@@ -10,6 +10,7 @@ from torch import nn
 
 from affect_mllm.config import weights_path
 from affect_mllm.models.attention import Attention, Borders, choose
+from affect_mllm.models.decoding import take_over
 from affect_mllm.models.deepstack import Deep, prompted
 from affect_mllm.models.neftune import noisy
 from affect_mllm.models.pretrained import load_tokenizer, loading
@@ -46,6 +47,7 @@ class LanguageModel(nn.Module):
         with loading(model, "a causal LM"):
             self.tokenizer: Any = load_tokenizer(path)
             self.net: Any = self._load(path, dtype)
+        take_over(self.net, model)
         self.net.requires_grad_(False)
         self.config: Any = self.net.config.get_text_config()
         _check_head(model, self.config.to_dict())
@@ -160,16 +162,24 @@ class LanguageModel(nn.Module):
                 **options,
             )
 
-    def answers(self, prompt: Prompt, *, max_new_tokens: int) -> list[str]:
-        """Greedy continuations of left-padded prompts, as text."""
+    def answers(
+        self, prompt: Prompt, *, max_new_tokens: int, end_id: int | None = None
+    ) -> list[str]:
+        """Greedy continuations of left-padded prompts up to `end_id`, as text.
+
+        `end_id` is the chat's (`data.chat.Chat.end_id`); None: the tokenizer's eos.
+        """
         tokenizer = self.tokenizer
+        end = tokenizer.eos_token_id if end_id is None else end_id
         ids = self.generate(
             prompt,
             do_sample=False,
             max_new_tokens=max_new_tokens,
-            pad_token_id=tokenizer.pad_token_id or tokenizer.eos_token_id,
+            eos_token_id=end,
+            pad_token_id=end if tokenizer.pad_token_id is None else tokenizer.pad_token_id,
         )
-        return [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
+        said = [row[: row.index(end)] if end in row else row for row in ids.tolist()]
+        return [text.strip() for text in tokenizer.batch_decode(said, skip_special_tokens=True)]
 
     def use_lora(self, enabled: bool) -> None:
         """Switch LoRA's branches on or off; off is exact while they are still zero, and cheaper."""

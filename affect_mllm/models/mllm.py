@@ -212,10 +212,12 @@ class AffectMLLM(nn.Module):
         return module.names if isinstance(module, HybridCompressor) else ()
 
     @torch.no_grad()
-    def generate(self, batch: Batch, *, max_new_tokens: int) -> tuple[list[str], Gates]:
-        """Greedy answers to prompts, one example a row, and the gates of each example."""
+    def generate(
+        self, batch: Batch, *, max_new_tokens: int, end_id: int | None = None
+    ) -> tuple[list[str], Gates]:
+        """Greedy answers to prompts of a row each (`LanguageModel.answers`), and their gates."""
         prompt, media = self.prompt(batch)
-        answers = self.llm.answers(prompt, max_new_tokens=max_new_tokens)
+        answers = self.llm.answers(prompt, max_new_tokens=max_new_tokens, end_id=end_id)
         owners = {name: tuple(items) for name, items in media.tokens.items()}
         gates = {n: self._named(n, owners[n], weights) for n, weights in media.gates.items()}
         return answers, gates

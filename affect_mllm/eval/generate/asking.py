@@ -13,6 +13,7 @@ from affect_mllm.data.example import Example, ExampleMaker
 from affect_mllm.data.features import Features
 from affect_mllm.eval.generate.views import VISUAL, View
 from affect_mllm.log import LOGGER
+from affect_mllm.models.decoding import GREEDY
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.types import Batch, DataError, Sample
 
@@ -104,7 +105,7 @@ class Asker:
                 yield {**row, **notes[row["id"]], **stamp}
 
     def stamp(self, question: Question) -> dict[str, str]:
-        """Checkpoint, prompt and data."""
+        """Checkpoint, prompt, data, and how an answer is made and ended."""
         return {
             "prompt_hash": self.maker.prompt_hash(question.text),
             "checkpoint": self.checkpoint,
@@ -113,9 +114,11 @@ class Asker:
 
     @property
     def _how(self) -> str:
+        chat = self.maker.chat
+        end = chat.tokenizer.convert_ids_to_tokens(chat.end_id)
         if self.labels:
-            return f"likelihoods of {', '.join(self.labels)}"
-        return f"at most {self.max_new_tokens} tokens"
+            return f"likelihoods of {', '.join(self.labels)}, with {end}"
+        return f"{GREEDY} up to {end}, at most {self.max_new_tokens} tokens"
 
     def _example(
         self, sample: Sample, question: Question, view: View
@@ -169,7 +172,9 @@ class Asker:
 
     def _written(self, batch: Batch) -> list[dict[str, Any]]:
         """Greedy answers, and the gates of each example."""
-        answers, gates = self.model.generate(batch, max_new_tokens=self.max_new_tokens)
+        answers, gates = self.model.generate(
+            batch, max_new_tokens=self.max_new_tokens, end_id=self.maker.chat.end_id
+        )
         return [
             {
                 "response": self.maker.chat.answer_text(response),

@@ -22,6 +22,7 @@ from affect_mllm.data.reader import Reader
 from affect_mllm.eval.chat import Endpoint, ReplyError, each, request_hash
 from affect_mllm.eval.generate.asking import WHOLE, Question, Unseen, unanswered
 from affect_mllm.eval.generate.views import VISUAL, View
+from affect_mllm.models.decoding import GREEDY, take_over
 from affect_mllm.types import DataError, Sample
 
 Turn = tuple[list[np.ndarray], str]  # pictures `[H, W, 3]` uint8, and the text after them
@@ -107,6 +108,7 @@ class HFVLM:
                 net = AutoModelForImageTextToText.from_pretrained(
                     path, dtype=self.dtype, use_safetensors=True
                 )
+            take_over(net, self.model)
             processor.tokenizer.padding_side = "left"  # generation goes on at the right end
             self._loaded.update(processor=processor, net=net.eval().to(ranks().device))
         return self._loaded
@@ -183,7 +185,7 @@ class BaselineAsker:
         return {
             "prompt_hash": hashlib.sha256(told.encode()).hexdigest()[:16],
             "checkpoint": self.vlm.name,
-            "data": f"{self.data[:16]}, at most {self.max_new_tokens} tokens",
+            "data": f"{self.data[:16]}, {GREEDY}, at most {self.max_new_tokens} tokens",
         }
 
     def _turn(self, sample: Sample, question: Question, view: View) -> tuple[Turn, list[str]]:

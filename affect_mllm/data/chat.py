@@ -103,7 +103,7 @@ class ChatFormat:
         """Ids of plain text: what looks like a special token in it stays text."""
         return plain_ids(self.tokenizer, text)
 
-    @cached_property
+    @property
     def end_id(self) -> int:
         """The token that ends the assistant's turn in this template: see `Chat.end_id`."""
         return int(self.tokenizer.convert_tokens_to_ids(self._template.end))

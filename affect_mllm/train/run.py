@@ -22,7 +22,7 @@ from affect_mllm.data.settings import DataSettings
 from affect_mllm.log import LOGGER
 from affect_mllm.models import checkpoint
 from affect_mllm.models.mllm import AffectMLLM
-from affect_mllm.train import ahead, benchmarks, dry_run, lineage
+from affect_mllm.train import ahead, benchmarks, dates, dry_run, lineage
 from affect_mllm.train.benchmarks import MakeBenchmark
 from affect_mllm.train.callbacks import Callback, JsonlLog, ProgressBar, Tracker, check_tracker
 from affect_mllm.train.checkpoint import StageCheckpoints
@@ -94,6 +94,10 @@ class TrainRun:
             self._accelerator = self._launch.accelerator(
                 max_norms=[stage.max_grad_norm for stage in stages]
             )
+            self.data = dates.fixed(
+                self.data, Path(self.run_dir), self.stages, parent=self.parent(stages[0])
+            )
+            self._data = config.build(self.data)
             for stage in stages:
                 self._run_stage(stage)
                 gc.collect()  # engine and model refer to each other; two stages' worth is too much

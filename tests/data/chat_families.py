@@ -101,7 +101,7 @@ FAMILIES = {
     ),
     "smollm3": Family(SMOLLM3, IM, "<|im_end|>", plain=THINK),
     "smollm3, no thoughts": Family(SMOLLM3, IM, "<|im_end|>", plain=THINK, arguments=OFF),
-    "qwen3": Family(QWEN3, IM, "<|im_end|>", plain=THINK),
+    "qwen3": Family(QWEN3, IM, "<|im_end|>", "<|endoftext|>", plain=THINK),
     "qwen3, no thoughts": Family(QWEN3, IM, "<|im_end|>", plain=THINK, arguments=OFF),
 }  # fmt: skip
 TEXT = [
@@ -142,8 +142,7 @@ def tokenizer(family: str, kind: str) -> Any:
     The two of SentencePiece's are Llama's: `▁` before the first text alone, or before every text
     that follows a special token.
     """
-    from tokenizers import AddedToken
-    from transformers import PreTrainedTokenizerFast
+    from transformers import AddedToken, PreTrainedTokenizerFast
 
     is_of = FAMILIES[family]
     made = PreTrainedTokenizerFast(

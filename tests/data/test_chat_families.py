@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from affect_mllm import config
 from affect_mllm.data.chat import ChatFormat
 from affect_mllm.data.rendered import IGNORED
 from affect_mllm.data.template import Media, Turn
 from affect_mllm.types import ConfigError, Placeholder
-from tests.data.chat_families import FAMILIES, KINDS, tokenizer
+from tests.data.chat_families import FAMILIES, KINDS, OFF, tokenizer
 
 SYSTEM = ("system", "Be brief.")
 TEXTS = [
@@ -206,3 +207,23 @@ def test_an_argument_that_the_template_does_not_read_is_refused(name) -> None:
 def test_a_date_that_is_none_is_refused(date) -> None:
     with pytest.raises(ConfigError, match=r"data\.chat\.date"):
         ChatFormat(tokenizer("smollm3", "byte-level"), date=date)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["+chat@data.chat=no_thinking"],
+        ["+chat@data.chat=template", "+data.chat.arguments.enable_thinking=false"],
+    ],
+)
+def test_arguments_and_date_are_set_on_the_command_line(given) -> None:
+    overrides = ["experiment=demo", *given, "data.chat.date=2026-01-31"]
+    cfg = config.checked(config.compose("train", overrides))
+    for family in ("qwen3", "smollm3"):
+        made = tokenizer(family, "byte-level")
+        chat = config.build(cfg.data.chat)(made)
+        ids = chat.render(turns_of(("user", "Q")), {}).input_ids
+        assert ids == ChatFormat(made, OFF, "2026-01-31").render(turns_of(("user", "Q")), {})[0]
+        said = made.decode(ids)
+        assert said.endswith("<think>\n\n</think>\n" + "\n" * (family == "qwen3"))
+        assert ("31 January 2026" in said) == (family == "smollm3")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date as Day
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Protocol
 
 from affect_mllm.data.rendered import IGNORED, Builder, Draft, Places, Rendered, plain_ids
@@ -81,11 +82,13 @@ class ChatFormat:
         draft = self._draft(turns)
         built = Builder(self._filler, places, self.text_ids)
         media = iter(draft.media)
-        for token, (start, end) in zip(*self._spelling.read(draft.text), strict=True):
-            if token == self._spelling.medium_id:
+        ids, offsets = self._spelling.read(draft.text)
+        found = [n for n, token in enumerate(ids) if token == self._spelling.medium_id]
+        learnt = draft.learnt(offsets)
+        for first, last in pairwise([-1, *found, len(ids)]):
+            built.add(ids[first + 1 : last], learnt[first + 1 : last])
+            if last < len(ids):
                 built.medium(next(media))
-            else:
-                built.add([token], supervised=int(draft.learns(start, end)))
         return built.done()
 
     def answer_ids(self, answer: str, /) -> list[int]:
@@ -202,7 +205,7 @@ class MarkedTurns:
             built.add(self._safe(part, before=before, after=after))
         if len(turns) > 1:
             answer = self.answer_ids("".join(str(part) for part in turns[1].content))
-            built.add(answer, supervised=len(answer))
+            built.add(answer, [True] * len(answer))
         return built.done()
 
     def answer_ids(self, answer: str, /) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -30,10 +31,11 @@ class Builder:
         self.spans: list[tuple[str, int, int]] = []
         self._filler, self._places, self._encode = filler, places, encode
 
-    def add(self, ids: Sequence[int], *, supervised: int = 0) -> None:
-        """Append ids, of which the first `supervised` are learnt."""
+    def add(self, ids: Sequence[int], learnt: Sequence[bool] = ()) -> None:
+        """Append ids; `learnt` says of each whether it is, empty: none is."""
         self.ids += ids
-        self.labels += [*ids[:supervised], *[IGNORED] * len(ids[supervised:])]
+        flags = learnt or [False] * len(ids)
+        self.labels += [i if own else IGNORED for i, own in zip(ids, flags, strict=True)]
 
     def medium(self, modality: str) -> None:
         """Append the place of a medium."""
@@ -77,12 +79,19 @@ class Draft:
             else:
                 self.add(part, learnt=learnt)
 
-    def learns(self, start: int, end: int) -> bool:
-        """Whether a token of these characters is learnt: one that has any character of what is.
+    def learnt(self, offsets: Sequence[tuple[int, int]]) -> list[bool]:
+        """Of tokens from and to these characters, whether each has any character that is learnt.
 
         A token without characters stands where it is put before the next one.
         """
-        return any(start < last and (end > first or start >= first) for first, last in self._learnt)
+        found = [False] * len(offsets)
+        for first, last in self._learnt:
+            begin = bisect_left(offsets, first, key=lambda each: max(each[1], each[0] + 1) - 1)
+            for number in range(begin, len(offsets)):
+                if offsets[number][0] >= last:
+                    break
+                found[number] = True
+        return found
 
 
 def plain_ids(tokenizer: Any, text: str) -> list[int]:

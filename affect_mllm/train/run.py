@@ -97,7 +97,7 @@ class TrainRun:
             self.data = dates.fixed(
                 self.data, Path(self.run_dir), self.stages, parent=self.parent(stages[0])
             )
-            self._data = config.build(self.data)
+            self._data = self._build(self.data, DataSettings)
             for stage in stages:
                 self._run_stage(stage)
                 gc.collect()  # engine and model refer to each other; two stages' worth is too much

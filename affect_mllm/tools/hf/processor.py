@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,6 +13,7 @@ from transformers.processing_utils import ProcessorMixin
 
 from affect_mllm import config as configuration
 from affect_mllm.data.collate import collate
+from affect_mllm.data.example import ExampleMaker
 from affect_mllm.data.settings import DataSettings
 from affect_mllm.tools.hf.config import AffectConfig
 from affect_mllm.tools.hf.inputs import to_inputs
@@ -62,17 +64,22 @@ class AffectProcessor(ProcessorMixin):
                 f"{len(questions)} questions, {len(clips)} media, {len(words)} subtitles",
                 expected="as many of each",
             )
-        data, transforms, spans = self._parts()
-        maker = data.maker(self.tokenizer, spans)
+        data, transforms, _ = self._parts()
         features = data.features(transforms, {})
         examples = []
         for number, (question, files, said) in enumerate(zip(questions, clips, words, strict=True)):
             paths = {kind: str(Path(path).absolute()) for kind, path in files.items()}
             sample = Sample(str(number), Path("/"), media=paths, subtitle=said)
             arrays = features.clip(sample).arrays if paths else {}
-            examples.append(maker.make(sample, arrays, question=question, encoded=False))
+            examples.append(self._maker.make(sample, arrays, question=question, encoded=False))
         pad_id = self.tokenizer.pad_token_id or 0
         return BatchFeature(to_inputs(collate(examples, pad_id=pad_id)))
+
+    @cached_property
+    def _maker(self) -> ExampleMaker:
+        """Made once: its chat format reads the whole tokenizer."""
+        data, _, spans = self._parts()
+        return data.maker(self.tokenizer, spans)
 
     def _parts(self) -> tuple[DataSettings, dict[str, Any], dict[str, Any]]:
         if self._made is None:

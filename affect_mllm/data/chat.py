@@ -149,7 +149,10 @@ class ChatFormat:
             draft.add(special(opening), learnt=True)
             draft.fill([] if turn is None else turn.content, learnt=learnt)
         if answer is not None:
-            draft.add(special(template.opening), learnt=True)
+            said = "".join(map(str, answer.content)).lstrip()
+            words = template.opening.split()  # <think> </think>, which an answer may bring itself
+            own = words and said.startswith(words[0]) and words[-1] in said
+            draft.add("" if own else special(template.opening), learnt=True)
             draft.fill(answer.content, learnt=True)
             draft.add(special(template.closing), learnt=True)
         return draft

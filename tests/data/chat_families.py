@@ -59,12 +59,12 @@ SMOLLM3 = (
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' + blank }}{% endif %}"
 )
 QWEN3 = (  # thoughts stand before the last answer alone; the prompt has them where none are wanted
-    "{% for m in messages %}{% if m['role'] == 'assistant' and loop.last %}"
-    "{% set thoughts = '<think>\n\n</think>\n\n' %}{% else %}{% set thoughts = '' %}{% endif %}"
-    "{% if '</think>' in m['content'] %}{% set text = m['content'].split('</think>')[-1] %}"
-    "{% else %}{% set text = m['content'] %}{% endif %}"
-    "{{ '<|im_start|>' + m['role'] + '\n' + thoughts + text + '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}"
+    "{% for m in messages %}{% set parts = m['content'].split('</think>') %}"
+    "{% set text = parts[-1].lstrip('\n') if parts[1:] else m['content'] %}"
+    "{% set thoughts = parts[0].split('<think>')[-1].strip('\n') if parts[1:] else '' %}"
+    "{{ '<|im_start|>' + m['role'] + '\n' }}{% if m['role'] == 'assistant' and loop.last %}"
+    "{{ '<think>\n' + thoughts + '\n</think>\n\n' }}{% endif %}{{ text + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}"
     "{% if enable_thinking is defined and enable_thinking is false %}"
     "{{ '<think>\n\n</think>\n\n' }}{% endif %}{% endif %}"
 )

@@ -165,6 +165,15 @@ def tokenizer_with_marker(given: Any) -> Any:
     return marked
 
 
+def test_thoughts_of_a_rows_own_take_the_place_of_empty_ones(kind) -> None:
+    chat = ChatFormat(tokenizer("qwen3", kind))
+    answer = "<think>\nShe smiles.\n</think>\n\nhappy"
+    same(chat, ("user", "Q"), ("assistant", answer))
+    asked = chat.render(turns_of(("user", "Q")), {}).input_ids
+    labels = chat.render(turns_of(("user", "Q"), ("assistant", answer)), {}).labels
+    assert [each for each in labels if each != IGNORED] == labels[len(asked) :]
+
+
 def test_a_system_message_may_be_for_the_template_itself(kind) -> None:
     chat = ChatFormat(tokenizer("smollm3", kind))
     same(chat, ("system", "Be brief. /no_think"), ("user", "Q"))

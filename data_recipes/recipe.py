@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 
 from affect_mllm.data import manifest
+from affect_mllm.data.media_root import elsewhere
 from affect_mllm.data.row_checks import PathCheck, row_problems, values_outside
 from affect_mllm.types import MEDIA_FIELDS, AffectError, ConfigError, DataError
 
@@ -78,7 +79,7 @@ Folder = Annotated[Path, typer.Argument(help="The folder as the publisher distri
 Out = Annotated[
     Path | None,
     typer.Option(
-        help="The manifest to write, in the media's folder or above it.",
+        help="The manifest to write, anywhere that can be written.",
         show_default="manifest.jsonl in the folder with the media",
     ),
 ]
@@ -153,13 +154,13 @@ def make(dataset: Dataset, rows: Rows, inputs: Inputs, output: Output) -> list[d
     entries = list(rows(inputs))
     for entry in entries:
         _finish(entry, dataset)
-    _relative_media(entries, output.path)
-    entries = _with_media(entries, inputs, output)
+    root = _relative_media(entries, inputs.media_root, output.path)
+    entries = _with_media(entries, inputs, output, root)
     check_entries(entries, dataset)
     made = [entry.row for entry in entries]
     if not output.subset:
         check_counts(dataset, made)
-    manifest.write(made, output.path)
+    manifest.write(made, output.path, media_root=elsewhere(root, output.path))
     return made
 
 
@@ -218,25 +219,28 @@ def _finish(entry: Entry, dataset: Dataset) -> None:
     entry.row = {key: value for key, value in entry.row.items() if value not in ("", None, {}, [])}
 
 
-def _relative_media(entries: Iterable[Entry], out: Path) -> None:
-    root = os.path.abspath(out.parent)
+def _relative_media(entries: Iterable[Entry], media_root: Path, out: Path) -> Path:
+    """Make the media's paths relative to the folder that is returned."""
+    given = elsewhere(media_root, out) or out.parent
+    root = os.path.abspath(given)
     for entry in entries:
         for kind in MEDIA_FIELDS:
             if kind in entry.row:
                 full = os.path.abspath(entry.row[kind])
                 if not full.startswith(root.rstrip(os.sep) + os.sep):
                     raise ConfigError(
-                        "--out",
-                        f"{out} does not lie above {full}",
-                        expected="a manifest in the media's folder or above it",
-                        fix="leave --out away, or name a folder above the media",
+                        "--media-root",
+                        f"{full} does not lie below {given}",
+                        expected="a folder that all media lie in",
+                        fix="give --media-root DIR, a folder above all media",
                     )
                 entry.row[kind] = Path(os.path.relpath(full, root)).as_posix()
+    return given
 
 
-def _with_media(entries: list[Entry], inputs: Inputs, output: Output) -> list[Entry]:
+def _with_media(entries: list[Entry], inputs: Inputs, output: Output, root: Path) -> list[Entry]:
     """The entries whose media are there; any that is not is an error, or left out of a subset."""
-    check = PathCheck(output.path.parent)
+    check = PathCheck(root)
     bad = [(entry, reason) for entry in entries for reason in _media_problems(entry, check)]
     missing = {entry.row["id"] for entry, reason in bad if " is missing: " in reason}
     if output.subset:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -11,12 +12,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from affect_mllm.data import media_root as media_roots
 from affect_mllm.data import row_checks
 from affect_mllm.data.problems import PROBLEMS_SHOWN, Problem, raise_problems
 from affect_mllm.data.records import id_of
 from affect_mllm.data.records import row_of as to_row
 from affect_mllm.data.rows import Rows, need_known_ending, scan
-from affect_mllm.types import Sample
+from affect_mllm.types import DataError, Sample
 
 __all__ = ["PROBLEMS_SHOWN", "Problem", "Rows", "check_labels", "digest", "problems",
            "raise_problems", "read", "scan", "to_row", "write"]  # fmt: skip
@@ -64,22 +66,44 @@ def check_labels(rows: Rows, key: str, *, allowed: Collection[str]) -> None:
     raise_problems(rows.table.path, bad, fix="correct these labels, or the task's")
 
 
-def write(rows: Iterable[Sample | Mapping[str, Any]], path: Path) -> None:
+def write(
+    rows: Iterable[Sample | Mapping[str, Any]], path: Path, *, media_root: Path | None = None
+) -> None:
     """Write a manifest in one step; the same rows give the same bytes. Ending .jsonl or .parquet.
 
-    DataError for a row that `read` would refuse (media files are not looked for).
+    `media_root`: the folder that its paths start from, where that is not its own (a file beside
+    it says so). DataError for a row that `read` would refuse (media files are not looked for), for
+    columns that Parquet cannot hold, and for a place that cannot be written.
     """
     path = Path(path)
     need_known_ending(path)
     plain = [_ordered(to_row(row) if isinstance(row, Sample) else row) for row in rows]
     fix = "correct what makes these rows; nothing was written"
     raise_problems(path, list(_found_in_rows(plain)), fix=fix)
+    try:
+        _replace(plain, path, media_root)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DataError(
+            str(path),
+            f"cannot be written: {error.strerror} ({error.filename or path})",
+            fix="choose a folder that can be written with --out FILE; media may stay where they "
+            "are (--media-root DIR)",
+        ) from error
+
+
+def _replace(rows: list[dict[str, Any]], path: Path, root: Path | None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)
     try:
-        (_write_parquet if path.suffix == ".parquet" else _write_jsonl)(plain, Path(temporary))
+        if path.suffix == ".parquet":
+            _write_parquet(rows, Path(temporary), path)
+        else:
+            _write_jsonl(rows, Path(temporary))
         os.chmod(temporary, 0o644)  # mkstemp's 0600 is not meant for data that others read
+        media_roots.place(path, root)
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)
@@ -121,10 +145,34 @@ def _write_jsonl(rows: list[dict[str, Any]], path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _write_parquet(rows: list[dict[str, Any]], path: Path) -> None:
+def _write_parquet(rows: list[dict[str, Any]], path: Path, final: Path) -> None:
     import pyarrow
     import pyarrow.parquet
 
     columns = sorted({key for row in rows for key in row}, key=row_checks.ROW_KEYS.index)
     table = {key: [row.get(key) for row in rows] for key in columns}
-    pyarrow.parquet.write_table(pyarrow.table(table), path)
+    try:
+        made = pyarrow.table(table)
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, OverflowError) as error:
+        raise DataError(
+            str(final),
+            f"a column of Parquet has values of one type; {_mixed(rows) or error}",
+            expected="one type a column",
+            fix="write .jsonl, which holds any, or make the values of one type",
+        ) from error
+    pyarrow.parquet.write_table(made, path)
+
+
+def _mixed(rows: Iterable[Mapping[str, Any]]) -> str:
+    """The keys whose values are of several types, with the first line of each type."""
+    seen: dict[str, dict[str, int]] = {}
+    for line, row in enumerate(rows, start=1):
+        labels = {f"labels.{key}": value for key, value in row.get("labels", {}).items()}
+        for key, value in {**row, **labels}.items():
+            kind = "number" if isinstance(value, int | float) else type(value).__name__
+            seen.setdefault(key, {}).setdefault(kind, line)
+    return "; ".join(
+        f"{key} is {', '.join(f'{kind} in line {line}' for kind, line in kinds.items())}"
+        for key, kinds in seen.items()
+        if len(kinds) > 1
+    )

@@ -7,6 +7,7 @@ content: what was found is kept in a folder that their hash names.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -24,6 +25,7 @@ import numpy.typing as npt
 
 from affect_mllm.config import cache_dir
 from affect_mllm.data import records, row_checks, row_scan
+from affect_mllm.data.media_root import root_of
 from affect_mllm.data.problems import Problem
 from affect_mllm.data.row_scan import Found, Text
 from affect_mllm.log import LOGGER
@@ -37,10 +39,13 @@ _COLUMNS = ("starts", "stops", "lines", "split")
 class Table:
     """Where the good rows of a manifest are: `text` holds one JSON object a line.
 
+    `root` is the folder that paths start from.
+
     `folder` is where the arrays are kept, None for a small manifest that holds them itself.
     """
 
     path: Path
+    root: Path
     text: Text
     columns: dict[str, npt.NDArray[Any]]
     splits: tuple[str | None, ...]
@@ -52,7 +57,7 @@ class Table:
         if self.folder is not None:
             return _load, (self.path, self.folder)
         fields = (bytes(self.text[:]), self.columns, self.splits, self.values)
-        return Table, (self.path, *fields)
+        return Table, (self.path, self.root, *fields)
 
 
 class Rows(Sequence[Sample]):
@@ -82,7 +87,7 @@ class Rows(Sequence[Sample]):
                 f"{row}; the file was changed while it was in use",
                 fix="start again",
             )
-        return records.sample_of(row, self.table.path.parent)
+        return records.sample_of(row, self.table.root)
 
     def __eq__(self, other: object) -> bool:
         """Whether the other sequence holds the same Samples."""
@@ -168,7 +173,9 @@ def scan(path: Path) -> tuple[Rows, list[Problem]]:
                 found = _keep(path, folder)
                 if found is not None:
                     return found
-    except PermissionError as error:
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
         LOGGER.warning("warning: %s; the manifest is checked again at every start", error)
         return _checked(path, read_text(path))
     return Rows(_load(path, folder)), []
@@ -204,7 +211,7 @@ def _size(path: Path) -> int:
 
 def _checked(path: Path, text: Text, workers: int = 1) -> tuple[Rows, list[Problem]]:
     jsonl = path if path.suffix == ".jsonl" else None
-    found = row_scan.scan_text(text, path.parent, path=jsonl, workers=workers)
+    found = row_scan.scan_text(text, root_of(path), path=jsonl, workers=workers)
     if not found.columns["good"].any() and not found.problems:
         found.problems.append(Problem(1, "", "the manifest has no rows"))
     return Rows(_table(path, text, found)), found.problems
@@ -212,7 +219,7 @@ def _checked(path: Path, text: Text, workers: int = 1) -> tuple[Rows, list[Probl
 
 def _table(path: Path, text: Text, found: Found) -> Table:
     columns = {name: found.columns[name][found.columns["good"]] for name in _COLUMNS}
-    return Table(path, text, columns, tuple(found.splits), found.values)
+    return Table(path, root_of(path), text, columns, tuple(found.splits), found.values)
 
 
 def _keep(path: Path, folder: Path) -> tuple[Rows, list[Problem]] | None:
@@ -226,7 +233,8 @@ def _keep(path: Path, folder: Path) -> tuple[Rows, list[Problem]] | None:
         with source.open("wb") as file:
             file.writelines(_parquet_lines(path))
     with _mapped(source) as text:
-        found = row_scan.scan_text(text, path.parent, path=source, workers=os.cpu_count() or 1)
+        workers = os.cpu_count() or 1
+        found = row_scan.scan_text(text, root_of(path), path=source, workers=workers)
         if found.problems:
             shutil.rmtree(making)
             return Rows(_table(path, bytes(text), found)), found.problems
@@ -244,7 +252,8 @@ def _load(path: Path, folder: Path) -> Table:
     source = folder / "rows.jsonl" if path.suffix == ".parquet" else path
     with source.open("rb") as file:
         text = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    return Table(path, text, columns, tuple(rest["splits"]), rest["values"], folder)
+    root = root_of(path)
+    return Table(path, root, text, columns, tuple(rest["splits"]), rest["values"], folder)
 
 
 @contextmanager
@@ -265,7 +274,7 @@ def _key(path: Path) -> str:
     """What the finding depends on: the bytes, where media are looked for, and the checks."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
-    digest.update(f"{path.suffix} {os.path.realpath(path.parent)} ".encode())
+    digest.update(f"{path.suffix} {os.path.realpath(root_of(path))} ".encode())
     for module in (row_checks, row_scan, records):
         digest.update(Path(str(module.__file__)).read_bytes())
     return digest.hexdigest()

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from affect_mllm.data.media_root import elsewhere
 from affect_mllm.data.problems import Problem, raise_problems
 from affect_mllm.data.row_checks import PathCheck, row_problems
 from affect_mllm.tools import splits
@@ -42,6 +43,11 @@ class Layout:
     out: Path
     emotion_column: str = "emotion"
     split_column: str = "split"
+
+    @property
+    def root(self) -> Path:
+        """What the manifest's paths start from: its own folder, or the media's elsewhere."""
+        return elsewhere(self.media_root, self.out) or self.out.parent
 
 
 @dataclass
@@ -199,7 +205,7 @@ def _media(cells: dict[str, str], layout: Layout, say: Callable[[str], None]) ->
             say(f"two files of one kind: {kind}")
         else:
             full = os.path.abspath(layout.media_root / cells[column])
-            relative = os.path.relpath(full, os.path.abspath(layout.out.parent))
+            relative = os.path.relpath(full, os.path.abspath(layout.root))
             found[kind] = Path(relative).as_posix()
     return found
 
@@ -211,7 +217,7 @@ def _default_id(line: int, cells: dict[str, str]) -> str:
 
 def _check(table: Table, rows: Iterable[dict[str, Any]], layout: Layout) -> None:
     """Add to the table's problems everything that reading the manifest would find."""
-    paths = PathCheck(layout.out.parent)
+    paths = PathCheck(layout.root)
     first_line: dict[str, int] = {}
     split_named = layout.split_column.lower() in table.columns
     for (line, _), row in zip(table.rows, rows, strict=True):
@@ -224,16 +230,9 @@ def _check(table: Table, rows: Iterable[dict[str, Any]], layout: Layout) -> None
         table.problems += [Problem(line, row["id"], reason) for reason in reasons if reason]
 
 
-def _check_root(media_root: Path, out: Path) -> None:
+def _check_root(media_root: Path) -> None:
     if not media_root.is_dir():
         raise DataError(str(media_root), "not a folder", fix="give the clips' folder: --media-root")
-    folder = out.parent.resolve()
-    if not media_root.resolve().is_relative_to(folder):
-        raise DataError(
-            str(out),
-            f"the manifest would lie outside of {media_root}, and may only name files below itself",
-            fix=f"--out {media_root / out.name}",
-        )
 
 
 def manifest_command(
@@ -242,7 +241,7 @@ def manifest_command(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="The manifest to write (.jsonl or .parquet), in the media folder or above it.",
+            help="The manifest to write (.jsonl or .parquet), anywhere that can be written.",
             show_default="manifest.jsonl in the media folder",
         ),
     ] = None,
@@ -261,13 +260,13 @@ def manifest_command(
     Emotions and splits are lower-cased.
     """
     out = out or media_root / "manifest.jsonl"
-    _check_root(media_root, out)
+    _check_root(media_root)
     layout = Layout(media_root, out, emotion_column, split_column)
     fractions = splits.Fractions(val=val_fraction, test=test_fraction, seed=seed)
     result = convert(csv_file, layout, fractions=fractions)
     from affect_mllm.data import manifest  # here, because it imports NumPy
 
-    manifest.write(result.rows, out)
+    manifest.write(result.rows, out, media_root=elsewhere(media_root, out))
     for note in result.notes:
         typer.echo(note)
     typer.echo(f"wrote {out}: {len(result.rows)} rows")

@@ -65,7 +65,7 @@ def test_a_path_out_of_the_media_folder_is_refused(tmp_path: Path, kit: Kit) -> 
     path = write(tmp_path / "set/c.json", json.dumps([record]))
     ran = run("conversations", [str(path), "--licence", "own", SUBSET], tmp_path)
     assert ran.code == 2
-    assert "does not lie above" in ran.err
+    assert "does not lie below" in ran.err
 
 
 def test_json_lines_are_read_too(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 import typer
 from recipe import Dataset, Entry, Inputs, Output, check_counts, make, output, run
 
+from affect_mllm.data import manifest
 from affect_mllm.types import ConfigError, DataError
 
 DATASET = Dataset(
@@ -108,8 +109,14 @@ def test_media_are_relative_to_the_manifest(tmp_path: Path) -> None:
     for out, path in (("m.jsonl", "set/clips/a.mp4"), ("set/m.jsonl", "clips/a.mp4")):
         (made,) = make(DATASET, of(row), inputs, Output(tmp_path / out, True))
         assert made["video"] == path
-    with pytest.raises(ConfigError, match="does not lie above"):
-        make(DATASET, of(row), inputs, Output(tmp_path / "elsewhere" / "m.jsonl", True))
+    away = tmp_path / "elsewhere" / "m.jsonl"
+    (made,) = make(DATASET, of(row), inputs, Output(away, True))
+    assert made["video"] == "clips/a.mp4"
+    (read,) = manifest.read(away)
+    assert read.path("video").samefile(media / "a.mp4")
+    (tmp_path / "b.mp4").touch()
+    with pytest.raises(ConfigError, match="does not lie below"):
+        make(DATASET, of({**row, "video": tmp_path / "b.mp4"}), inputs, Output(away, True))
 
 
 def test_media_behind_a_link_out_of_the_folder_are_refused(tmp_path: Path) -> None:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import os
+import pickle
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -111,12 +117,88 @@ def test_a_named_emotion_column_is_used_and_has_to_exist(clips: Path) -> None:
         convert(path, lay(clips, "affekt"), fractions=Fractions())
 
 
-def test_the_manifest_has_to_lie_above_its_media(clips: Path) -> None:
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_a_manifest_may_lie_elsewhere_than_its_media(clips: Path, ending: str) -> None:
     path = table(clips, "file,split\na.mp4,train\n")
-    with pytest.raises(DataError, match=r"may only name files below itself\n.*--out"):
-        manifest_command(path, clips, clips.parent / "elsewhere" / "m.jsonl")
+    out = clips.parent / "elsewhere" / f"m.{ending}"
+    manifest_command(path, clips, out)
+    (row,) = manifest.read(out)
+    assert row.media == {"video": "a.mp4"}
+    assert row.path("video").samefile(clips / "a.mp4")
+    (again,) = pickle.loads(pickle.dumps(manifest.read(out)))  # another process, as loaders have
+    assert again == row
+    (out.with_name(out.name + ".media_root.json")).write_text('{"media_root": "/nowhere"}')
+    with pytest.raises(DataError, match="media_root /nowhere"):
+        manifest.read(out)
+    manifest.write([{"id": "x", "subtitle": "words"}], out)
+    assert manifest.read(out)[0].root == out.parent, "the old place is no longer said"
     manifest_command(path, clips)
     assert manifest.read(clips / "manifest.jsonl")[0].media == {"video": "a.mp4"}
+
+
+@pytest.mark.parametrize(
+    "named", ["/", "//", "/tmp/..", "relative", "..", None, 3, ["/tmp"], "\x00"]
+)
+def test_a_media_root_is_one_folder_and_not_the_disk(tmp_path: Path, named: object) -> None:
+    out = tmp_path / "m.jsonl"
+    manifest.write([{"id": "x", "subtitle": "words"}], out)
+    (tmp_path / "m.jsonl.media_root.json").write_text(json.dumps({"media_root": named}))
+    with pytest.raises(DataError, match=r"media_root\.json: media_root"):
+        manifest.read(out)
+
+
+@pytest.mark.parametrize("media", ["../secret.mp4", "link.mp4", "link/secret.mp4", "/etc/hosts"])
+def test_no_path_leaves_the_media_root(clips: Path, media: str) -> None:
+    (clips.parent / "secret.mp4").touch()
+    (clips / "link.mp4").symlink_to(clips.parent / "secret.mp4")
+    (clips / "link").symlink_to(clips.parent)
+    out = clips.parent / "elsewhere/m.jsonl"
+    manifest.write([{"id": "x", "video": media}], out, media_root=clips)
+    (problem,) = manifest.problems(out)
+    assert "leaves" in problem.reason or "absolute" in problem.reason
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES])
+def test_a_read_only_data_set_is_named_and_its_advice_works(
+    clips: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], code: int
+) -> None:
+    path, real = table(clips, "file,split\na.mp4,train\n"), tempfile.mkstemp
+
+    def refuse(*given: Any, dir: Any, **more: Any) -> Any:
+        if Path(dir) == clips:
+            raise OSError(code, os.strerror(code), str(dir))
+        return real(*given, dir=dir, **more)
+
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    command = ["manifest", "--csv", str(path), "--media-root", str(clips)]
+    with pytest.raises(SystemExit) as left:
+        main(command)
+    said = capsys.readouterr().err
+    assert left.value.code == 1
+    assert os.strerror(code) in said
+    assert "--out FILE" in said
+    out = clips.parent / "manifests/own.jsonl"
+    with pytest.raises(SystemExit) as left:
+        main([*command, "--out", str(out)])
+    assert left.value.code == 0
+    assert manifest.read(out)[0].path("video").samefile(clips / "a.mp4")
+    assert sorted(os.listdir(clips)) == ["a.mp4", "b.WAV", "c.jpg", "d.xyz"]
+
+
+def test_mixed_types_in_a_column_of_parquet_are_named(
+    clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = table(clips, "file,split,sentiment\na.mp4,train,positive\nb.WAV,train,-1\n")
+    command = ["manifest", "--csv", str(path), "--media-root", str(clips)]
+    with pytest.raises(SystemExit) as left:
+        main([*command, "--out", str(clips / "m.parquet")])
+    said = capsys.readouterr().err
+    assert left.value.code == 1
+    assert "labels.sentiment is str in line 1, number in line 2" in said
+    assert sorted(os.listdir(clips)) == ["a.mp4", "b.WAV", "c.jpg", "d.xyz"]
+    with pytest.raises(SystemExit) as left:
+        main([*command, "--out", str(clips / "m.jsonl")])  # the advice
+    assert left.value.code == 0
 
 
 def test_the_command_line_says_where_and_exits_with_1(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -105,6 +106,13 @@ class NativeVLM(AffectMLLM):
             llm=llm,
         )
         self.image_transform = transforms["image"]
+
+    @classmethod
+    def tiny(cls, model: str, folder: Path) -> dict[str, Any]:
+        """Tiny random weights of that VLM and a processor, as `Encoder.tiny`."""
+        from affect_mllm.models.tiny.language import tiny_vlm
+
+        return tiny_vlm(model, folder)
 
     def encode(self, modality: str, items: MediaBatch) -> States:
         """The tower's states of every patch of one modality's items."""

@@ -83,6 +83,9 @@ COMMANDS = {
     "gpu-check": Command(
         "affect_mllm.tools.gpu_check:gpu_check_command", "What a machine with GPUs has to show."
     ),
+    "tiny": Command(
+        "affect_mllm.tools.tiny.command:tiny_command", "An experiment with tiny random weights."
+    ),
     "assets": Command(
         "affect_mllm.tools.assets:assets_command", "Fetch and convert the default weights."
     ),

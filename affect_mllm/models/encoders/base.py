@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -60,6 +61,18 @@ class Encoder(nn.Module):
         self.transform = transform
         self.frozen = frozen
         self.hidden_size = 0
+
+    @classmethod
+    def tiny(cls, model: str, folder: Path) -> dict[str, Any]:
+        """Write tiny random weights of the architecture of `model`, for tests and first steps.
+
+        Returns the settings of a YAML that fit them, by their path below it (`transform.size`);
+        only those that the YAML has are used. Here the weights are those of transformers; a class
+        that reads others has its own. A class without an option `model` has none.
+        """
+        from affect_mllm.models.tiny.weights import tiny_encoder
+
+        return tiny_encoder(model, folder)
 
     @abstractmethod
     def forward(self, values: torch.Tensor, mask: torch.Tensor) -> States:

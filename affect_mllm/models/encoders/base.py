@@ -82,6 +82,10 @@ class Encoder(nn.Module):
         """How many states an input array gives; here one for each step of its first axis."""
         return StatesPerStep()
 
+    def least_steps(self) -> int:
+        """The fewest steps of an input's time axis (samples, frames) that make a state."""
+        return 1
+
     def train(self, mode: bool = True) -> Encoder:
         """Train mode only if the encoder is not frozen."""
         return super().train(mode and not self.frozen)

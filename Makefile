@@ -48,7 +48,7 @@ test: $(STAMP)
 	$(BIN)/python -m pytest
 
 soak: $(STAMP)
-	AFFECT_SOAK=1 $(BIN)/python -m pytest tests/train/test_kill_ranks.py tests/contracts/test_pairs.py
+	AFFECT_SOAK=1 $(BIN)/python -m pytest tests/train/test_kill_ranks.py tests/contracts/test_pairs.py tests/eval/metrics/test_simulation.py
 	AFFECT_KILLS=10 $(BIN)/python -m pytest tests/eval/test_killed.py
 	$(BIN)/python benchmarks/overfit.py
 

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
+
+
+def finite(value: Any) -> bool:
+    """Whether `value` is a finite number as JSON has it; true and false are none."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) < inf  # a whole number may be too large for a float: no isfinite
 
 
 class ExitCode(IntEnum):

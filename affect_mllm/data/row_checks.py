@@ -11,8 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from affect_mllm.data.path_hints import missing_hint
-from affect_mllm.types import MEDIA_FIELDS, MODALITIES, is_encodable, is_url
+from affect_mllm.types import MEDIA_FIELDS, MODALITIES, finite, is_encodable, is_url
 
 TEXT_KEYS = ("subtitle", "language", "speaker", "group", "split", "source", "licence")
 TIME_KEYS = ("start_s", "end_s", "peak_s")
@@ -129,7 +128,7 @@ class PathCheck:
         if os.path.isfile(full):
             return None
         if not os.path.isdir(full):
-            return f"{key} is missing: {value}{missing_hint(self._root, value)}"
+            return f"{key} is missing: {value}"
         if key in ("video", "audio", "image") or key.startswith("features."):
             return f"{key} must be a file, got a folder: {value}"
         # A last component of `..` names a folder that its parent does not contain.
@@ -173,20 +172,16 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _speaks(row: Mapping[str, Any]) -> bool:
     return _is_text(row.get("subtitle")) or bool(row.get("messages"))
 
 
 def _time_problems(row: Mapping[str, Any]) -> Iterator[str]:
-    bad = [key for key in TIME_KEYS if key in row and not _is_number(row[key])]
+    bad = [key for key in TIME_KEYS if key in row and not finite(row[key])]
     yield from (f"{key} must be a number of seconds, got {row[key]!r}" for key in bad)
     if bad:
         return
-    if "frames_fps" in row and not (_is_number(row["frames_fps"]) and row["frames_fps"] > 0):
+    if "frames_fps" in row and not (finite(row["frames_fps"]) and row["frames_fps"] > 0):
         yield f"frames_fps must be a number of pictures a second, got {row['frames_fps']!r}"
     start_s, end_s = row.get("start_s", 0.0), row.get("end_s", math.inf)
     if start_s < 0:
@@ -213,7 +208,7 @@ def _label_problems(labels: Any) -> Iterator[str]:
     for key, value in labels.items():
         if key in LABEL_RANGES:
             low, high = LABEL_RANGES[key]
-            if not (_is_number(value) and low <= value <= high):
+            if not (finite(value) and low <= value <= high):
                 yield f"labels.{key} must be a number from {low:g} to {high:g}, got {value!r}"
         elif key in TEXT_LABELS:
             if not _is_text(value):
@@ -229,7 +224,7 @@ def _label_problems(labels: Any) -> Iterator[str]:
 def _other_label_problems(key: str, value: Any) -> Iterator[str]:
     if key == "emotions" and not (isinstance(value, list) and all(map(_is_text, value))):
         yield f"labels.emotions must be a list of strings, got {value!r}"
-    if key == "sentiment" and not (_is_text(value) or _is_number(value)):
+    if key == "sentiment" and not (_is_text(value) or finite(value)):
         yield f"labels.sentiment must be a string or a number, got {value!r}"
     if key == "conflict" and value not in CONFLICT_PARTS:
         yield f"labels.conflict must be one of {', '.join(CONFLICT_PARTS)}, got {value!r}"
@@ -259,14 +254,14 @@ def _face_problems(boxes: Any, times_s: Any) -> Iterator[str]:
         yield f"{len(boxes)} face_boxes but {len(times_s)} face_times_s"
     if not all(map(_is_box, boxes)):
         yield "face_boxes must be [x, y, width, height] in pixels with a positive size"
-    if not all(map(_is_number, times_s)):
+    if not all(map(finite, times_s)):
         yield "face_times_s must be numbers of seconds"
     elif any(later <= earlier for earlier, later in itertools.pairwise(times_s)):
         yield "face_times_s must increase"
 
 
 def _is_box(box: Any) -> bool:
-    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
+    if not isinstance(box, list) or len(box) != 4 or not all(map(finite, box)):
         return False
     return box[2] > 0 and box[3] > 0
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from affect_mllm.data.row_checks import text_problems
-from affect_mllm.types import DataError
+from affect_mllm.types import DataError, finite
 
 _SHOWN_PROBLEMS = 50
 
@@ -87,6 +87,14 @@ def raise_problems(where: str, problems: list[str]) -> None:
     )
 
 
+def softmax(scores: Mapping[str, float]) -> dict[str, float]:
+    """Shares in proportion to the exponentials of `scores`, such as log-likelihoods."""
+    top = max(scores.values())
+    weights = {name: math.exp(score - top) for name, score in scores.items()}
+    total = sum(weights.values())
+    return {name: weight / total for name, weight in weights.items()}
+
+
 def _row(line: bytes, place: str) -> Prediction:
     """The prediction of one line; ValueError says what is wrong with it."""
     try:
@@ -104,9 +112,9 @@ def _row(line: bytes, place: str) -> Prediction:
         raise ValueError(f"{row['id']!r} has neither a response (a string), labels nor scores")
     if labels is not None and not (_strings(labels)):
         raise ValueError(f"{row['id']!r}: labels is not a list of strings")
-    if scores is not None and not (isinstance(scores, dict) and all(map(_finite, scores.values()))):
+    if scores is not None and not (isinstance(scores, dict) and all(map(finite, scores.values()))):
         raise ValueError(f"{row['id']!r}: scores is not an object of finite numbers")
-    if confidence is not None and not (_finite(confidence) and 0 <= confidence <= 1):
+    if confidence is not None and not (finite(confidence) and 0 <= confidence <= 1):
         raise ValueError(f"{row['id']!r}: confidence is not a number from 0 to 1")
     return Prediction(
         id=row["id"],
@@ -121,10 +129,6 @@ def _row(line: bytes, place: str) -> Prediction:
         gate=row["gate"] if isinstance(row.get("gate"), dict) else {},
         line=place,
     )
-
-
-def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _strings(value: Any) -> bool:

@@ -23,6 +23,7 @@ from affect_mllm.eval.generate.requirements import check_classes, check_closed, 
 from affect_mllm.eval.generate.views import View, donors, followed, parse_subsets, parse_swaps
 from affect_mllm.eval.predictions import Prediction, read_predictions
 from affect_mllm.eval.ranks import ranks
+from affect_mllm.eval.score.breakdowns import groups_of
 from affect_mllm.eval.score.scoring import read_answers, score
 from affect_mllm.eval.score.summary import read_runs, summarise, write_results
 from affect_mllm.eval.task import Task
@@ -123,7 +124,7 @@ class EvalRun:
         folder, data = Path(self.checkpoint), self._data()
         model = checkpoint.load_model(folder, plugins=self.plugins, trained=trained)
         model.to(self._ranks.device)
-        features = data.features(model.transforms(), model.fingerprint(), limits=model.limits())
+        features = data.features(model.transforms(), model.fingerprint())
         ensure(
             features,
             self._ranks.share(samples),
@@ -219,7 +220,8 @@ class EvalRun:
             answers = dict(zip(ids, read.answers, strict=True))
             own = dict(zip(ids, read.truth, strict=True))
             theirs = {row: self.benchmark.truth_of(sample) for row, sample in given.items()}
-            found[modality] = followed(answers, own, theirs)
+            groups = dict(zip(ids, groups_of(self.benchmark, read), strict=True))
+            found[modality] = followed(answers, own, theirs, groups)
         return found
 
     def _official(
@@ -264,12 +266,13 @@ def _say(summary: dict[str, Any]) -> None:
         found = next(iter(variant["metrics"].values()))
         ceiling = variant["ceiling"]
         LOGGER.info(
-            "%-16s %s %.3f [%.3f, %.3f]  n %d  unparsed %d%s",
+            "%-16s %s %s [%s]  n %d  unparsed %d%s",
             name,
             next(iter(variant["metrics"])),
-            found["value"],
-            found["ci_low"],
-            found["ci_high"],
+            "none" if found["value"] is None else f"{found['value']:.3f}",
+            found["interval"]
+            if found["ci_low"] is None
+            else f"{found['ci_low']:.3f}, {found['ci_high']:.3f}",
             found["n"],
             found["n_unparsed"],
             "" if ceiling is None else f"  ceiling {ceiling:.3f}",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from affect_mllm.eval.read.lists import POLES
 from affect_mllm.eval.read.shares import normalised
+from affect_mllm.types import finite
 
 Kind = Literal[
     "closed_label",
@@ -94,7 +94,7 @@ def free_labels(value: Any, labels: Sequence[str], rename: Mapping[str, str]) ->
 
 def pole(value: Any, labels: Sequence[str], rename: Mapping[str, str]) -> str | None:
     """The pole of a number by its sign, or of a word for one."""
-    if _is_number(value):
+    if finite(value):
         return POLES[1 + (value > 0) - (value < 0)]
     return one_label(value.lower() if isinstance(value, str) else value, POLES, rename)
 
@@ -106,12 +106,12 @@ def verdict(value: Any, labels: Sequence[str], rename: Mapping[str, str]) -> str
 
 def number(value: Any, labels: Sequence[str], rename: Mapping[str, str]) -> float | None:
     """`value` as a float; the task checks that it lies on the scale."""
-    return float(value) if _is_number(value) else None
+    return float(value) if finite(value) else None
 
 
 def distribution(value: Any, labels: Sequence[str], rename: Mapping[str, str]) -> Value | None:
     """Shares of the labels, from numbers or votes by label, of which none is below 0."""
-    if not isinstance(value, Mapping) or not all(map(_is_number, value.values())):
+    if not isinstance(value, Mapping) or not all(map(finite, value.values())):
         return None
     known = {rename.get(label, label): float(number) for label, number in value.items()}
     fits = len(known) == len(value) and known.keys() <= set(labels)
@@ -137,7 +137,3 @@ READERS: dict[Kind, Callable[[Any, Sequence[str], Mapping[str, str]], Value | No
     "pairwise_preference": one_label,
     "description": text,
 }
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

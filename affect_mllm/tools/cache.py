@@ -44,7 +44,7 @@ def cache_command(
     group = ranks()
     rows = _rows([Path(each) for each in what if "=" not in each], cfg)
     encoder = ClipEncoder.of_config(cfg.model, group.device, plugins=cfg.plugins)
-    features = data.features(encoder.transforms(), encoder.fingerprint(), limits=encoder.limits())
+    features = data.features(encoder.transforms(), encoder.fingerprint())
     mine = rows[group.index :: group.world]
     ensure(features, mine, encoder, max_bad_fraction=data.max_bad_fraction, gather=group.gather)
     if verify:

@@ -140,6 +140,7 @@ def _rows(table: dict[str, Any], checkpoint: str, results: Path) -> Iterator[str
         )
     name = table["benchmark"] + (" (synthetic)" if table.get("synthetic") else "")
     for metric, m in table["metrics"].items():
-        interval = f"{m['ci_low']:.3f} – {m['ci_high']:.3f}"
-        counts = f"{m['n']} | {m['n_unparsed']}"
-        yield f"| {name} | {metric} | {m['value']:.3f} | {interval} | {counts} |"
+        value = "none" if m["value"] is None else f"{m['value']:.3f}"
+        known = m["ci_low"] is not None
+        interval = f"{m['ci_low']:.3f} – {m['ci_high']:.3f}" if known else "none"
+        yield f"| {name} | {metric} | {value} | {interval} | {m['n']} | {m['n_unparsed']} |"

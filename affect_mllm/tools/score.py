@@ -160,6 +160,8 @@ def _occurring(m: dict[str, Any]) -> str:
 
 
 def _interval(scores: dict[str, Any]) -> str:
+    if scores["ci_low"] is None:
+        return scores.get("interval", "none")
     return f"{_number(scores['ci_low'])} – {_number(scores['ci_high'])}"
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from affect_mllm.eval.metrics.base import measure
 from affect_mllm.eval.metrics.beside_truth import Read
+from affect_mllm.eval.metrics.intervals import measure
 from affect_mllm.eval.metrics.registry import METRICS
 from affect_mllm.eval.predictions import Prediction
 from affect_mllm.types import Sample

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
-from affect_mllm.eval.metrics import calibration, classes, overlap, sets
-from affect_mllm.eval.metrics import values as numbers
+from scipy.optimize import brentq
+
+from affect_mllm.eval.metrics import classes, overlap
+from affect_mllm.eval.metrics.judged import chain
+from affect_mllm.eval.metrics.publishers import step_scores
 from affect_mllm.eval.predictions import Prediction
-from affect_mllm.eval.read import verdicts
 from affect_mllm.eval.read.base import Space
 from affect_mllm.eval.read.policies import extract
 from affect_mllm.eval.read.text import strip_reasoning
@@ -56,9 +58,9 @@ def sims(given):
 
 def continuous(given):
     read = read_of(given["y_true"], given["y_pred"], low=-1.0, high=1.0)
-    found = values(read, pearson="pearson", spearman="spearman", mae="mae", rmse="rmse",
-                   ccc_population="ccc", r2="r2", sagr="sagr")  # fmt: skip
-    return found | {"kendall_tau_b": numbers.kendall(given["y_true"], given["y_pred"])}
+    return values(read, pearson="pearson", spearman="spearman", mae="mae", rmse="rmse",
+                   ccc_population="ccc", r2="r2", sagr="sagr",
+                   kendall_tau_b="kendall_tau")  # fmt: skip
 
 
 def multilabel(given):
@@ -68,11 +70,12 @@ def multilabel(given):
         tuple(n for n, y in zip(names, row, strict=True) if y >= given["threshold"])
         for row in given["scores"]
     ]
-    read = replace(read_of(truth, said), labels=names)
-    found = values(read, micro_f1="set_micro_f1", macro_f1="set_macro_f1",
+    scores = [dict(zip(names, row, strict=True)) for row in given["scores"]]
+    predictions = [Prediction(str(i), scores=row) for i, row in enumerate(scores)]
+    read = replace(read_of(truth, said), labels=names, predictions=predictions)
+    return values(read, micro_f1="set_micro_f1", macro_f1="set_macro_f1",
                    samples_f1="set_sample_f1", jaccard_samples="set_jaccard",
-                   hamming="set_hamming", subset_acc="set_accuracy")  # fmt: skip
-    return found | {"map": sets.average_precision(given["y_true"], given["scores"])}
+                  hamming="set_hamming", subset_acc="set_accuracy", map="set_map")  # fmt: skip
 
 
 def distribution(given):
@@ -124,8 +127,7 @@ def calibrated(given):
     truth = ["yes"] * len(predictions)
     said = ["yes" if right else "no" for right in given["correct"]]
     read = replace(read_of(truth, said, ("yes", "no")), predictions=predictions)
-    found = values(read, ece10="ece_open_bins", brier="brier")
-    return found | {"roc_auc": calibration.auroc(given["confidences"], given["correct"])}
+    return values(read, ece10="ece_open_bins", brier="brier", roc_auc="auroc")
 
 
 def emobench_m(given):
@@ -168,17 +170,27 @@ def _both(rows):
 
 
 def judge_scores(given, *, fractions):
-    scores = verdicts.step_scores(given["judge_output"], fractions=fractions)
-    found = verdicts.chain(scores or [])
-    steps = None if found is None else [found.recognition, found.reasoning, found.steps]
+    scores = step_scores(given["judge_output"], fractions=fractions)
+    found = chain(scores or [])
+    steps = None if found is None else [found["recognition"], found["reasoning"], len(scores)]
     return {"scores": scores, "acc_reason_steps": steps}
 
 
 def judge_means(given, *, fractions):
-    replies = [str(entry["score"]) for entry in given["entries"]]
-    found = verdicts.chain_means(replies, fractions=fractions)
-    return {"count": found.count, "recognition": found.recognition, "reasoning": found.reasoning,
-            "cot_alpha_0_5": found.cot, "avg_step": found.steps}  # fmt: skip
+    """Published in percent; a reply that cannot be read is a verdict that the judge owes."""
+    read = [step_scores(entry["score"], fractions=fractions) for entry in given["entries"]]
+    rows = [chain(scores or []) for scores in read]
+    found = values(read_of(rows, rows, verdicts=rows), recognition="recognition",
+                   reasoning="reasoning", cot_alpha_0_5="cot")  # fmt: skip
+    lengths = [len(scores) for scores in read if scores]
+    return {"count": len(lengths), "avg_step": sum(lengths) / len(lengths)} | {
+        name: 100 * value for name, value in found.items()
+    }
+
+
+def ratings(given):
+    rows = [{"rating": score / 2} for score in given["judge_scores_0_2_x5"]]
+    return values(read_of(rows, rows, verdicts=rows), rating="rating")["rating"]
 
 
 def generation(given):
@@ -206,9 +218,18 @@ def power(given):
     design = statistics.Design(**given)
     found = {"min_n": design.samples_needed(effect), "effect_size": effect, **asdict(design)}
     if n is not None:
-        found |= {"current_n": n, "current_power": round(design.power_of(effect, n), 4),
+        found |= {"current_n": n, "current_power": round(_power(given, effect, n), 4),
                   "min_detectable_effect": round(design.detectable(n), 4)}  # fmt: skip
     return found
+
+
+def _power(given, effect, n):
+    """The power at which `effect` is the least difference that `n` samples show."""
+
+    def gap(power):
+        return statistics.Design(**{**given, "power": power}).detectable(n) - effect
+
+    return brentq(gap, 1e-12, 1 - 1e-12, xtol=1e-12)
 
 
 def repeated(given):
@@ -249,7 +270,7 @@ FUNCTIONS = {
     ("EmoBench-EU", "joint_accuracy"): emobench_eu,
     ("MME-Emotion", "parse_judge_score"): judge_scores,
     ("MME-Emotion", "aggregate"): judge_means,
-    ("EEmo-Bench", "open_ended_score"): lambda g: verdicts.five_ratings(g["judge_scores_0_2_x5"]),
+    ("EEmo-Bench", "open_ended_score"): ratings,
     ("EEmo-Bench", "vad_assessment"): level_tokens,
     ("statistics", "stderr"): errors,
     ("statistics", "paired_ttest"): lambda g: asdict(

@@ -14,7 +14,7 @@ import pytest
 from affect_mllm.eval.emotion_wheel import score
 from affect_mllm.eval.emotion_wheel.published import read_tables
 from affect_mllm.eval.emotion_wheel.tables import WheelTables
-from affect_mllm.eval.metrics.base import measure
+from affect_mllm.eval.metrics.intervals import measure
 from affect_mllm.eval.metrics.registry import METRICS
 from affect_mllm.eval.read.base import Space
 from affect_mllm.eval.read.policies import extract

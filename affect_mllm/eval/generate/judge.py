@@ -14,7 +14,6 @@ no score is guessed for it. An answer that is not there gets the lowest scores w
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,9 +23,11 @@ from typing import Any, Literal
 
 from affect_mllm.eval.chat import Chat, ReplyError, each, request_hash
 from affect_mllm.eval.files import write_text_atomic
+from affect_mllm.eval.metrics.judged import chain
+from affect_mllm.eval.metrics.publishers import step_scores
 from affect_mllm.eval.predictions import Prediction
 from affect_mllm.eval.read.verdicts import answer_hash
-from affect_mllm.types import ConfigError, DataError, Sample
+from affect_mllm.types import ConfigError, DataError, Sample, finite
 
 Status = Literal["ok", "unparsed", "no_reply", "no_answer"]
 STATUSES: tuple[Status, ...] = ("ok", "unparsed", "no_reply", "no_answer")
@@ -100,12 +101,15 @@ class Rubric:
         return [{"role": "system", "content": self.system}, {"role": "user", "content": text}]
 
     def read(self, reply: str) -> dict[str, float] | None:
-        """The scores of a reply, or None where it has none of the asked form."""
+        """The scores of a reply, or None where it has none of the asked form.
+
+        A judge that was asked in MME-Emotion's own words answers in its `<score>` form.
+        """
         for value in reversed(_objects(reply)):
             found = self._steps(value) if self.per_step else self._named(value)
             if found is not None:
                 return found
-        return None
+        return chain(step_scores(reply) or []) if self.per_step else None
 
     def _named(self, value: Mapping[str, Any]) -> dict[str, float] | None:
         found = {}
@@ -123,9 +127,7 @@ class Rubric:
         read = [number for each in steps if (number := _number(each)) is not None]
         if len(read) < len(steps) or not all(0 <= number <= 1 for number in read):
             return None
-        *before, last = read
-        reasoning = sum(before) / len(before) if before else 0.0
-        return {"recognition": last, "reasoning": reasoning, "cot": (last + reasoning) / 2}
+        return chain(read)
 
 
 def judge(
@@ -209,9 +211,7 @@ def _objects(text: str) -> list[dict[str, Any]]:
 
 def _number(value: Any) -> float | None:
     """A finite JSON number, or None."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if math.isfinite(value) else None
+    return float(value) if finite(value) else None
 
 
 def _plain(value: Any) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from affect_mllm.eval.metrics.base import wilson
+from affect_mllm.eval.metrics.intervals import share_of
 from affect_mllm.types import ConfigError, DataError, Sample
 
 VISUAL = ("face", "frame", "image")
@@ -104,20 +104,21 @@ def _differs(one: Sample, other: Sample, truth_of: TruthOf) -> bool:
 
 
 def followed(
-    answers: Mapping[str, Any], own: Mapping[str, Any], donor: Mapping[str, Any]
+    answers: Mapping[str, Any],
+    own: Mapping[str, Any],
+    donor: Mapping[str, Any],
+    groups: Mapping[str, str],
 ) -> dict[str, Any]:
     """Shares of answers that name the donor's class, the clip's own, or neither.
 
-    Over the rows that have a donor; `answers` maps a row to what was read (None: nothing).
+    Over the rows that have a donor; `answers` maps a row to what was read (None: nothing), `groups`
+    to its group, by which errors are counted.
     """
     rows = sorted(donor)
-    counts = {
-        "donor": sum(answers.get(row) == donor[row] for row in rows),
-        "own": sum(answers.get(row) == own[row] for row in rows),
+    hits = {
+        name: np.array([answers.get(row) == named[row] for row in rows])
+        for name, named in (("donor", donor), ("own", own))
     }
-    counts["neither"] = len(rows) - counts["donor"] - counts["own"]
-    shares = {}
-    for name, count in counts.items():
-        low, high = wilson(count, len(rows))
-        shares[name] = {"value": count / len(rows), "ci_low": low, "ci_high": high, "n": len(rows)}
-    return shares
+    hits["neither"] = ~(hits["donor"] | hits["own"])
+    names = [groups[row] for row in rows]
+    return {name: share_of(each, names) for name, each in hits.items()}

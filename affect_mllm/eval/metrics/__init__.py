@@ -1,1 +1,1 @@
-"""Metrics as sums over samples, so that one bootstrap gives an interval to each of them."""
+"""Metrics as sums over samples, so that one way gives an interval and a p to each of them."""

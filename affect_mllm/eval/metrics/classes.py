@@ -104,11 +104,14 @@ def micro_f1(counts: Array) -> Array:
 
 
 def kappa(counts: Array) -> Array:
-    """Cohen's kappa, `[...]`; answers outside the list are a class of their own."""
+    """Cohen's kappa, `[...]`; answers outside the list are a class of their own.
+
+    NaN where truth and answers are all of one class: chance alone makes them agree.
+    """
     total = counts.sum((-2, -1))
     observed = accuracy(counts)
     chance = ratio((counts.sum(-1) * counts[..., :-1].sum(-2)).sum(-1), total**2)
-    return ratio(observed - chance, 1 - chance)
+    return np.where(chance < 1, ratio(observed - chance, 1 - chance), np.nan)
 
 
 def hits_of(read: Read) -> Array:
@@ -151,5 +154,5 @@ METRICS: dict[str, Metric] = {
     "macro_f1": Metric(confusions, macro_f1, KINDS, over_list=True),
     "present_macro_f1": Metric(confusions, present_macro_f1, KINDS),
     "micro_f1": Metric(confusions, micro_f1, KINDS),
-    "kappa": Metric(confusions, kappa, KINDS),
+    "kappa": Metric(confusions, kappa, KINDS, scale="correlation"),
 }

@@ -6,6 +6,8 @@ scoring refuses a run with more than 5 % of them. An answer that is not there ha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from affect_mllm.eval.metrics.base import Array, Metric, Statistic, counted, mean_of
@@ -25,6 +27,19 @@ def verdicts(name: str) -> Statistic:
         return counted(values, ~np.isnan(values))
 
     return statistic
+
+
+def chain(steps: Sequence[float]) -> dict[str, float] | None:
+    """MME-Emotion's scores of a chain of steps; None without any.
+
+    `recognition` is the last one, `reasoning` the mean of the others (0 without any), `cot` the
+    mean of both.
+    """
+    if not steps:
+        return None
+    *before, last = steps
+    reasoning = sum(before) / len(before) if before else 0.0
+    return {"recognition": last, "reasoning": reasoning, "cot": (last + reasoning) / 2}
 
 
 METRICS: dict[str, Metric] = {name: Metric(verdicts(name), mean_of, KINDS) for name in NAMES}

@@ -1,13 +1,15 @@
-"""Publishers' formulas where they differ from ours, faults included; for `compat=official` only."""
+"""Publishers' formulas where they differ from ours, faults included; how they read is in
+`eval/read/publishers.py`. Metrics are for `compat=official` only."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import takewhile
 
 import numpy as np
 
-from affect_mllm.eval.metrics import classes, values
+from affect_mllm.eval.metrics import calibration, classes, values
 from affect_mllm.eval.metrics.base import Array, Metric, mean_of, ratio
 from affect_mllm.eval.metrics.beside_truth import Read
 
@@ -48,12 +50,70 @@ def answered_confusions(read: Read) -> Array:
     return classes.confusions(read) * said[:, None, None]
 
 
+def open_bin_sums(read: Read) -> Array:
+    """`[n, BINS + 1, 3]` of bins [low, high): a confidence of 1 falls into none.
+
+    It counts in n, and so does an answer without confidence (wdqqdw/EmoCaliber@a520291, VECBench).
+    """
+    edges = np.linspace(0, 1, calibration.BINS + 1)  # rounding puts 0.7 below an edge of these
+    stated = calibration.confidences(read)
+    found = np.zeros((len(read), calibration.BINS + 1, 3))
+    places = np.searchsorted(edges, np.nan_to_num(stated), side="right") - 1
+    found[:, :-1] = calibration.binned(read, places, calibration.BINS)
+    found[:, -1, 0] = found[:, :-1, 0].sum(1) == 0
+    return found if (~np.isnan(stated)).any() else np.zeros_like(found)
+
+
+def open_bin_gaps(sums: Array) -> Array:
+    """Each bin's share of that calibration error, with its sign, `[..., BINS]`."""
+    gaps = sums[..., :-1, 1] - sums[..., :-1, 2]
+    return ratio(gaps, sums[..., 0].sum(-1)[..., None])
+
+
 def undefined_pearson(sums: Array) -> Array:
     """Pearson's correlation, NaN where truth or answers do not vary."""
     found = values.pearson(sums)
-    n, seen, x, y, xx, yy, _ = np.moveaxis(sums, -1, 0)
+    n, (seen, x, y, xx, yy, _) = sums[..., 0], np.moveaxis(sums[..., 3:], -1, 0)
     flat = (xx - ratio(x * x, seen) < 1e-9 * n) | (yy - ratio(y * y, seen) < 1e-9 * n)
     return np.where(flat, np.nan, found)
+
+
+def step_scores(reply: str | None, *, fractions: bool = False) -> list[float] | None:
+    """The steps' scores in a judge's reply; None without one, or a `<score>` block on one line.
+
+    FunAudioLLM/MME-Emotion@0c265d8: each task's script reads ": d/1", the overall one any fraction
+    (`fractions`), with 0 for a denominator of 0. A block with a newline in it is not found.
+    """
+    block = _block(reply or "")
+    if block is None:
+        return None
+    steps = block.split(":")[1:]
+    if fractions:
+        return [score for score in map(_quotient, steps) if score is not None]
+    return [float(step[1]) for step in steps if step[:1] == " " and _is_of_one(step[1:4])]
+
+
+def _block(reply: str) -> str | None:
+    """What stands between the first pair of score tags on one line."""
+    for line in reply.split("\n"):
+        _, opened, rest = line.partition("<score>")
+        inside, closed, _ = rest.partition("</score>")
+        if opened and closed:
+            return inside
+    return None
+
+
+def _is_of_one(text: str) -> bool:
+    return text[:1].isdecimal() and text[1:] == "/1"
+
+
+def _quotient(step: str) -> float | None:
+    """The fraction that `step` begins with, 0 over a denominator of 0; None without one."""
+    above, _, rest = step.lstrip().partition("/")
+    below = "".join(takewhile(str.isdecimal, rest))
+    if not (above.isdecimal() and below):
+        return None
+    return int(above) / int(below) if int(below) else 0.0
 
 
 def _mmsa(metric: Metric, *, clip: bool = False) -> Metric:
@@ -68,13 +128,7 @@ def _mmsa(metric: Metric, *, clip: bool = False) -> Metric:
         said = [None if np.isnan(value) else float(value) for value in answers]
         return metric.statistic(replace(read, truth=list(truth), answers=said))
 
-    return Metric(
-        statistic,
-        lambda sums: np.round(metric.value(sums), 4),
-        values.KINDS,
-        best=metric.best,
-        worst=metric.worst,
-    )
+    return replace(metric, statistic=statistic, digits=4)
 
 
 def _single(ends: tuple[float, ...]) -> Metric:
@@ -83,7 +137,7 @@ def _single(ends: tuple[float, ...]) -> Metric:
     return _mmsa(Metric(values.bins_equal(values.edges(exact)), mean_of, values.KINDS), clip=True)
 
 
-_CORRELATION = Metric(values.moments, undefined_pearson, values.KINDS)
+_CORRELATION = replace(values.METRICS["pearson"], value=undefined_pearson)
 _DFEW = classes.KINDS
 
 METRICS: dict[str, Metric] = {
@@ -91,6 +145,15 @@ METRICS: dict[str, Metric] = {
     "dfew_fold_war": Metric(fold_confusions, over_folds(classes.accuracy), _DFEW),
     "dfew_fold_official_uar": Metric(fold_confusions, over_folds(dfew_uar), _DFEW, worst=None),
     "dfew_fold_uar": Metric(fold_confusions, over_folds(classes.uar), _DFEW),
+    "ece_open_bins": Metric(
+        open_bin_sums,
+        lambda sums: np.abs(open_bin_gaps(sums)).sum(-1),
+        _DFEW,
+        best=0.0,
+        worst=1.0,
+        scale="error",
+        parts=open_bin_gaps,
+    ),
     "answered_accuracy": Metric(answered_confusions, classes.accuracy, _DFEW),
     "answered_weighted_f1": Metric(answered_confusions, classes.weighted_f1, _DFEW),
     "answered_weighted_precision": Metric(answered_confusions, classes.weighted_precision, _DFEW),

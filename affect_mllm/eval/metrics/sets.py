@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from affect_mllm.eval.metrics.base import Array, Metric, counted, mean_of, ratio
@@ -62,13 +60,30 @@ def weighted_f1(sums: Array) -> Array:
     return ratio((_f1(sums) * support).sum(-1), support.sum(-1))
 
 
-def average_precision(truth: Sequence[Sequence[int]], scores: Sequence[Sequence[float]]) -> float:
-    """Mean average precision (mAP) of scores `[n, K]` over the labels that are ever true."""
+def scored(read: Read) -> Array:
+    """`[n, 1 + 2 K]`: one, which labels are true, and their scores.
+
+    A prediction without `scores` ranks the labels that it answers above the others.
+    """
+    truth, answers = read.indicators
+    scores = answers.astype(np.float64)
+    for row, prediction in enumerate(read.predictions):
+        if prediction is not None and prediction.scores:
+            lowest = min(prediction.scores.values())
+            scores[row] = [prediction.scores.get(label, lowest) for label in read.labels]
+    return np.concatenate([np.ones((len(read), 1)), truth, scores], axis=1)
+
+
+def average_precision(rows: Array) -> Array:
+    """Mean average precision (mAP) of `[n, 1 + 2 K]` over the labels that are ever true."""
     from sklearn.metrics import average_precision_score
 
-    wanted, given = np.asarray(truth), np.asarray(scores)
+    wanted, given = np.split(rows[:, 1:], 2, axis=1)
     present = wanted.any(axis=0)
-    return float(average_precision_score(wanted[:, present], given[:, present], average="macro"))
+    if not present.any():
+        return np.asarray(np.nan)
+    found = average_precision_score(wanted[:, present], given[:, present], average="macro")
+    return np.asarray(found)
 
 
 def _f1(sums: Array) -> Array:
@@ -81,7 +96,8 @@ METRICS: dict[str, Metric] = {
     "set_macro_f1": Metric(label_counts, macro_f1, KINDS, over_list=True),
     "set_weighted_f1": Metric(label_counts, weighted_f1, KINDS),
     "set_sample_f1": Metric(sample_f1, mean_of, KINDS),
+    "set_map": Metric(scored, average_precision, KINDS, whole=True, worst=None),
     "set_jaccard": Metric(jaccard, mean_of, KINDS),
     "set_accuracy": Metric(same_set, mean_of, KINDS, proportion=True),
-    "set_hamming": Metric(wrong_labels, mean_of, KINDS, best=0.0, worst=1.0),
+    "set_hamming": Metric(wrong_labels, mean_of, KINDS, best=0.0, worst=1.0, scale="error"),
 }

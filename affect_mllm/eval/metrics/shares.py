@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from affect_mllm.eval.metrics.base import Array, Metric, Statistic, counted, mean_of
+from affect_mllm.eval.metrics.base import Array, Metric, Statistic, counted, mean_of, ratio
 from affect_mllm.eval.metrics.beside_truth import Read
 
 KINDS = ("distribution",)
@@ -44,7 +44,7 @@ def divergence(true: Array, given: Array) -> Array:
 def cosine(true: Array, given: Array) -> Array:
     """Cosine of the angle between the two, `[n]`."""
     lengths = np.linalg.norm(true, axis=1) * np.linalg.norm(given, axis=1)
-    return (true * given).sum(axis=1) / lengths
+    return ratio((true * given).sum(axis=1), lengths)
 
 
 def intersection(true: Array, given: Array) -> Array:
@@ -71,7 +71,16 @@ def _relative(true: Array, given: Array) -> Array:
 
 
 def _distance(of: Callable[[Array, Array], Array], worst: float) -> Metric:
-    return Metric(measured(of, lambda _: worst), mean_of, KINDS, best=0.0, worst=worst)
+    statistic = measured(of, lambda _: worst)
+    return Metric(statistic, mean_of, KINDS, best=0.0, worst=worst, scale="error")
+
+
+def _labelled(of: Callable[[Array, Array], Array], worst: Callable[[int], float]) -> Metric:
+    """A distance whose worst value depends on the number of labels."""
+    return Metric(
+        measured(of, worst), mean_of, KINDS, best=0.0, worst=None, scale="error",
+        reach=lambda read: worst(len(read.labels)),
+    )  # fmt: skip
 
 
 def _likeness(of: Callable[[Array, Array], Array]) -> Metric:
@@ -80,8 +89,8 @@ def _likeness(of: Callable[[Array, Array], Array]) -> Metric:
 
 METRICS: dict[str, Metric] = {
     "chebyshev": _distance(chebyshev, 1.0),
-    "canberra": Metric(measured(canberra, float), mean_of, KINDS, best=0.0, worst=None),
-    "clark": Metric(measured(clark, math.sqrt), mean_of, KINDS, best=0.0, worst=None),
+    "canberra": _labelled(canberra, float),
+    "clark": _labelled(clark, math.sqrt),
     "kl_divergence": _distance(divergence, WORST_DIVERGENCE),
     "cosine": _likeness(cosine),
     "intersection": _likeness(intersection),

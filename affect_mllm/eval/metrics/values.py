@@ -9,6 +9,9 @@ negative against non-negative over all samples (`has0`), and negative against po
 whose truth is not zero (`non0`); there an answer of exactly zero is not positive. `acc7` and `acc5`
 clip to ±3 and ±2 and round half to even. CH-SIMS takes zero as negative in its binary metrics
 (`sims`), and has bins at ±0.1 and ±0.7.
+
+Where the truth does not vary there is nothing to correlate with or to explain: `pearson`,
+`spearman`, `kendall_tau`, `ccc` and `r2` have no value. Answers that do not vary correlate by 0.
 """
 
 from __future__ import annotations
@@ -40,35 +43,60 @@ def squared_errors(read: Read) -> Array:
 
 
 def moments(read: Read) -> Array:
-    """`[n, 7]`: one; then of an answer that was read one, x, y, x², y², xy (x: the truth).
+    """`[n, 9]`: one, x, x²; then of an answer that was read one, x, y, x², y², xy (x: the truth).
 
     Centred on the middle of the scale, which changes nothing but rounding.
     """
     return _moments(read.numbers - (read.low + read.high) / 2)
 
 
-def rank_moments(read: Read) -> Array:
-    """The same of the ranks among the answers that were read; ranks are those of the whole set."""
-    from scipy.stats import rankdata
+def pairs(read: Read) -> Array:
+    """`[n, 4]`: one, the truth, whether an answer was read, the answer (0 if not)."""
+    x, y = read.numbers
+    return np.stack([np.ones(len(x)), x, ~np.isnan(y), np.nan_to_num(y)], axis=1)
 
-    x, y = read.numbers.copy()
-    seen = ~np.isnan(y)
-    for side in (x, y):
-        side[seen] = rankdata(side[seen]) - (seen.sum() + 1) / 2
-    return _moments(np.stack([x, y]))
+
+def ranked(of: Callable[[Array, Array], Any]) -> Callable[[Array], Array]:
+    """A correlation of what was read in `pairs` `[n, 4]`, times its share."""
+
+    def value(rows: Array) -> Array:
+        _, x, seen, y = rows.T
+        if not len(x) or np.ptp(x) == 0:
+            return np.asarray(np.nan)
+        x, y, share = x[seen > 0], y[seen > 0], seen.mean()
+        if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
+            return np.asarray(0.0)
+        return _shared(np.asarray(of(x, y).statistic), share)
+
+    return value
+
+
+def spearman(x: Array, y: Array) -> Any:
+    """Spearman's rank correlation, as scipy has it."""
+    from scipy.stats import spearmanr
+
+    return spearmanr(x, y)
+
+
+def kendall(x: Array, y: Array) -> Any:
+    """Kendall's tau-b, as scipy has it."""
+    from scipy.stats import kendalltau
+
+    return kendalltau(x, y)
 
 
 def pearson(sums: Array) -> Array:
-    """Pearson's correlation of what was read, times its share; 0 where it is not defined."""
+    """Pearson's correlation of what was read, times its share; 0 for answers that do not vary."""
     share, _, variance_x, variance_y, covariance = _parts(sums)
-    scale = np.sqrt(np.maximum(variance_x, 0) * np.maximum(variance_y, 0))
-    return _shared(ratio(covariance, np.where(scale > 1e-12, scale, 0.0)), share)
+    scale = np.sqrt(variance_x * variance_y)
+    return _defined(sums, _shared(np.clip(ratio(covariance, scale), -1, 1), share))
 
 
 def ccc(sums: Array) -> Array:
     """Lin's concordance correlation (population variances), times the share that was read."""
     share, shift, variance_x, variance_y, covariance = _parts(sums)
-    return _shared(ratio(2 * covariance, variance_x + variance_y + shift**2), share)
+    value = ratio(2 * covariance, variance_x + variance_y + shift**2)
+    return _defined(sums, _shared(value, share))
 
 
 def root_mean(sums: Array) -> Array:
@@ -124,19 +152,27 @@ def edges(ends: Sequence[float]) -> Bins:
     return lambda values: np.searchsorted(np.asarray(ends, dtype=values.dtype), values, side="left")
 
 
-def kendall(truth: Sequence[float], answers: Sequence[float]) -> float:
-    """Kendall's tau-b of numbers that were all read."""
-    from scipy.stats import kendalltau
-
-    found: Any = kendalltau(truth, answers)
-    return float(found.statistic)
-
-
 def r_squared(sums: Array) -> Array:
-    """Coefficient of determination of what was read, times its share."""
-    n, seen, x, _, xx, yy, xy = np.moveaxis(sums, -1, 0)
-    value = 1 - ratio(xx + yy - 2 * xy, xx - ratio(x * x, seen))
-    return _shared(value, ratio(seen, n))
+    """Coefficient of determination of what was read, times its share.
+
+    Where only answers to equal truths were read it is 0, as it is in scikit-learn.
+    """
+    share, _, variance_x, _, _ = _parts(sums)
+    seen, _, _, xx, yy, xy = np.moveaxis(sums[..., 3:], -1, 0)
+    lost = ratio(xx + yy - 2 * xy, seen * variance_x)
+    return _defined(sums, np.where(variance_x > 0, _shared(1 - lost, share), 0.0))
+
+
+def _defined(sums: Array, value: Array) -> Array:
+    """`value`, NaN where the truth does not vary."""
+    n, x, xx = np.moveaxis(sums[..., :3], -1, 0)
+    return np.where(_varies(ratio(x, n), ratio(xx, n)) > 0, value, np.nan)
+
+
+def _varies(mean: Array, square: Array) -> Array:
+    """The variance, 0 where it is but rounding."""
+    found = square - mean * mean
+    return np.where(found > 1e-12 * square, found, 0.0)
 
 
 def _shared(value: Array, share: Array) -> Array:
@@ -150,16 +186,17 @@ def _errors(read: Read) -> Array:
 
 
 def _moments(numbers: Array) -> Array:
-    seen = ~np.isnan(numbers[1])
+    truth, seen = numbers[0], ~np.isnan(numbers[1])
     x, y = np.where(seen, numbers, 0.0)
-    return np.stack([np.ones(len(x)), seen, x, y, x * x, y * y, x * y], axis=1)
+    every = np.ones(len(x)), truth, truth * truth
+    return np.stack([*every, seen, x, y, x * x, y * y, x * y], axis=1)
 
 
 def _parts(sums: Array) -> tuple[Array, Array, Array, Array, Array]:
     """Share read, difference of means, the two variances and the covariance."""
-    n, seen, x, y, xx, yy, xy = np.moveaxis(sums, -1, 0)
+    n, (seen, x, y, xx, yy, xy) = sums[..., 0], np.moveaxis(sums[..., 3:], -1, 0)
     x, y = ratio(x, seen), ratio(y, seen)
-    variances = (ratio(xx, seen) - x * x, ratio(yy, seen) - y * y)
+    variances = _varies(x, ratio(xx, seen)), _varies(y, ratio(yy, seen))
     return ratio(seen, n), x - y, *variances, ratio(xy, seen) - x * y
 
 
@@ -171,13 +208,22 @@ def _polarity(read: Read, zero: str) -> tuple[NDArray, NDArray, NDArray]:
     return truth.astype(int), np.where(np.isnan(y), 2, answers.astype(int)), used
 
 
+def _width(read: Read) -> float:
+    return read.high - read.low
+
+
+def _error(statistic: Statistic, value: Callable[[Array], Array]) -> Metric:
+    return Metric(statistic, value, KINDS, best=0.0, worst=None, scale="error", reach=_width)
+
+
 METRICS: dict[str, Metric] = {
-    "mae": Metric(absolute_errors, mean_of, KINDS, best=0.0, worst=None),
-    "rmse": Metric(squared_errors, root_mean, KINDS, best=0.0, worst=None),
-    "pearson": Metric(moments, pearson, KINDS),
-    "spearman": Metric(rank_moments, pearson, KINDS),
-    "ccc": Metric(moments, ccc, KINDS),
-    "r2": Metric(moments, r_squared, KINDS),
+    "mae": _error(absolute_errors, mean_of),
+    "rmse": _error(squared_errors, root_mean),
+    "pearson": Metric(moments, pearson, KINDS, scale="correlation"),
+    "spearman": Metric(pairs, ranked(spearman), KINDS, scale="correlation", whole=True),
+    "kendall_tau": Metric(pairs, ranked(kendall), KINDS, scale="correlation", whole=True),
+    "ccc": Metric(moments, ccc, KINDS, scale="correlation"),
+    "r2": Metric(moments, r_squared, KINDS, scale="determination"),
     "sagr": Metric(same_sign, mean_of, KINDS, proportion=True),
     "acc2_has0": Metric(signs_equal("has0"), mean_of, KINDS, proportion=True),
     "f1_has0": Metric(sign_confusions("has0"), classes.weighted_f1, KINDS),

@@ -1,4 +1,4 @@
-"""A judge's verdicts as scoring reads them, and how published judges' replies were read.
+"""A judge's verdicts as scoring reads them.
 
 `NAME.verdicts.jsonl` (see `eval/generate/judge.py`) has one object a line, `{"id", "scores":
 {NAME: number} or null, "answer", "judge", "rubric", "prompt_hash", …}`: null is a verdict that
@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from affect_mllm.eval.predictions import Prediction, raise_problems
-from affect_mllm.types import DataError, Sample
+from affect_mllm.types import DataError, Sample, finite
 
 Scores = Mapping[str, float]
 MAX_FAILED = 0.05  # share of samples without a verdict above which a mean says too little
 _JUDGE = ("judge", "rubric", "prompt_hash")
-_OPEN, _CLOSE = "<score>", "</score>"
 
 
 @dataclass(frozen=True)
@@ -44,29 +41,6 @@ class Verdicts:
                 expected="verdicts about the answers of this predictions file",
                 fix="run `affect-mllm judge` on it",
             )
-
-
-@dataclass(frozen=True)
-class Chain:
-    """MME-Emotion's scores of a chain of steps: the last one, the mean of the others, and how many.
-
-    `reasoning` is 0 where there is no other step.
-    """
-
-    recognition: float
-    reasoning: float
-    steps: int
-
-
-@dataclass(frozen=True)
-class ChainMeans:
-    """Means over the replies that could be read (`count`), in percent as published."""
-
-    count: int
-    recognition: float
-    reasoning: float
-    cot: float
-    steps: float
 
 
 def answer_hash(response: str) -> str:
@@ -138,75 +112,6 @@ def _fraction(id: str, name: str, row: Scores, bounds: Mapping[str, tuple[float,
     return (value - low) / (high - low)
 
 
-def step_scores(reply: str, *, fractions: bool = False) -> list[float] | None:
-    """The steps' scores in a judge's reply; None without a `<score>` block on one line.
-
-    FunAudioLLM/MME-Emotion@0c265d8: each task's script reads ": d/1", the overall one any fraction
-    (`fractions`), with 0 for a denominator of 0. A block with a newline in it is not found.
-    """
-    block = _block(reply)
-    if block is None:
-        return None
-    steps = block.split(":")[1:]
-    if fractions:
-        return [score for score in map(_quotient, steps) if score is not None]
-    return [float(step[1]) for step in steps if step[:1] == " " and _is_of_one(step[1:4])]
-
-
-def chain(scores: Sequence[float]) -> Chain | None:
-    """The chain's scores; None without any step."""
-    if not scores:
-        return None
-    *others, last = scores
-    return Chain(last, sum(others) / len(others) if others else 0.0, len(scores))
-
-
-def chain_means(
-    replies: Sequence[str], *, fractions: bool = False, alpha: float = 0.5
-) -> ChainMeans:
-    """MME-Emotion's published means: replies that cannot be read are left out of all of them."""
-    chains = [
-        found
-        for reply in replies
-        if (found := chain(step_scores(reply, fractions=fractions) or [])) is not None
-    ]
-    count = max(len(chains), 1)
-    recognition, reasoning, steps = (
-        sum(getattr(each, name) for each in chains) / count
-        for name in ("recognition", "reasoning", "steps")
-    )
-    cot = alpha * recognition + (1 - alpha) * reasoning
-    return ChainMeans(len(chains), 100 * recognition, 100 * reasoning, 100 * cot, steps)
-
-
-def five_ratings(ratings: Sequence[float]) -> float:
-    """EEmo-Bench's score of a description: five ratings of 0, 1 or 2, their sum over 10."""
-    return sum(ratings) / 10
-
-
-def _block(reply: str) -> str | None:
-    """What stands between the first pair of score tags on one line."""
-    for line in reply.split("\n"):
-        _, opened, rest = line.partition(_OPEN)
-        inside, closed, _ = rest.partition(_CLOSE)
-        if opened and closed:
-            return inside
-    return None
-
-
-def _is_of_one(text: str) -> bool:
-    return text[:1].isdecimal() and text[1:] == "/1"
-
-
-def _quotient(step: str) -> float | None:
-    """The fraction that `step` begins with, 0 over a denominator of 0; None without one."""
-    above, _, rest = step.lstrip().partition("/")
-    below = "".join(takewhile(str.isdecimal, rest))
-    if not (above.isdecimal() and below):
-        return None
-    return int(above) / int(below) if int(below) else 0.0
-
-
 def _add(found: dict[str, dict[str, Any]], line: str) -> Iterator[str]:
     try:
         row: Any = json.loads(line)
@@ -214,17 +119,14 @@ def _add(found: dict[str, dict[str, Any]], line: str) -> Iterator[str]:
         yield f"not JSON ({error})"
         return
     scores = row.get("scores") if isinstance(row, dict) else None
+    numbers = list(scores.values()) if isinstance(scores, dict) else [None]
     if not isinstance(row, dict) or not isinstance(row.get("id"), str):
         yield "no id (a string)"
     elif row["id"] in found:
         yield f"id {row['id']!r} again"
-    elif scores is not None and not (isinstance(scores, dict) and all(map(_fits, scores.values()))):
+    elif scores is not None and not all(map(finite, numbers)):
         yield f"{row['id']!r}: scores is neither null nor an object of finite numbers"
     elif lacking := [key for key in ("answer", *_JUDGE) if row.get(key) is None]:
         yield f"{row['id']!r}: no {', '.join(lacking)} (what was judged, by whom, how)"
     else:
         found[row["id"]] = {**row, "scores": scores}
-
-
-def _fits(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -21,12 +21,15 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar: fractions in 0..1; `ceiling` is drawn as a mark; `kind` is main, plain or base."""
+    """One bar: fractions in 0..1; `ceiling` is drawn as a mark; `kind` is main, plain or base.
+
+    Without ends no whisker is drawn.
+    """
 
     label: str
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     ceiling: float | None = None
     kind: str = "plain"
 
@@ -106,13 +109,17 @@ def _bar_row(item: Bar) -> Markup:
     parts = [
         Markup('<rect class="bar {}" y="5" height="14" rx="3" width="{}"/>').format(
             item.kind, _percent(item.value)
-        ),
-        Markup(
-            '<line class="halo" x1="{low}" x2="{high}" y1="12" y2="12"/>'
-            '<line class="whisker" x1="{low}" x2="{high}" y1="12" y2="12"/>'
-        ).format(low=_percent(item.low), high=_percent(item.high)),
+        )
     ]
-    said = f"{item.value:.1%}, 95 % interval {item.low:.1%} to {item.high:.1%}"
+    said = f"{item.value:.1%}, no interval"
+    if item.low is not None and item.high is not None:
+        parts.append(
+            Markup(
+                '<line class="halo" x1="{low}" x2="{high}" y1="12" y2="12"/>'
+                '<line class="whisker" x1="{low}" x2="{high}" y1="12" y2="12"/>'
+            ).format(low=_percent(item.low), high=_percent(item.high))
+        )
+        said = f"{item.value:.1%}, 95 % interval {item.low:.1%} to {item.high:.1%}"
     if item.ceiling is not None:
         at = _percent(item.ceiling)
         parts.append(

@@ -11,13 +11,11 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from affect_mllm.data import manifest
-from affect_mllm.eval.metrics.base import difference, mcnemar
 from affect_mllm.eval.metrics.beside_truth import Read
-from affect_mllm.eval.metrics.registry import METRICS
 from affect_mllm.eval.predictions import read_predictions
 from affect_mllm.eval.report.data import Run
 from affect_mllm.eval.report.wheel import families, wheel
-from affect_mllm.eval.score.breakdowns import groups_of
+from affect_mllm.eval.score.paired import paired, with_holm
 from affect_mllm.eval.score.scoring import read_answers
 from affect_mllm.eval.score.statistics import stability
 from affect_mllm.eval.task import Task
@@ -55,8 +53,8 @@ def family_wheel(run: Run, summary: dict[str, Any]) -> Markup | None:
 def against_first(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """For each benchmark of the first run: the other runs' difference to it on the same samples.
 
-    Each entry has `benchmark`, `metric` and `rows` of {"run", "difference", "ci_low", "ci_high",
-    "p", "n10", "n01", "p_right"} or {"run", "absent": why}, and how far all of these runs agree
+    Each entry has `benchmark`, `metric` and `rows` of {"run", "value", "ci_low", "ci_high", "p",
+    "p_holm", "n10", "n01"} or {"run", "absent": why}, and how far all of these runs agree
     (`stability`, None where none is comparable). Runs without the benchmark are left out.
     """
     first = runs[0]
@@ -70,7 +68,7 @@ def against_first(runs: Sequence[Run]) -> list[dict[str, Any]]:
                 {
                     "benchmark": name,
                     "metric": summary["task"]["metrics"][0],
-                    "rows": [row for row, _ in pairs],
+                    "rows": with_holm([{"p": None} | row for row, _ in pairs]),
                     "stability": _stability(right) if right else None,
                 }
             )
@@ -86,10 +84,10 @@ def _against(first: Run, other: Run, name: str) -> tuple[dict[str, Any], NDArray
         return {"run": other.name, "absent": str(error)}, None
     if [s.id for s in base.samples] != [s.id for s in read.samples] or base.truth != read.truth:
         return {"run": other.name, "absent": "its samples are others than the first run's"}, None
-    paired = mcnemar(base.right, read.right)
-    gap = difference(read, base, METRICS[task.metrics[0]], groups_of(task, base))
-    counts = {"n10": paired.n10, "n01": paired.n01, "p_right": paired.p}
-    return {"run": other.name, **asdict(gap), **counts}, np.stack([base.right, read.right])
+    found = paired(task, read, base)
+    row = {"run": other.name, **found["metric"], "p": found["p"]}
+    counts = {"n10": found["n01"], "n01": found["n10"]}  # of the first run, and of this one
+    return row | counts, np.stack([base.right, read.right])
 
 
 def _stability(right: Sequence[NDArray[np.bool_]]) -> dict[str, float]:

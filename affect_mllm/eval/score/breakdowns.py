@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from affect_mllm.eval.metrics import classes
-from affect_mllm.eval.metrics.base import Interval, measure, wilson
+from affect_mllm.eval.metrics import calibration, classes
 from affect_mllm.eval.metrics.beside_truth import Read
+from affect_mllm.eval.metrics.intervals import Interval, measure, none_of, share_of
 from affect_mllm.eval.metrics.registry import METRICS
 from affect_mllm.eval.read.base import STATUSES
 from affect_mllm.eval.task import Task
@@ -38,27 +37,30 @@ def score_read(task: Task, read: Read) -> dict[str, Any]:
         "n_groups": len(set(groups)),
         "status": {name: statuses[name] for name in (*STATUSES, "missing")},
         "metrics": {
-            name: entry(found, read) | _coverage_of_list(name, read)
+            name: entry(name, found, read) | _coverage_of_list(name, read)
             for name, found in measured.items()
         },
     }
     return result | (_classes(task, read) if task.kind in classes.KINDS else {})
 
 
-def entry(found: Interval, read: Read) -> dict[str, Any]:
-    """What `results.json` has of one metric; null where a publisher's formula gives no number."""
-    value, low, high = (
-        None if math.isnan(number) else number
-        for number in (found.value, found.ci_low, found.ci_high)
-    )
-    return {
-        "value": value,
-        "ci_low": low,
-        "ci_high": high,
+def entry(name: str, found: Interval, read: Read) -> dict[str, Any]:
+    """What `results.json` has of one metric; null where there is no number, and `interval` why.
+
+    Metrics of confidence have their `coverage`: how many answers have one.
+    """
+    result = {
+        "value": none_of(found.value),
+        "ci_low": none_of(found.ci_low),
+        "ci_high": none_of(found.ci_high),
         "n": found.n,
         "n_unparsed": read.unparsed,
         "interval": found.method,
+        "se": none_of(found.se),
+        "df": none_of(found.df),
     }
+    covered = {"coverage": found.n / len(read)} if name in calibration.METRICS else {}
+    return result | covered
 
 
 def _coverage_of_list(metric: str, read: Read) -> dict[str, int]:
@@ -113,18 +115,10 @@ def _parts(task: Task, read: Read, key: str, values: Sequence[str]) -> dict[str,
 
 def _part(task: Task, read: Read, other: str) -> dict[str, Any]:
     result = score_read(task, read)
-    pairs = [
-        (answer, sample.labels[other])
-        for answer, sample in zip(read.answers, read.samples, strict=True)
-        if sample.labels.get(other) is not None
-    ]
-    if pairs:
-        same = sum(answer == other for answer, other in pairs)
-        low, high = wilson(same, len(pairs))
-        result["other_share"] = {
-            "value": same / len(pairs),
-            "ci_low": low,
-            "ci_high": high,
-            "n": len(pairs),
-        }
+    rows = [i for i, sample in enumerate(read.samples) if sample.labels.get(other) is not None]
+    if rows:
+        part = read.take(rows)
+        pairs = zip(part.answers, part.samples, strict=True)
+        same = [answer == sample.labels[other] for answer, sample in pairs]
+        result["other_share"] = share_of(same, groups_of(task, part))
     return result

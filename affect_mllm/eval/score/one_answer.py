@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-from affect_mllm.eval.predictions import Prediction
+from affect_mllm.eval.predictions import Prediction, softmax
 from affect_mllm.eval.read import closed, lists
 from affect_mllm.eval.read.base import Extraction, Space
 from affect_mllm.eval.read.policies import POLICIES, extract
@@ -36,14 +35,6 @@ def level_mean(scores: Mapping[str, float], levels: Mapping[str, float]) -> floa
     """The mean of the levels weighted by the softmax of their scores (EEmo-Bench's assessment)."""
     weights = softmax({name: scores[name] for name in levels})
     return sum(levels[name] * weight for name, weight in weights.items())
-
-
-def softmax(scores: Mapping[str, float]) -> dict[str, float]:
-    """Shares in proportion to the exponentials of `scores`, such as log-likelihoods."""
-    top = max(scores.values())
-    weights = {name: math.exp(score - top) for name, score in scores.items()}
-    total = sum(weights.values())
-    return {name: weight / total for name, weight in weights.items()}
 
 
 def _from_scores(task: Task, scores: Mapping[str, float]) -> Extraction:

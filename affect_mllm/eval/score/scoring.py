@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Literal
 
 from affect_mllm.eval.emotion_wheel import own
 from affect_mllm.eval.emotion_wheel.tables import WheelTables
 from affect_mllm.eval.files import rounded, write_text_atomic
-from affect_mllm.eval.metrics.base import measure
 from affect_mllm.eval.metrics.beside_truth import Read
+from affect_mllm.eval.metrics.intervals import measure
 from affect_mllm.eval.metrics.registry import METRICS
 from affect_mllm.eval.predictions import Prediction, raise_problems, row_problems
 from affect_mllm.eval.read.policies import POLICIES
@@ -48,9 +48,24 @@ def score(
     """
     official = compat == "official"
     _check_compat(task, official=official, tables=tables)
-    raise_problems("predictions", list(row_problems(list(predictions), {s.id for s in samples})))
+    check_rows(predictions, {s.id for s in samples})
     ours = own.own_tables() if official else tables
     read = read_answers(task, samples, predictions, tables=ours, verdicts=verdicts)
+    result = result_of(task, read, predictions)
+    if verdicts is not None and task.verdicts:
+        result["verdicts"] = dict(verdicts.by)
+    if official:
+        result |= {"compat": compat} | _official(task, read, tables=tables, ours=result["metrics"])
+    return rounded(result)
+
+
+def check_rows(predictions: Sequence[Prediction], known: Set[str]) -> None:
+    """DataError naming the predictions of unknown or repeated ids."""
+    raise_problems("predictions", list(row_problems(list(predictions), known)))
+
+
+def result_of(task: Task, read: Read, predictions: Sequence[Prediction]) -> dict[str, Any]:
+    """What `score` gives of answers that are read, by our rules, not rounded yet."""
     answered = sum(status != "missing" for status in read.status)
     outside = len(predictions) - answered
     _warn(task, missing=len(read) - answered, outside=outside)
@@ -59,7 +74,7 @@ def score(
         "version": task.version,
         "kind": task.kind,
         "protocol": task.status,
-        "compat": compat,
+        "compat": "none",
         "synthetic": task.synthetic,
         "checkpoint": _only(predictions, "checkpoint"),
         "prompt_hash": _only(predictions, "prompt_hash"),
@@ -69,13 +84,9 @@ def score(
         **score_read(task, read),
         "breakdowns": breakdowns(task, read),
     }
-    if verdicts is not None and task.verdicts:
-        result["verdicts"] = dict(verdicts.by)
     if task.kind == "open_vocabulary":
         result["emotion_wheel"] = _wheel(read)
-    if official:
-        result |= _official(task, read, tables=tables, ours=result["metrics"])
-    return rounded(result)
+    return result
 
 
 def read_answers(
@@ -155,7 +166,7 @@ def _official(
     theirs = read_answers(task, read.samples, predictions, tables=tables, policy=policy)
     metrics = {name: METRICS[formula] for name, formula in official.metrics.items()}
     measured = measure(theirs, metrics, groups_of(task, theirs))
-    found = {name: entry(interval, theirs) for name, interval in measured.items()}
+    found = {name: entry(name, interval, theirs) for name, interval in measured.items()}
     wheel = {"emotion_wheel": _wheel(theirs)} if task.kind == "open_vocabulary" else {}
     return wheel | {
         "metrics": found,

@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from affect_mllm.eval.metrics.groups import Groups
+from affect_mllm.eval.metrics.intervals import quantile
+
 Scores = Sequence[float]
 
 
@@ -59,12 +62,6 @@ class Design:
         """The fewest samples that show a mean difference of `effect`."""
         return math.ceil(self.variance * ((self._critical + self._reach) / effect) ** 2)
 
-    def power_of(self, effect: float, n: int) -> float:
-        """The chance that `n` samples show a mean difference of `effect`."""
-        from scipy.stats import norm
-
-        return float(norm.cdf(effect / math.sqrt(self.variance / n) - self._critical))
-
     def detectable(self, n: float) -> float:
         """The least mean difference that `n` samples show."""
         return (self._critical + self._reach) * math.sqrt(self.variance / n)
@@ -83,28 +80,33 @@ class Design:
 
 
 def compared(
-    first: Scores, second: Scores, clusters: Sequence[Hashable]
+    first: Scores, second: Scores, clusters: Sequence[str]
 ) -> dict[str, dict[str, float] | float | None]:
     """What two runs over the same samples show, and could show, by scores of 0 to 1 a sample.
 
-    `se` is the clustered standard error of the mean difference, `detectable` the least difference
-    that as many samples show (two-sided 5 %, power 80 %, clusters counted as the fewer independent
-    samples that they are worth), `needed` how many independent samples show the difference found,
-    `t_test` the paired t-test. All are None where the runs differ nowhere or everywhere alike.
+    `se` is the clustered standard error of the mean difference (with G/(G − 1) for G groups),
+    `detectable` the least difference that as many samples show (two-sided 5 %, power 80 %,
+    clusters counted as the fewer independent samples that they are worth, few of them by Student's
+    quantile), `needed` how many independent samples show the difference found, `t_test` the paired
+    t-test, which takes samples as independent: None where they are not. All are None where the
+    runs differ nowhere or everywhere alike, or there is one group.
     """
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     gaps: Any = a - b
-    if len(gaps) < 2 or np.ptp(gaps) == 0:
+    groups = Groups.named(clusters)
+    if groups.count < 2 or np.ptp(gaps) == 0:
         return dict.fromkeys(("se", "detectable", "needed", "t_test"))
     stds = float(a.std(ddof=1)), float(b.std(ddof=1))
     shared = float(np.corrcoef(a, b)[0, 1]) if min(stds) > 0 else 0.0
     design, se = Design(*stds, correlation=shared), clustered_standard_error(gaps, clusters)
+    se *= 1 if groups.single else math.sqrt(groups.count / (groups.count - 1))
+    few = quantile(groups.effective - 1) / quantile(math.inf)
     effect = abs(float(gaps.mean()))
     return {
         "se": se,
-        "detectable": design.detectable(design.variance / se**2) if se > 0 else None,
+        "detectable": few * design.detectable(design.variance / se**2) if se > 0 else None,
         "needed": design.samples_needed(effect) if effect > 0 else None,
-        "t_test": asdict(paired_t(a.tolist(), b.tolist())),
+        "t_test": asdict(paired_t(a.tolist(), b.tolist())) if groups.single else None,
     }
 
 

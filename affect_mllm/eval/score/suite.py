@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import sqrt
+from math import inf, sqrt
 from typing import Any
 
 from affect_mllm.eval.benchmarks import Suite, load_suite, suite_names
+from affect_mllm.eval.metrics.intervals import quantile
 from affect_mllm.eval.score.statistics import mean_of_parts, pooled_standard_error
 from affect_mllm.types import ConfigError
-
-_WIDTHS = 2 * 1.959964  # of a 95 % interval, in standard errors
 
 
 def suite_means(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -27,8 +26,9 @@ def suite_mean(suite: Suite, summaries: Sequence[Mapping[str, Any]]) -> dict[str
     """The unweighted mean of each benchmark's first metric, in its reference variant.
 
     `by_samples` is the mean weighted by the benchmarks' sizes, with its pooled standard error.
-    Its interval takes the benchmarks as independent and each metric's error as normal. ConfigError
-    if the answers are not of one checkpoint, which is no mean of one model.
+    Its interval takes the benchmarks as independent (Welch and Satterthwaite's degrees of freedom);
+    there is none where one of them has no standard error. ConfigError if the answers are not of one
+    checkpoint, which is no mean of one model, or if a first metric has no value.
     """
     variants = [summary["variants"][summary["reference"]] for summary in summaries]
     checkpoints = {str(variant["checkpoint"]) for variant in variants}
@@ -39,18 +39,22 @@ def suite_mean(suite: Suite, summaries: Sequence[Mapping[str, Any]]) -> dict[str
     names = [summary["task"]["metrics"][0] for summary in summaries]
     primary = [variant["metrics"][name] for variant, name in zip(variants, names, strict=True)]
     values, sizes = [m["value"] for m in primary], [m["n"] for m in primary]
+    lacking = [name for name, value in zip(suite.benchmarks, values, strict=True) if value is None]
+    if lacking:
+        raise ConfigError(f"suite {suite.name}", f"no value of {lacking}", expected="one of each")
     mean = mean_of_parts(values, sizes, weighted=False)
-    errors = [(metric["ci_high"] - metric["ci_low"]) / _WIDTHS for metric in primary]
-    reach = _WIDTHS / 2 * sqrt(sum(error**2 for error in errors)) / len(primary)
+    errors = [m["se"] for m in primary if m.get("se") is not None]
+    known = len(errors) == len(primary)
+    reach = _reach(errors, [m["df"] for m in primary]) if known else None
     return {
         "value": mean,
-        "ci_low": max(mean - reach, 0.0),
-        "ci_high": min(mean + reach, 1.0),
+        "ci_low": None if reach is None else max(mean - reach, 0.0),
+        "ci_high": None if reach is None else min(mean + reach, 1.0),
         "n": sum(metric["n"] for metric in primary),
         "n_unparsed": sum(metric["n_unparsed"] for metric in primary),
         "by_samples": {
             "value": mean_of_parts(values, sizes, weighted=True),
-            "se": pooled_standard_error(errors, sizes) if max(sizes) > 1 else None,
+            "se": pooled_standard_error(errors, sizes) if known and max(sizes) > 1 else None,
         },
         "version": suite.version,
         "primary": {
@@ -58,3 +62,10 @@ def suite_mean(suite: Suite, summaries: Sequence[Mapping[str, Any]]) -> dict[str
             for benchmark, name, metric in zip(suite.benchmarks, names, primary, strict=True)
         },
     }
+
+
+def _reach(errors: Sequence[float], dfs: Sequence[float]) -> float:
+    """Half the width of the interval of an unweighted mean of independent values."""
+    total = sum(error**2 for error in errors)
+    parts = sum(error**4 / df for error, df in zip(errors, dfs, strict=True))
+    return quantile(total**2 / parts if parts else inf) * sqrt(total) / len(errors)

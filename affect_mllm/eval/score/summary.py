@@ -11,14 +11,16 @@ config, …) and
         "variants": {VARIANT: {everything of score(), "ceiling": float | null,
                                "at_or_under_ceiling": bool | null,
                                "above_ceiling": bool | null   (its whole interval lies above)}},
-        "comparisons": [{"reference", "other", "n", "n10", "n01", "difference", "p",
+        "comparisons": [{"reference", "other", "n", "n10", "n01", "difference",
                          "se", "detectable", "needed", "t_test",     of `difference`
-                         "metric": {"name", "value", "ci_low", "ci_high", "p"}}]}}
+                         "metric": {"name", "value", "ci_low", "ci_high", "se", "method"},
+                         "p", "p_holm"}]}}    of `metric`, alone and among all comparisons
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from math import log
@@ -27,14 +29,11 @@ from statistics import median_low
 from typing import Any
 
 from affect_mllm.eval.files import rounded, write_json_atomic
-from affect_mllm.eval.metrics.base import difference, mcnemar
 from affect_mllm.eval.metrics.beside_truth import Read
-from affect_mllm.eval.metrics.registry import METRICS
 from affect_mllm.eval.metrics.shares import FLOOR
 from affect_mllm.eval.predictions import Prediction
-from affect_mllm.eval.score.breakdowns import groups_of
-from affect_mllm.eval.score.scoring import read_answers, score
-from affect_mllm.eval.score.statistics import compared
+from affect_mllm.eval.score.paired import paired, with_holm
+from affect_mllm.eval.score.scoring import check_rows, read_answers, result_of
 from affect_mllm.eval.score.suite import suite_means
 from affect_mllm.eval.task import Task
 from affect_mllm.types import ConfigError, DataError, Sample
@@ -55,22 +54,24 @@ def summarise(
 
     `runs` maps a variant ("face", "face+audio", "untrained" …) to its predictions; `ceilings`
     gives the best accuracy that any model can reach from it. A comparison counts the samples that
-    only one of two runs has right (McNemar's exact test), says how small a difference could show
-    (`statistics.compared`), and gives the difference of the first metric with its clustered
-    bootstrap interval. Raises ConfigError if `reference` is not in
-    `runs`, and what `score` raises, with the variant's name.
+    only one of two runs has right, says how small a difference could show (`statistics.compared`),
+    and gives the difference of the first metric with its interval and the p of a permutation over
+    groups, `p_holm` adjusted for the number of comparisons. Raises ConfigError if `reference` is
+    not in `runs`, and what `score` raises, with the variant's name.
     """
     if reference not in runs:
         raise ConfigError("reference", repr(reference), expected=f"one of {sorted(runs)}")
-    everything = {**runs, MAJORITY: majority_predictions(task, samples)}
+    chosen, known = task.select(samples), {sample.id for sample in samples}
+    everything = {**runs, MAJORITY: majority_predictions(task, chosen)}
     variants, reads = {}, {}
     for name, predictions in everything.items():
         try:
-            scored = score(task, samples, predictions)
+            check_rows(predictions, known)
+            reads[name] = read_answers(task, chosen, predictions)
+            scored = result_of(task, reads[name], predictions)
         except DataError as error:
             raise DataError(f"{name}: {error.where}", error.got, expected=error.expected) from error
         variants[name] = scored | _against_ceiling(scored, (ceilings or {}).get(name))
-        reads[name] = read_answers(task, samples, predictions)
     comparisons = [
         _compare(task, reads, reference, other) for other in sorted(reads) if other != reference
     ]
@@ -80,7 +81,7 @@ def summarise(
             "reference": reference,
             "n": variants[reference]["n"],
             "variants": variants,
-            "comparisons": comparisons,
+            "comparisons": with_holm(comparisons),
         }
     )
 
@@ -158,9 +159,9 @@ def _middle(task: Task, truths: list[float]) -> tuple[str, ...]:
 
 def _mode(task: Task, truths: list[Any]) -> tuple[str, ...]:
     """The most frequent truth; of a tie the first in the task's order, then in the alphabet."""
-    sets: list[tuple[str, ...]] = [each if isinstance(each, tuple) else (each,) for each in truths]
+    sets = Counter(each if isinstance(each, tuple) else (each,) for each in truths)
     order = {label: place for place, label in enumerate(task.labels)}
-    return min(sets, key=lambda each: (-sets.count(each), order.get(each[0], 0), each))
+    return min(sets, key=lambda each: (-sets[each], order.get(each[0], 0), each))
 
 
 def _against_ceiling(scored: dict[str, Any], ceiling: float | None) -> dict[str, Any]:
@@ -170,41 +171,26 @@ def _against_ceiling(scored: dict[str, Any], ceiling: float | None) -> dict[str,
     return {
         "ceiling": ceiling,
         "at_or_under_ceiling": found["value"] <= ceiling,
-        "above_ceiling": found["ci_low"] > ceiling,
+        "above_ceiling": found["ci_low"] is not None and found["ci_low"] > ceiling,
     }
 
 
 def _compare(task: Task, reads: Mapping[str, Read], reference: str, other: str) -> dict[str, Any]:
-    first, second = reads[reference], reads[other]
-    paired = mcnemar(first.right, second.right)
-    name = task.metrics[0]
-    groups = groups_of(task, first)
-    found = difference(first, second, METRICS[name], groups)
-    return {
-        "reference": reference,
-        "other": other,
-        "n": len(first),
-        "n10": paired.n10,
-        "n01": paired.n01,
-        "difference": float(first.right.mean() - second.right.mean()),
-        "p": paired.p,
-        **compared(first.right.tolist(), second.right.tolist(), groups),
-        "metric": {"name": name, **asdict(found)},
-    }
+    names = {"reference": reference, "other": other}
+    return names | paired(task, reads[reference], reads[other])
 
 
 def _with_paths(run_dir: Path, summary: dict[str, Any]) -> dict[str, Any]:
     """`summary` whose paths are relative to the run directory where they lie inside it."""
     result = dict(summary)
     if result.get("manifest") is not None:
-        result["manifest"] = _relative_to_run(run_dir, result["manifest"])
+        result["manifest"] = _inside(run_dir, result["manifest"])
     result["predictions"] = {
-        name: _relative_to_run(run_dir, path)
-        for name, path in (result.get("predictions") or {}).items()
+        name: _inside(run_dir, path) for name, path in (result.get("predictions") or {}).items()
     }
     return result
 
 
-def _relative_to_run(run_dir: Path, path: str | Path) -> str:
+def _inside(run_dir: Path, path: str | Path) -> str:
     full, root = Path(path).resolve(), run_dir.resolve()
     return str(full.relative_to(root)) if full.is_relative_to(root) else str(full)

@@ -98,7 +98,7 @@ def test_shares_of_donor_own_and_neither() -> None:
     own = {"a": "sad", "b": "sad", "c": "sad", "d": "sad", "e": "sad"}
     donor = {"a": "happy", "b": "happy", "c": "angry", "d": "happy"}
     answers = {"a": "happy", "b": "sad", "c": "happy", "d": None, "e": "happy"}
-    found = followed(answers, own, donor)
+    found = followed(answers, own, donor, {name: name for name in own})
     assert {name: share["value"] for name, share in found.items()} == {
         "donor": 0.25,
         "own": 0.25,
@@ -106,6 +106,8 @@ def test_shares_of_donor_own_and_neither() -> None:
     }
     assert found["donor"]["n"] == 4, "e has no donor"
     assert found["donor"]["ci_low"] < 0.25 < found["donor"]["ci_high"]
+    one = followed(answers, own, donor, dict.fromkeys(own, "one group"))
+    assert (one["donor"]["value"], one["donor"]["ci_low"]) == (0.25, None)
 
 
 def test_a_swapped_evaluation_answers_about_the_donors_part(tiny, tiny_run, tmp_path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -74,9 +75,22 @@ def test_confidence_is_held_against_the_outcome():
     read = read_of(["y"] * 4, ["y", "n", "y", "y"], ("y", "n"))
     read = replace(read, predictions=predictions)
     got = values(read, ece="ece", brier="brier", open="ece_open_bins")
-    assert got["ece"] == pytest.approx((2 * 0.3 + 0 + 1) / 4)  # bins .8: |1.6 - 1|; 1: 0; none: 1
-    assert got["brier"] == pytest.approx((0.04 + 0.64 + 0 + 1) / 4)
+    assert got["ece"] == pytest.approx((2 * 0.3 + 0) / 3)  # bins .8: |1.6 - 1|; 1: 0; none: out
+    assert got["brier"] == pytest.approx((0.04 + 0.64 + 0) / 3)
     assert got["open"] == pytest.approx(0.6 / 4)
+
+
+def test_confidence_that_nobody_gave_is_not_invented():
+    """Of log-likelihoods it is the softmax's share of the answer; of nothing, no number."""
+    silent = read_of(["y", "n"], ["y", "y"], ("y", "n"))
+    names = {name: name for name in ("ece", "brier", "auroc", "ece_open_bins")}
+    assert all(math.isnan(value) for value in values(silent, **names).values())
+    scores = [{"y": math.log(0.8), "n": math.log(0.2)}, {"y": math.log(0.6), "n": math.log(0.4)}]
+    predictions = [Prediction(str(i), scores=row) for i, row in enumerate(scores)]
+    got = values(replace(silent, predictions=predictions), **names)
+    assert got["brier"] == pytest.approx((0.2**2 + 0.6**2) / 2)
+    assert got["ece"] == pytest.approx((0.2 + 0.6) / 2)
+    assert got["auroc"] == 1.0
 
 
 def test_a_verdict_that_the_judge_failed_to_give_is_left_out():

@@ -62,7 +62,7 @@ def test_silence_costs_the_whole_scale_and_cannot_raise_a_correlation():
 
 
 def test_the_publisher_has_no_correlation_of_a_constant():
-    read = read_of([1.0, 1.0, 1.0], [0.5, 1.0, 2.0], low=-3.0, high=3.0)
+    read = read_of([0.5, 1.0, 2.0], [1.0, 1.0, 1.0], low=-3.0, high=3.0)
     got = values(read, ours="pearson", official="mmsa_pearson")
     assert got["ours"] == 0.0
     assert np.isnan(got["official"])

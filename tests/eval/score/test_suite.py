@@ -17,7 +17,7 @@ SUITE = Suite("pair", "1", ("one", "two"))
 
 def summary(value: float, half: float, checkpoint: str = "c", metric: str = "accuracy"):
     scores = {"value": value, "ci_low": value - half, "ci_high": value + half, "n": 10,
-              "n_unparsed": 1}  # fmt: skip
+              "n_unparsed": 1, "se": half / 1.959964, "df": 1e9}  # fmt: skip
     variant = {"checkpoint": checkpoint, "metrics": {metric: scores, "other": {"value": 9}}}
     return {"task": {"metrics": [metric, "other"]}, "reference": "all",
             "variants": {"all": variant, "face": {}}}  # fmt: skip
@@ -36,6 +36,18 @@ def test_primaries_count_alike_and_their_errors_add_up_as_independent_ones():
     assert found["primary"] == {
         "one": {"metric": "accuracy", "value": 0.6}, "two": {"metric": "hit_rate", "value": 0.8}
     }  # fmt: skip
+
+
+def test_few_groups_and_no_groups_make_no_narrow_mean():
+    one, other = summary(0.6, 0.06), summary(0.8, 0.08)
+    wide = suite_mean(SUITE, [one, other])["ci_high"]
+    for each in (one, other):
+        each["variants"]["all"]["metrics"]["accuracy"]["df"] = 4
+    assert suite_mean(SUITE, [one, other])["ci_high"] > wide
+    other["variants"]["all"]["metrics"]["accuracy"]["se"] = None  # one group
+    found = suite_mean(SUITE, [one, other])
+    assert (found["value"], found["ci_low"]) == (pytest.approx(0.7), None)
+    assert found["by_samples"]["se"] is None
 
 
 def test_several_checkpoints_make_no_mean():

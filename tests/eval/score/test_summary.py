@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from scipy import stats
 
 from affect_mllm.eval.score.summary import majority_predictions, read_runs, summarise, write_results
 from affect_mllm.types import ConfigError, DataError
@@ -57,13 +58,18 @@ def test_the_reference_is_compared_with_each_other_variant():
     assert 0 < metric["ci_low"] < 0.5 < metric["ci_high"]
     # 6 of 12 gaps are 1: standard error 0.522 / √12, and 1.96 + 0.842 of them can be detected.
     assert found["face"].pop("se") == pytest.approx(0.150756, abs=1e-5)
-    assert found["face"].pop("detectable") == pytest.approx(0.422354, abs=1e-5)
+    few = stats.t.ppf(0.975, 11) / stats.norm.ppf(0.975)  # twelve samples are few
+    assert found["face"].pop("detectable") == pytest.approx(0.422354 * few, abs=1e-5)
     assert found["face"].pop("needed") == 9  # 0.2727 · (2.802 / 0.5)²
     assert found["face"].pop("t_test")["t_stat"] == pytest.approx(3.316625, abs=1e-5)
     assert found["face"] == {
         "reference": "face+audio+text", "other": "face", "n": 12, "n10": 6, "n01": 0,
-        "difference": 0.5, "p": 2 / 2**6,
+        "difference": 0.5, "p": 2 / 2**6, "p_holm": 2 / 2**6,
     }  # fmt: skip
+    # Holm: 12 and 8 samples differ in the other two, whose p are smaller.
+    assert found["untrained"]["p"] == pytest.approx(2 / 2**12, rel=1e-5)
+    assert found["untrained"]["p_holm"] == pytest.approx(3 * 2 / 2**12, rel=1e-5)
+    assert found["majority"]["p_holm"] == pytest.approx(2 * 2 / 2**8)
 
 
 def test_an_absent_reference_and_a_faulty_variant_are_named():

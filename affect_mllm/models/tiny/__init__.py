@@ -1,1 +1,0 @@
-"""Random weights of few parameters, as folders that are loaded like published ones."""

@@ -81,7 +81,7 @@ def load_rubric(name: str) -> Rubric:
     from omegaconf import DictConfig, OmegaConf
 
     from affect_mllm import config
-    from affect_mllm.eval.judge import Rubric
+    from affect_mllm.eval.generate.judge import Rubric
     from affect_mllm.types import ConfigError
 
     folder = config.conf_dir() / "judge"

@@ -19,6 +19,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from affect_mllm.overrides import check_searchpath, prepared
 from affect_mllm.targets import misfit, option_types, resolve
 from affect_mllm.types import CheckpointError, ConfigError
 
@@ -63,15 +64,21 @@ def weights_path(name: str) -> str:
 
 
 def compose(name: str, overrides: Sequence[str]) -> DictConfig:
-    """`conf/NAME.yaml` with overrides. Hydra's refusals become one ConfigError."""
+    """`conf/NAME.yaml` with overrides. Hydra's refusals become one ConfigError.
+
+    Values of keys that are paths need no quotes (`overrides.PATHS`); `hydra.searchpath=[FOLDER]`
+    adds a folder of YAML groups beside those of `conf/`.
+    """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
 
+    given = prepared(overrides)
+    check_searchpath(given, conf_dir())
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            return hydra_compose(name, overrides=list(overrides))
-    except HydraException as error:
+            return hydra_compose(name, overrides=given)
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         cause = error.__cause__
         detail = f"{error}" + (f" ({cause})" if cause and str(cause) not in str(error) else "")
         raise ConfigError("command line", detail.strip(), fix="see README, “Overrides”") from error

@@ -80,7 +80,7 @@ def by_heart(overrides: Sequence[str], trainable: dict[str, Any], *, steps: int)
     }
     for key, value in changes.items():
         OmegaConf.update(stage, key, value, merge=False)
-    stage.sources[0].instructions = {"describe": 1}
+    stage.sources.data.instructions = {"describe": 1}
     cfg.data.instructions.describe.questions = cfg.data.instructions.describe.questions[:1]
     return config.checked(cfg)
 

@@ -136,7 +136,7 @@ def ours(options: argparse.Namespace, *, batch: int = BATCH) -> dict[str, float]
     }
     for key, value in changes.items():
         OmegaConf.update(stage, key, value, merge=False)
-    stage.sources[0].instructions = {"describe": 1}
+    stage.sources.data.instructions = {"describe": 1}
     cfg.data.instructions = {
         "describe": {**cfg.data.instructions.describe, "questions": [QUESTION]}
     }

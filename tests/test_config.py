@@ -241,9 +241,9 @@ def test_values_that_cannot_work_are_found_before_anything_is_built(override: st
             "affect_mllm.data.packing.Budget",
         ),
         ("+stages.align.mixing.temperature=2", "affect_mllm.data.mixture.Mixing"),
-        ("stages.align.sources=[{manifest: x}]", "affect_mllm.data.mixture.Source"),
+        ("+stages.align.sources.more={manifest: x}", "affect_mllm.data.mixture.Source"),
         ("+stages.align.best={metric: val/loss}", "affect_mllm.train.stage.Best"),
-        ("+stages.align.validation={sources: []}", "affect_mllm.train.stage.Validation"),
+        ("+stages.align.validation={sources: {}}", "affect_mllm.train.stage.Validation"),
         ("+stages.align.benchmarks={names: [x]}", "affect_mllm.train.benchmarks.Asked"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -233,18 +233,23 @@ def _weight_at(pieces: dict[int, float], step: int) -> float:
     return pieces[max(begun)] if begun else 0.0
 
 
+def in_order(sources: Mapping[str, Source]) -> list[Source]:
+    """The sources by their names, so that the order in which they were written decides nothing."""
+    return [sources[name] for name in sorted(sources)]
+
+
 def check_instructions(
-    sources: Sequence[Source], known: dict[str, Instruction | Conversation]
+    sources: Mapping[str, Source], known: dict[str, Instruction | Conversation]
 ) -> None:
     """Every instruction that a source asks for exists, and the rows' labels are in its label space.
 
     Raises ConfigError for the former, DataError (all rows at once) for the latter.
     """
-    for number, source in enumerate(sources):
+    for name, source in sources.items():
         unknown = set(source.instructions) - set(known)
         if unknown:
             raise ConfigError(
-                f"data.sources[{number}].instructions",
+                f"stage.sources.{name}.instructions",
                 f"{sorted(unknown)}",
                 expected=f"some of {sorted(known)}",
             )

@@ -37,12 +37,13 @@ def cache_command(
     from affect_mllm.eval.ranks import ranks
     from affect_mllm.models.clip_encoder import ClipEncoder
 
-    cfg = _configuration([each for each in what if "=" in each])
+    manifests = [Path(each) for each in what if _is_manifest(each)]
+    cfg = _configuration([each for each in what if not _is_manifest(each)])
     data: DataSettings = config.build(cfg.data, plugins=cfg.plugins)
     if data.cache_dir is None:
         raise ConfigError("data.cache_dir", "null", fix="name the folder: data.cache_dir=DIR")
     group = ranks()
-    rows = _rows([Path(each) for each in what if "=" not in each], cfg)
+    rows = _rows(manifests, cfg)
     encoder = ClipEncoder.of_config(cfg.model, group.device, plugins=cfg.plugins)
     features = data.features(encoder.transforms(), encoder.fingerprint())
     mine = rows[group.index :: group.world]
@@ -53,6 +54,11 @@ def cache_command(
     group.meet()
     if group.is_main:
         _say(Path(data.cache_dir), len(rows))
+
+
+def _is_manifest(given: str) -> bool:
+    """Whether it is a manifest and not key=value: a folder may be named seed=1."""
+    return "=" not in given or (Path(given).suffix in MANIFESTS and Path(given).is_file())
 
 
 def _configuration(overrides: Sequence[str]) -> Any:
@@ -83,8 +89,8 @@ def _sources(cfg: Any) -> Iterator[tuple[str, str]]:
     """(manifest, split) of what the stages train on and watch."""
     for node in cfg.stages.values():
         stage = config.build(node, plugins=cfg.plugins)
-        watched = stage.validation.sources if stage.validation is not None else []
-        for source in (*stage.sources, *watched):
+        watched = stage.validation.sources if stage.validation is not None else {}
+        for source in (*stage.sources.values(), *watched.values()):
             yield source.manifest, source.split
 
 

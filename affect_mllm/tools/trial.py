@@ -57,7 +57,7 @@ class Trial:
     def __init__(self, folder: Path, size: Size, dtype: str = "float32") -> None:
         """Writes the LLM to `folder`, an empty one."""
         self.folder, self.size, self.dtype = folder, size, dtype
-        self.stage = Stage("trial", TRAINABLE, [], steps=STEPS)
+        self.stage = Stage("trial", TRAINABLE, {}, steps=STEPS)
         self.objective = Objective(self.stage.losses)
         _write_llm(folder, size, dtype)
 

@@ -45,9 +45,9 @@ def meta(
     """
     before = {} if parent is None else checkpoint.read_meta(parent)
     origin = None if parent is None else checkpoint.checkpoint_hash(parent)
-    data = {s.manifest: manifest.digest(Path(s.manifest)) for s in stage.sources}
-    held_out = stage.validation.sources if stage.validation else []
-    chosen_on = sorted(manifest.digest(Path(s.manifest)) for s in held_out)
+    data = {s.manifest: manifest.digest(Path(s.manifest)) for s in stage.sources.values()}
+    held_out = stage.validation.sources if stage.validation else {}
+    chosen_on = sorted(manifest.digest(Path(s.manifest)) for s in held_out.values())
     text = json.dumps([decides, seed, origin, sorted(data.values()), chosen_on], sort_keys=True)
     return {
         "stage": stage.name,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from affect_mllm.log import LOGGER
+from affect_mllm.overrides import prepared, quoted
 from affect_mllm.types import ConfigError, ExitCode
 
+LONGEST = 200  # bytes of a folder's name, of which file systems take 255
 FLAGS = ("-m", "--multirun")
 
 
@@ -33,38 +37,48 @@ def run(arguments: Sequence[str], train: Callable[[Sequence[str]], ExitCode]) ->
         folder = base / _name(swept)
         LOGGER.info("run %d of %d: %s (%s)", number, len(jobs), " ".join(swept), folder)
         given = [text for text in job if not _names_folder(text)]
-        code = train([*given, f"run_dir='{folder}'"])  # in quotes for its equals sign
+        code = train([*given, quoted("run_dir", str(folder))])
         if code != ExitCode.DONE:
             return code
-    LOGGER.info("mean and spread: affect-mllm spread %s", base)
+    LOGGER.info("mean and spread: affect-mllm spread %s", shlex.quote(str(base)))
     return ExitCode.DONE
 
 
 def combinations(overrides: Sequence[str]) -> list[tuple[list[str], list[str]]]:
     """Each job's swept overrides and all its overrides, in Hydra's order (the last one fastest).
 
-    Hydra's own grammar: `a,b`, `range(1,4)`, `choice(…)`, `glob(*)` is not for groups here.
+    Hydra's own grammar: `a,b`, `range(1,4)`, `choice(…)`, `glob(*)` is not for groups here. A swept
+    override is as in the name of its folder: without quotes.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
 
-    try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException as error:
-        raise ConfigError("command line", str(error).strip()) from error
-    choices: list[list[str]] = []
+    parser = OverridesParser.create()
+    parsed = parser.parse_overrides(prepared(overrides, sweeping=True))
+    choices: list[list[tuple[str, str]]] = []
     for override in parsed:
         if override.is_sweep_override():
             name = override.get_key_element()
-            choices.append([f"{name}={value}" for value in override.sweep_string_iterator()])
+            texts = [f"{name}={text}" for text in override.sweep_string_iterator()]
+            choices.append([_option(text, parser.parse_override(text).value()) for text in texts])
         else:
-            choices.append([str(override.input_line)])
+            choices.append([(str(override.input_line), str(override.input_line))])
     if all(len(options) == 1 for options in choices):
         raise ConfigError(
             "--multirun", "nothing to sweep", fix="give several values, such as seed=1,2,3"
         )
     swept = [place for place, options in enumerate(choices) if len(options) > 1]
-    return [([job[p] for p in swept], list(job)) for job in itertools.product(*choices)]
+    return [
+        ([job[place][0] for place in swept], [given for _, given in job])
+        for job in itertools.product(*choices)
+    ]
+
+
+def _option(text: str, value: object) -> tuple[str, str]:
+    """A swept override in plain words and as Hydra reads it: `a=b c` and `a='b c'`."""
+    key = text.partition("=")[0]
+    if not isinstance(value, str) or text == f"{key}={value}":
+        return text, text
+    return f"{key}={value}", quoted(key, value)
 
 
 def _base(overrides: Sequence[str]) -> Path:
@@ -80,5 +94,12 @@ def _names_folder(override: str) -> bool:
 
 
 def _name(swept: Sequence[str]) -> str:
-    """A folder name: `seed=1`, or `seed=1,lr=0.001`."""
-    return ",".join(re.sub(r"[^\w.=+-]+", "-", text.lstrip("+")) for text in swept)
+    """A folder name: `seed=1`, or `seed=1,a.lr=0.001`.
+
+    What a name cannot hold becomes a dash, and a long one is cut; a hash of the whole then keeps
+    folders of different jobs apart.
+    """
+    whole = ",".join(text.lstrip("+") for text in swept)
+    name = ",".join(re.sub(r"[^\w.=+-]+", "-", text.lstrip("+")).rstrip("-") for text in swept)
+    cut = name.encode()[:LONGEST].decode(errors="ignore")
+    return cut if cut == whole else f"{cut}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from textwrap import indent
+from typing import Annotated, Any, Literal
 
 import torch
+import yaml
 from pydantic import PositiveInt
 from torch import nn
 
-from affect_mllm.data.mixture import Mixing, Mixture, Source
+from affect_mllm.data.mixture import Mixing, Mixture, Source, in_order
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.train import optim
 from affect_mllm.train.benchmarks import Asked
 from affect_mllm.train.loss.objective import Loss
 from affect_mllm.train.loss.token import TokenLoss
+from affect_mllm.train.names import check_names, refusing
 from affect_mllm.train.optim import AdamW, Schedule
 from affect_mllm.train.trainable import Trainable, named, select
 from affect_mllm.types import ConfigError
@@ -43,15 +46,60 @@ class Best:
 
 
 @dataclass(frozen=True)
+class Copy:
+    """Weights to copy: from parameters with `source` in their name to those with `target` there."""
+
+    source: str
+    target: str
+
+
+def copies(given: Mapping[str, Any]) -> dict[str, Copy]:
+    """A stage's copies, from mappings as a YAML has them. Raises ValueError for what is none."""
+    old = {key: value for key, value in given.items() if isinstance(value, str)}
+    if old:
+        parts = (f"{{source: '{key}', target: '{value}'}}" for key, value in old.items())
+        new = ", ".join(f"copy_{n}: {part}" for n, part in enumerate(parts, 1))
+        raise ValueError(
+            f"copies have names, by which a command line reaches them; write\n    copy: {{{new}}}"
+        )
+    check_names(given)
+    try:
+        return {n: v if isinstance(v, Copy) else Copy(**v) for n, v in given.items()}
+    except TypeError as error:
+        raise ValueError(f"{error}; a copy looks like NAME: {{source: a., target: b.}}") from error
+
+
+def check_sources(where: str, given: Any) -> None:
+    """ConfigError for a list, with the names to write instead."""
+    if isinstance(given, list):
+        target = f"{Source.__module__}.{Source.__qualname__}"
+        rows = [{"_target_": target, **asdict(source)} for source in given]
+        kept = [{k: v for k, v in row.items() if v is not None} for row in rows]
+        named = {"data" if n == 1 else f"data_{n}": row for n, row in enumerate(kept, 1)}
+        shown = yaml.safe_dump({"sources": named}, sort_keys=False, default_flow_style=None)
+        raise ConfigError(
+            where,
+            "a list",
+            expected="sources with names, by which a command line reaches them",
+            fix=f"write\n{indent(shown, '    ')}",
+        )
+    try:
+        check_names(given)
+    except ValueError as error:
+        raise ConfigError(where, str(error)) from error
+
+
+@dataclass(frozen=True)
 class Validation:
     """The stage's own loss on rows that are not trained on: `val/loss` every so many steps."""
 
-    sources: list[Source]
+    sources: dict[str, Source]
     every: PositiveInt = 100
     batches: PositiveInt = 8
 
     def __post_init__(self) -> None:
-        for source in self.sources:
+        check_sources("stage.validation.sources", self.sources)
+        for source in self.sources.values():
             if source.split.startswith("test"):
                 raise ConfigError(
                     "stage.validation.sources",
@@ -67,20 +115,20 @@ class Stage:
 
     `trainable`: groups of parameters by name, each with its rate; what is in none is frozen.
     `ema` averages the trained weights with that decay.
-    `losses`: by name. `experts`: the experts that the hybrid compressors' gates may use. `copy`:
-    part of a parameter's name → part of the name it is copied to, done once when the stage begins.
+    `sources`, `losses`: by name. `experts`: the experts that the hybrid compressors' gates may use.
+    `copy`: what is copied once, when the stage begins.
     `init_from`: `previous` (the stage before, nothing for the first), or a checkpoint folder.
     `keep_last` resumable checkpoints stay until the stage is finished.
     """
 
     name: str
     trainable: Trainable
-    sources: list[Source]
+    sources: dict[str, Source]
     steps: PositiveInt
     batch_size: PositiveInt = 16
     losses: dict[str, Loss] = field(default_factory=lambda: {"lm": TokenLoss()})
     experts: tuple[str, ...] = ("general", "emotion")
-    copy: dict[str, str] = field(default_factory=dict)
+    copy: Annotated[dict[str, Copy], refusing(copies)] = field(default_factory=dict)
     modality_dropout: float = 0.0
     schedule: Schedule = field(default_factory=Schedule)
     weight_decay: float = 0.01
@@ -96,12 +144,17 @@ class Stage:
     mixing: Mixing = field(default_factory=Mixing)
 
     def __post_init__(self) -> None:
+        check_sources("stage.sources", self.sources)
         object.__setattr__(self, "trainable", named(self.trainable))
+        try:
+            object.__setattr__(self, "copy", copies(self.copy))
+        except ValueError as error:
+            raise ConfigError("stage.copy", str(error)) from error
 
     def mixture(self, seed: int) -> Mixture:
         """The draws of all its steps."""
         return Mixture(
-            self.sources,
+            in_order(self.sources),
             seed=seed,
             places=self.steps * self.batch_size,
             step_places=self.batch_size,
@@ -112,7 +165,7 @@ class Stage:
         """The held-out draws; only of a stage that has a `validation`."""
         assert self.validation is not None
         return Mixture(
-            self.validation.sources,
+            in_order(self.validation.sources),
             seed=seed,
             places=self.validation.batches * self.batch_size,
             step_places=self.batch_size,
@@ -130,15 +183,15 @@ class Stage:
 
     def check_copies(self, model: AffectMLLM) -> None:
         """ConfigError for a copy that `prepare` could not make."""
-        for source, target in self.copy.items():
-            _twins(model, source, target)
+        for each in self.copy.values():
+            _twins(model, each.source, each.target)
 
     def prepare(self, model: AffectMLLM, *, fresh: bool) -> None:
         """Set the experts in use and, if the stage only begins (`fresh`), copy weights."""
         model.use_experts(self.experts)
         if fresh:
-            for source, target in self.copy.items():
-                copy_weights(model, source, target)
+            for each in self.copy.values():
+                copy_weights(model, each.source, each.target)
 
     def add_heads(self, model: AffectMLLM) -> None:
         """Give the model a new head for every loss that has one."""

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, NonNegativeFloat, TypeAdapter
+from pydantic import ConfigDict, NonNegativeFloat, TypeAdapter
 from pydantic import ValidationError as Invalid
-from pydantic_core import PydanticCustomError
 from torch import nn
 
+from affect_mllm.train.names import NAME, check_names, refusing
 from affect_mllm.types import ConfigError
 
-_NAME = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)  # what a key is to Hydra's command line
 _EXAMPLE = r"lora: {match: 'llm\..*lora_.*', lr: 2.0e-4}"
 
 
@@ -49,19 +48,6 @@ def named(given: Mapping[str, Any]) -> dict[str, Group]:
         raise ConfigError("stage.trainable", str(error)) from error
 
 
-def _checked(given: Any) -> Any:
-    if not isinstance(given, Mapping):
-        return given
-    try:
-        return _groups(given)
-    except ValueError as error:
-        raise PydanticCustomError("trainable", "{said}", {"said": str(error)}) from error
-
-
-# The type of a stage's `trainable`: the check of a configuration says the same as `named`.
-Trainable = Annotated[dict[str, Group], BeforeValidator(_checked)]
-
-
 def _groups(given: Mapping[str, Any]) -> dict[str, Group]:
     if not given:
         raise ValueError(f"nothing trains; add a group such as {_EXAMPLE}")
@@ -70,12 +56,11 @@ def _groups(given: Mapping[str, Any]) -> dict[str, Group]:
             "groups have names, by which a command line reaches them; write\n"
             f"    trainable: {_new(given)}"
         )
+    check_names(given)
     return {name: _group(name, value) for name, value in given.items()}
 
 
 def _group(name: str, value: Any) -> Group:
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no name: letters, digits, _ and -, not a digit first")
     if isinstance(value, Group):
         return value
     try:
@@ -94,7 +79,7 @@ def _group(name: str, value: Any) -> Group:
 def _nameless(name: str, value: object) -> bool:
     """Whether it is `regex: rate` or `regex: {lr: rate}`."""
     if isinstance(value, Mapping):
-        return "match" not in value and not _NAME.fullmatch(name)
+        return "match" not in value and not NAME.fullmatch(name)
     return isinstance(value, int | float)
 
 
@@ -120,6 +105,10 @@ def _new(given: Mapping[str, Any]) -> str:
 
 def _shown(value: object) -> str:
     return f"'{value}'" if isinstance(value, str) else str(value)
+
+
+# The type of a stage's `trainable`: the check of a configuration says the same as `named`.
+Trainable = Annotated[dict[str, Group], refusing(_groups)]
 
 
 def select(model: nn.Module, trainable: Mapping[str, Group]) -> dict[str, list[nn.Parameter]]:

@@ -83,8 +83,8 @@ def test_wrong_sources_are_named(corpora) -> None:
         Mixture([], seed=1, places=3)
     with pytest.raises(AffectError, match=r"a\.jsonl(.|\n)*'nosplit'"):
         Mixture([Source(corpora[0].manifest, "nosplit", {"label": 1})], seed=1, places=3)
-    with pytest.raises(ConfigError, match=r"sources\[0\](.|\n)*describe"):
-        check_instructions(corpora, {"label": Instruction(("?",), "x")})
+    with pytest.raises(ConfigError, match=r"sources\.here(.|\n)*describe"):
+        check_instructions({"here": corpora[0]}, {"label": Instruction(("?",), "x")})
 
 
 def sources_of(mixture: Mixture) -> np.ndarray:

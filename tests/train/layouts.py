@@ -136,7 +136,7 @@ def trainer_of(
         for name, parameter in model.named_parameters():
             if "lora_B" in name or ".gate.output" in name:
                 parameter.add_(0.1 * torch.randn_like(parameter))
-    stage = Stage("s", TRAINABLE, [], steps=100, max_grad_norm=0.5, losses=losses)
+    stage = Stage("s", TRAINABLE, {}, steps=100, max_grad_norm=0.5, losses=losses)
     stage.add_heads(model)
     rates = {**TRAINABLE, "heads": Group(r"heads\..*", 2e-5)} if len(model.heads) else TRAINABLE
     select(model, rates)

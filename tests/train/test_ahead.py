@@ -44,8 +44,12 @@ def model(tiny):
     [
         ("stages.instruct.trainable.lora.match=nowhere", "trainable.lora.match", "matches no"),
         (VAD, "trainable", "no group has heads.vad"),
-        ("+stages.instruct.copy={a_part: another}", "copy", "no parameter has 'a_part'"),
-        ("+stages.instruct.copy={general: nobody}", "copy", "has no twin"),
+        (
+            "+stages.instruct.copy.mine={source: a_part, target: another}",
+            "copy",
+            "no parameter has 'a_part'",
+        ),
+        ("+stages.instruct.copy.mine={source: general, target: nobody}", "copy", "has no twin"),
         ("+stages.instruct.trainable.eyes={match: 'encoders\\..*', lr: 1}", "trainable", "cache"),
     ],
 )

@@ -58,7 +58,7 @@ def held_out(tiny, split: str = "train") -> dict:
         "instructions": {"describe_words": 1},
     }
     target = "affect_mllm.train.stage.Validation"
-    return {"_target_": target, "sources": [source], "every": 2, "batches": 2}
+    return {"_target_": target, "sources": {"data": source}, "every": 2, "batches": 2}
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])
@@ -89,9 +89,9 @@ def test_measuring_does_not_change_the_training(tiny, tmp_path) -> None:
 def test_nothing_is_chosen_on_a_test_set(tiny) -> None:
     with pytest.raises(ConfigError, match="a test set"):
         Best("test/accuracy")
-    source = config.build(held_out(tiny, "test")["sources"][0])
+    source = config.build(held_out(tiny, "test")["sources"]["data"])
     with pytest.raises(ConfigError, match="split test is a test set"):
-        Validation([source])
+        Validation({"data": source})
 
 
 def test_a_metric_that_nobody_reports_is_named_with_those_that_are(tiny, tmp_path) -> None:

@@ -52,7 +52,7 @@ def test_a_question_about_what_a_clip_lacks_is_no_fault_of_the_clip(tiny, tmp_pa
     more = ("stage=align", "stages.align.steps=5", "data.max_bad_fraction=0.0")
     cfg = config.compose("train", tiny.overrides(tmp_path, *more))
     OmegaConf.update(
-        cfg, "stages.align.sources[0].instructions", {"describe_voice": 1}, merge=False
+        cfg, "stages.align.sources.data.instructions", {"describe_voice": 1}, merge=False
     )
     assert config.build(config.checked(cfg)).run() == ExitCode.DONE
     found = rows(tmp_path, "align")

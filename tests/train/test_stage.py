@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from affect_mllm.train.stage import Stage, copy_weights
+from affect_mllm.train.stage import Copy, Stage, copy_weights
 from affect_mllm.train.trainable import Group
 from affect_mllm.types import ConfigError
 
-COPY = {".experts.general.": ".experts.emotion."}
+COPY = {"emotion_expert": Copy(".experts.general.", ".experts.emotion.")}
 
 
 def stage(**options) -> Stage:
-    return Stage("s", {"all": Group(".*", 1.0)}, [], steps=1, **options)
+    return Stage("s", {"all": Group(".*", 1.0)}, {}, steps=1, **options)
 
 
 def experts(model) -> list[tuple[torch.Tensor, torch.Tensor]]:

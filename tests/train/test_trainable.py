@@ -113,7 +113,7 @@ def test_an_old_form_among_groups_keeps_them_in_what_is_shown() -> None:
 )
 def test_what_is_no_group_is_named_by_stage_and_by_check(given, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        Stage("s", given, [], steps=1)
+        Stage("s", given, {}, steps=1)
     cfg = config.compose("train", ["experiment=demo"])
     OmegaConf.update(cfg, "stages.emotion.trainable", given, merge=False, force_add=True)
     with pytest.raises(ConfigError, match=rf"\n  stages\.emotion\.trainable: got (.|\n)*{said}"):

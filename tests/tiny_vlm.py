@@ -12,10 +12,9 @@ from affect_mllm import config
 from affect_mllm.data.example import Example
 from affect_mllm.data.settings import DataSettings
 from affect_mllm.models.native_vlm import NativeVLM
+from affect_mllm.models.tiny.language import tiny_vlm
 from affect_mllm.types import Sample
 from tests.tiny import QUESTION, Tiny
-
-TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
 
 
 def build(tiny: Tiny, root: Path, kind: str = "qwen2_5_vl", *, tied: bool = False) -> Path:
@@ -23,76 +22,12 @@ def build(tiny: Tiny, root: Path, kind: str = "qwen2_5_vl", *, tied: bool = Fals
 
     `tied`: its head is the embeddings themselves, as of those with few billion weights.
     """
-    from transformers import AutoModelForImageTextToText
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-
+    del tiny
     folder = root / f"{kind}{'_tied' if tied else ''}"
-    if folder.exists():
-        return folder
-    tokenizer = _tokenizer(tiny.root / "llm")
-    ids = dict(zip(TOKENS, tokenizer.convert_tokens_to_ids(list(TOKENS)), strict=True))
-    shape = CONFIG_MAPPING[kind](
-        text_config={
-            "vocab_size": len(tokenizer),
-            "hidden_size": 32,
-            "intermediate_size": 48,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "num_key_value_heads": 1,
-            "rope_parameters": {
-                "rope_type": "default",
-                "rope_theta": 10000.0,
-                "mrope_section": [2, 3, 3],
-            },
-            **TEXT.get(kind, {}),
-            "pad_token_id": tokenizer.pad_token_id,
-            "bos_token_id": tokenizer.eos_token_id,
-            "eos_token_id": tokenizer.eos_token_id,
-        },
-        vision_config=VISION[kind],
-        image_token_id=ids["<|image_pad|>"],
-        video_token_id=ids["<|video_pad|>"],
-        vision_start_token_id=ids["<|vision_start|>"],
-        vision_end_token_id=ids["<|vision_end|>"],
-        tie_word_embeddings=tied,
-    )
-    torch.manual_seed(0)
-    net = AutoModelForImageTextToText.from_config(shape, dtype=torch.float32)
-    with torch.no_grad():  # transformers' 0.02 would make every answer the same token
-        for parameter in net.parameters():
-            if parameter.ndim > 1:
-                parameter.mul_(6)
-    net.save_pretrained(folder)
-    _processor(tokenizer, kind).save_pretrained(folder)
+    if not folder.exists():
+        torch.manual_seed(0)
+        tiny_vlm(kind, folder, tie_word_embeddings=tied)
     return folder
-
-
-VISION: dict[str, dict[str, Any]] = {
-    "qwen2_5_vl": {
-        "depth": 2,
-        "hidden_size": 16,
-        "intermediate_size": 24,
-        "num_heads": 2,
-        "out_hidden_size": 32,
-        "window_size": 56,
-        "fullatt_block_indexes": [1],
-    },
-    "qwen2_vl": {"depth": 2, "embed_dim": 16, "hidden_size": 32, "num_heads": 2, "mlp_ratio": 2},
-    "qwen3_vl": {
-        "depth": 3,
-        "hidden_size": 16,
-        "intermediate_size": 24,
-        "num_heads": 2,
-        "out_hidden_size": 32,
-        "patch_size": 14,
-        "num_position_embeddings": 16,
-        "deepstack_visual_indexes": [0, 2],
-    },
-}
-PIXELS: dict[str, dict[str, Any]] = {
-    "qwen3_vl": {"patch_size": 14, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
-}
-TEXT: dict[str, dict[str, Any]] = {"qwen3_vl": {"head_dim": 16, "num_hidden_layers": 3}}
 
 
 def overrides(folder: Path) -> list[str]:
@@ -170,25 +105,3 @@ def examples(
             )
         )
     return made
-
-
-def _tokenizer(llm: Path) -> Any:
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(llm)
-    tokenizer.add_special_tokens({"additional_special_tokens": list(TOKENS)})
-    return tokenizer
-
-
-def _processor(tokenizer: Any, kind: str) -> Any:
-    import transformers
-
-    pictures = transformers.Qwen2VLImageProcessor(**PIXELS.get(kind, {}))
-    form, videos = {
-        "qwen2_5_vl": (transformers.Qwen2_5_VLProcessor, transformers.Qwen2VLVideoProcessor),
-        "qwen2_vl": (transformers.Qwen2VLProcessor, transformers.Qwen2VLVideoProcessor),
-        "qwen3_vl": (transformers.Qwen3VLProcessor, transformers.Qwen3VLVideoProcessor),
-    }[kind]
-    return form(
-        pictures, tokenizer, videos(**PIXELS.get(kind, {})), chat_template=tokenizer.chat_template
-    )

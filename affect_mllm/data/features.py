@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from affect_mllm.data.cache import FeatureCache
-from affect_mllm.data.reader import Clip, ReadsRows, Transform
+from affect_mllm.data.reader import Clip, ReadsRows, Transform, check_finite
 from affect_mllm.log import LOGGER
 from affect_mllm.media.augment import RandomTransform
 from affect_mllm.types import DataError, Patches, Sample
@@ -24,13 +24,31 @@ Gather = Callable[[Any], list[Any]]
 AT_ONCE = 512  # clips whose turn is decided ahead
 
 
+class Limits(Protocol):
+    """What a model can do with, asked before it computes anything."""
+
+    def __call__(self, arrays: Mapping[str, Any], /, *, encoded: bool) -> None:
+        """Raises DataError for a row's arrays that it cannot; `encoded`: they are states."""
+        ...
+
+
+def no_limits(_arrays: Mapping[str, Any], /, *, encoded: bool) -> None:
+    """Of a model that takes anything."""
+    del encoded
+
+
 @dataclass(frozen=True)
 class Features:
-    """Reads rows through `reader`; with a `cache`, `fill` must have computed their states."""
+    """Reads rows through `reader`; with a `cache`, `fill` must have computed their states.
+
+    What `limits` (the model's) refuses, or what is not finite, is a bad row, found here and not
+    in a forward pass that has others' rows in it.
+    """
 
     reader: ReadsRows
     transforms: Mapping[str, Transform]
     cache: FeatureCache | None = None
+    limits: Limits = no_limits
 
     @property
     def encoded(self) -> bool:
@@ -43,7 +61,7 @@ class Features:
         Random transforms draw from `seed`; without one, they do what they do for evaluation.
         """
         if self.cache is None:
-            return self.reader.read(sample, _settled(self.transforms, seed))
+            return self._read(sample, _settled(self.transforms, seed))
         if not sample.media:
             return Clip({})
         entry = self.cache.get(sample)
@@ -54,6 +72,8 @@ class Features:
                 fix="the clip could not be read when features were computed",
             )
         arrays: dict[str, np.ndarray | Patches] = {**entry.states}
+        check_finite(arrays, fix="delete the cache: the encoder that filled it made no numbers")
+        self.limits(arrays, encoded=True)
         return Clip(arrays, entry.warnings)
 
     def lacks(self, sample: Sample) -> bool:
@@ -62,8 +82,15 @@ class Features:
 
     def compute(self, sample: Sample, encode: Encode) -> Clip:
         """The row's states as the cache keeps them, from its media."""
-        clip = self.reader.read(sample, self.transforms)
-        return Clip({**encode(clip.arrays)}, clip.warnings)
+        clip = self._read(sample, self.transforms)
+        states = encode(clip.arrays)
+        check_finite(states, fix="model.fast_encoders=false computes them in float32")
+        return Clip({**states}, clip.warnings)
+
+    def _read(self, sample: Sample, transforms: Mapping[str, Transform]) -> Clip:
+        clip = self.reader.read(sample, transforms)
+        self.limits(clip.arrays, encoded=False)
+        return clip
 
     def fill(
         self, samples: Iterable[Sample], encode: Encode, *, done: Callable[[], None]
@@ -165,8 +192,8 @@ def ensure(
         with _bar(len(missing)) as done:
             found = features.fill(missing, encode, done=done)
         failed = {id: str(error) for id, error in found.items()}
-        for why in failed.values():
-            LOGGER.warning("bad sample: %s", why)
+        for id, why in failed.items():
+            LOGGER.warning("bad sample: %s: %s", id, why)
     except Exception as error:
         stopped = error
     parts = _together(gather, failed, stopped)

@@ -69,9 +69,12 @@ class Reader:
         """
         try:
             _check_kinds(sample)
-            with ExitStack() as stack:
+            # What overflows is an array that is not finite, which is said below.
+            with ExitStack() as stack, np.errstate(over="ignore", invalid="ignore"):
                 reading = _Reading(self, sample, stack)
-                return Clip(reading.arrays(transforms), tuple(reading.warnings))
+                arrays = reading.arrays(transforms)
+                check_finite(arrays, fix="look at the file: its values are too large to compute on")
+                return Clip(arrays, tuple(reading.warnings))
         except DataError as error:
             error.add_note(f"row {sample.id}")
             raise
@@ -209,14 +212,26 @@ class _Reading:
 
     def _sound(self) -> np.ndarray | None:
         from affect_mllm.media.audio import read_audio
+        from affect_mllm.media.check import no_sound
 
         kind = "audio" if "audio" in self.sample.media else "video"
-        return read_audio(
+        heard = read_audio(
             self._path(kind),
             start_s=self.sample.start_s,
             end_s=self.sample.end_s,
             backend=self.reader.backend,
         )
+        if heard is None and kind == "audio":
+            raise no_sound(self._path(kind))
+        return heard
+
+
+def check_finite(arrays: Mapping[str, Any], *, fix: str) -> None:
+    """DataError that names the modality of an array with NaN or infinity in it."""
+    for name, array in arrays.items():
+        values = np.asarray(array.values if isinstance(array, Patches) else array)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise DataError(name, "values that are not finite", expected="numbers", fix=fix)
 
 
 def _check_kinds(sample: Sample) -> None:

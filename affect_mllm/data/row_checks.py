@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from affect_mllm.data.path_hints import missing_hint
 from affect_mllm.types import MEDIA_FIELDS, MODALITIES, finite, is_encodable, is_url
 
 TEXT_KEYS = ("subtitle", "language", "speaker", "group", "split", "source", "licence")
@@ -128,7 +129,7 @@ class PathCheck:
         if os.path.isfile(full):
             return None
         if not os.path.isdir(full):
-            return f"{key} is missing: {value}"
+            return f"{key} is missing: {value}{missing_hint(self._root, value)}"
         if key in ("video", "audio", "image") or key.startswith("features."):
             return f"{key} must be a file, got a folder: {value}"
         # A last component of `..` names a folder that its parent does not contain.

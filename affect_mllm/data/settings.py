@@ -12,7 +12,7 @@ from pydantic import PositiveFloat
 from affect_mllm.data.cache import FeatureCache
 from affect_mllm.data.chat import Chat, ChatFormat
 from affect_mllm.data.example import ExampleMaker
-from affect_mllm.data.features import Features
+from affect_mllm.data.features import Features, Limits, no_limits
 from affect_mllm.data.reader import Reader, Transform
 from affect_mllm.data.template import Conversation, Instruction, Prompt
 from affect_mllm.media.augment import RandomTransform
@@ -39,14 +39,18 @@ class DataSettings:
     max_bad_fraction: float = 0.01
 
     def features(
-        self, transforms: Mapping[str, Transform], fingerprint: Mapping[str, str]
+        self,
+        transforms: Mapping[str, Transform],
+        fingerprint: Mapping[str, str],
+        *,
+        limits: Limits = no_limits,
     ) -> Features:
-        """Reading through the cache, if there is one; `fingerprint` is the model's.
+        """Reading through the cache, if there is one; `fingerprint` and `limits` are the model's.
 
         Raises ConfigError for a cache of what a transform makes at random.
         """
         if self.cache_dir is None:
-            return Features(self.reader, transforms)
+            return Features(self.reader, transforms, limits=limits)
         random = [name for name, each in transforms.items() if isinstance(each, RandomTransform)]
         if random:
             raise ConfigError(
@@ -62,7 +66,7 @@ class DataSettings:
             max_gb=self.cache_max_gb,
             files=self.reader.files,
         )
-        return Features(self.reader, transforms, cache)
+        return Features(self.reader, transforms, cache, limits)
 
     def maker(self, tokenizer: Any, span_lengths: dict[str, SpanRule]) -> ExampleMaker:
         """Examples for an LLM's tokenizer and a model's span lengths."""

@@ -16,11 +16,14 @@ def write_json_atomic(path: Path, value: Any) -> None:
 
 
 def write_text_atomic(path: Path, text: str) -> None:
-    """Write a whole UTF-8 file under a temporary name, then rename it into place."""
+    """Write a whole UTF-8 file under a temporary name, then rename it into place.
+
+    Half a character (a lone surrogate, which UTF-8 has not) becomes `\\udXXX`, as JSON writes it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -124,7 +124,7 @@ class EvalRun:
         folder, data = Path(self.checkpoint), self._data()
         model = checkpoint.load_model(folder, plugins=self.plugins, trained=trained)
         model.to(self._ranks.device)
-        features = data.features(model.transforms(), model.fingerprint())
+        features = data.features(model.transforms(), model.fingerprint(), limits=model.limits())
         ensure(
             features,
             self._ranks.share(samples),

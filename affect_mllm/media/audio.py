@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from affect_mllm.media.backends import unavailable
 from affect_mllm.media.container import (
-    check_window,
+    audio_stream,
+    check_in_clip,
     is_image_format,
     need_decoder,
     opened,
@@ -18,52 +19,25 @@ from affect_mllm.media.container import (
     stream_end,
 )
 from affect_mllm.media.mel import WhisperMel
+from affect_mllm.media.resample import downmix, resample
 from affect_mllm.media.video import Backend, check_backend
 from affect_mllm.types import DataError
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
 
 __all__ = ["WhisperMel", "downmix", "read_audio", "resample"]
 
 # Containers whose headers give the sound's length exactly (an mp3's can be an estimate).
-EXACT_LENGTH = ("mov", "wav", "flac", "matroska")
+EXACT_LENGTH = ("mov", "wav", "flac", "matroska", "aiff", "au", "nistsphere")
 
 
 @dataclass(frozen=True)
 class _Header:
-    rate: int
+    stream: int  # its number in the file
     zero_s: float
-    clip_s: float | None
     sound_s: float | None  # None where the headers do not say it exactly
-
-
-def downmix(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """The plain average over channels of [channels, n]: float32 [n].
-
-    This is the package's only downmix. FFmpeg's own stereo-to-mono (what `-ac 1`, a PyAV mono
-    resampler or decord's `mono=True` do) weighs channels differently: for one and the same file
-    it gave an RMS of 0.0859 where the average gives 0.0607. So backends are asked for all
-    channels, and never for mono.
-    """
-    return samples.mean(axis=0, dtype=np.float64).astype(np.float32)
-
-
-def resample(
-    waveform: npt.NDArray[np.float32], from_hz: int, to_hz: int
-) -> npt.NDArray[np.float32]:
-    """`waveform` [n] at another rate, by torchaudio's windowed sinc: float32 [n * to / from].
-
-    DataError when torchaudio cannot be loaded.
-    """
-    if from_hz == to_hz or not len(waveform):
-        return waveform
-    import torch
-
-    try:
-        from torchaudio.functional import resample as sinc_resample
-    except (ImportError, OSError, RuntimeError) as error:
-        # A RuntimeError: torchaudio refuses a torch that was built for another CUDA version.
-        raise unavailable("torchaudio", error, fix="install the torch that goes with it") from error
-    with torch.inference_mode():
-        return sinc_resample(torch.from_numpy(waveform), from_hz, to_hz).numpy()
 
 
 def read_audio(
@@ -81,21 +55,23 @@ def read_audio(
     together. Channels are averaged (see `downmix`) before resampling. `decord` decodes frames
     only: under it, sound is decoded by PyAV (see media/backends/decord.py for the reason).
     WebM stores whole milliseconds, so a window that begins after its first minute is exact to 1 ms.
-    DataError: not media, a picture, 0 s of sound, truncated, or a window outside the clip.
+    DataError: not media, a picture, 0 s of sound, NaN or infinity in it, truncated, or a window
+    outside the clip.
     """
     path = Path(path)
     check_backend(backend)
     header = _header(path)
     if header is None:
         return None
-    check_window(path, start_s, end_s, duration_s=header.clip_s)
-    samples, rate, first_s = _decode(path, header, start_s, end_s, backend=backend)
-    if samples.shape[1] == 0:
+    if start_s is not None or end_s is not None:
+        check_in_clip(path, start_s, end_s)
+    waveform, rate, first_s = _decode(path, header, start_s, end_s, backend=backend)
+    if not len(waveform):
         raise DataError(
             str(path), "sound of 0 s", expected="samples", fix="give a longer or complete file"
         )
-    _check_complete(path, header, end_s, got_s=first_s + samples.shape[1] / rate)
-    waveform = _cut(downmix(samples), rate, first_s=first_s, start_s=start_s or 0.0, end_s=end_s)
+    _check_complete(path, header, end_s, got_s=first_s + len(waveform) / rate)
+    waveform = _cut(waveform, rate, first_s=first_s, start_s=start_s or 0.0, end_s=end_s)
     if not len(waveform):
         raise DataError(
             str(path),
@@ -103,7 +79,20 @@ def read_audio(
             expected="a window before the sound's end",
             fix="correct start_s and end_s",
         )
+    _check_finite(path, waveform, rate, start_s or 0.0)
     return resample(waveform, rate, sample_rate_hz)
+
+
+def _check_finite(path: Path, waveform: npt.NDArray[np.float32], rate: int, start_s: float) -> None:
+    bad = np.flatnonzero(~np.isfinite(waveform))
+    if len(bad):
+        raise DataError(
+            str(path),
+            f"{len(bad)} samples of its sound are NaN or infinity, the first at"
+            f" {start_s + bad[0] / rate:.3f} s",
+            expected="finite numbers",
+            fix="write it again from the recording",
+        )
 
 
 def _header(path: Path) -> _Header | None:
@@ -111,18 +100,31 @@ def _header(path: Path) -> _Header | None:
         name = container.format.name
         if is_image_format(name):
             raise DataError(str(path), "a picture, not sound", fix="give it as `image`")
-        if not container.streams.audio:
+        stream = audio_stream(container)
+        if stream is None:
             if not container.streams.video:
                 raise DataError(str(path), "neither video nor sound", expected="a media file")
             return None
-        stream = container.streams.audio[0]
         need_decoder(stream, path)
         exact = name.startswith(EXACT_LENGTH)
         if name == "wav":
             _check_riff(path, stream.bit_rate or 0)
-        clip_s = container.duration / 1e6 if container.duration is not None else None
         sound_s = stream_end(container, stream) if exact else None
-        return _Header(stream.rate, start_of(container), clip_s, sound_s)
+        if sound_s is not None:
+            sound_s -= _skipped(container, stream)
+        return _Header(stream.index, start_of(container), sound_s)
+
+
+def _skipped(container: InputContainer, stream: AudioStream) -> float:
+    """Seconds that the stream starts later only because its decoder drops them (iTunes' priming).
+
+    Its length counts them; that of an edit list, before whose start packets have negative times,
+    does not.
+    """
+    first, start, unit = next(container.demux(stream), None), stream.start_time, stream.time_base
+    if first is None or first.pts is None or start is None or unit is None:
+        return 0.0
+    return float((start - first.pts) * unit) if 0 <= first.pts < start else 0.0
 
 
 def _check_riff(path: Path, bits_per_s: int) -> None:
@@ -151,10 +153,11 @@ def _decode(
     if backend == "torchcodec":
         from affect_mllm.media.backends import torchcodec
 
-        return torchcodec.decode_audio(path, header.zero_s)
-    from affect_mllm.media.backends import pyav
+        samples, rate, first_s = torchcodec.decode_audio(path, header.stream, header.zero_s)
+        return downmix(samples), rate, first_s
+    from affect_mllm.media.backends import pyav_sound
 
-    return pyav.decode_audio(path, start_s, end_s)
+    return pyav_sound.decode_audio(path, start_s, end_s)
 
 
 def _check_complete(path: Path, header: _Header, end_s: float | None, *, got_s: float) -> None:

@@ -1,88 +1,68 @@
-"""Is a media file whole? Everything in it is decoded, and every complaint of a decoder counts."""
+"""Is a media file whole? What training would read of it is read, by the code that training uses."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from affect_mllm.media.container import is_image_format, opened, start_of, video_stream
+from affect_mllm.media.container import need_video, opened, start_of, strictly
 from affect_mllm.types import DataError
 
-if TYPE_CHECKING:
-    from av.container import InputContainer
-    from av.frame import Frame
-
-AUDIO_GAP_S = 0.05  # sound that is not there; time stamps are rounded by less
 FIX = "copy or record it again"
 
 
-def check_media(path: Path, kind: str) -> float | None:
-    """Decode all of a `video`, `audio` or `image` file; its length in seconds, None of a picture.
+def check_media(
+    path: Path, kind: str, *, start_s: float | None = None, end_s: float | None = None
+) -> None:
+    """Decode the window (None: all) of a `video`, `audio` or `image` file. DataError says why not.
 
-    What training does is done (`read_frames`, `read_audio`, `read_image`), and then each frame of
-    each stream is decoded strictly, since FFmpeg otherwise conceals damage. DataError says what is
-    wrong. Changed samples of uncompressed sound can't be told from sound, nor a lost piece of an
-    AVI from one that was never there.
+    Every frame and all sound are read as training reads some of them, and what it would refuse is
+    refused. The pictures of a whole video are then decoded once more, strictly: a frame in which
+    FFmpeg conceals damage may not be among those that training looks at. Changed samples of
+    uncompressed sound can't be told from sound, nor a lost piece of an AVI from one that was
+    never there.
     """
     from affect_mllm.media.audio import read_audio
-    from affect_mllm.media.video import Sampling, read_frames, read_image
+    from affect_mllm.media.video import check_frames, read_image
 
     if kind == "image":
         read_image(path)
-        return None
+        return
     if kind == "video":
-        read_frames(path, Sampling(frames=2))
-    heard = read_audio(path)
+        check_frames(path, start_s=start_s, end_s=end_s)
+    heard = read_audio(path, start_s=start_s, end_s=end_s)
     if heard is None and kind == "audio":
-        raise DataError(str(path), "no sound", expected="a file with sound")
-    with opened(path) as container:
-        if is_image_format(container.format.name):
-            raise DataError(str(path), "a picture", expected=kind)
-        _decode_strictly(container, path)
-        return container.duration / 1e6 if container.duration is not None else None
+        raise no_sound(path)
+    if kind == "video" and start_s is None and end_s is None:
+        _decode_strictly(path)
 
 
-def _decode_strictly(container: InputContainer, path: Path) -> None:
+def no_sound(path: Path) -> DataError:
+    """The error for what a row gives as `audio` and has none."""
+    return DataError(
+        str(path), "no sound", expected="a file with sound", fix="take it out of the row"
+    )
+
+
+def _decode_strictly(path: Path) -> None:
+    """DataError for a frame or a complaint of a decoder that says that a video is damaged."""
     import av
     from av.error import FFmpegError
 
-    video = video_stream(container)
-    streams = [*([video] if video is not None else []), *container.streams.audio[:1]]
-    for stream in streams:
-        stream.codec_context.options = {"err_detect": "explode"}
-        stream.codec_context.thread_count = 1
     at_s = 0.0
-    av.logging.set_level(av.logging.ERROR)
-    try:
-        with av.logging.Capture() as complaints:
-            sound_s: float | None = None
-            for frame in container.decode(*streams):
-                at_s, sound_s = _follow(frame, at_s, sound_s, path)
-    except FFmpegError as error:
-        raise DataError(
-            str(path),
-            f"damaged after {at_s - start_of(container):.2f} s ({error.strerror})",
-            fix=FIX,
-        ) from error
-    finally:
-        av.logging.set_level(None)
+    with opened(path) as container:
+        stream = need_video(container, path)
+        strictly(stream)
+        av.logging.set_level(av.logging.ERROR)
+        try:
+            with av.logging.Capture() as complaints:
+                for frame in container.decode(stream):
+                    at_s = at_s if frame.time is None else frame.time
+                    if frame.is_corrupt:
+                        raise DataError(str(path), f"a corrupt frame at {at_s:.2f} s", fix=FIX)
+        except FFmpegError as error:
+            got = f"damaged after {at_s - start_of(container):.2f} s ({error.strerror})"
+            raise DataError(str(path), got, fix=FIX) from error
+        finally:
+            av.logging.set_level(None)
     if complaints:
         raise DataError(str(path), f"damaged ({complaints[0][2].strip()})", fix=FIX)
-
-
-def _follow(
-    frame: Frame, at_s: float, sound_s: float | None, path: Path
-) -> tuple[float, float | None]:
-    """Where decoding is, and where the sound ends so far; DataError for a hole or a bad frame."""
-    from av.audio.frame import AudioFrame
-
-    if frame.is_corrupt:
-        raise DataError(str(path), f"damaged at {at_s:.2f} s (a corrupt frame)", fix=FIX)
-    if not isinstance(frame, AudioFrame):
-        return (at_s if frame.time is None else frame.time), sound_s
-    if frame.time is None:
-        raise DataError(str(path), f"damaged after {at_s:.2f} s (sound without a time)", fix=FIX)
-    if sound_s is not None and frame.time - sound_s > AUDIO_GAP_S:
-        missing = f"{frame.time - sound_s:.2f} s of sound are missing at {sound_s:.2f} s"
-        raise DataError(str(path), missing, fix=FIX)
-    return frame.time, frame.time + frame.samples / frame.sample_rate

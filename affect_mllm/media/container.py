@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 READABLE = "a media file: mp4, webm, avi, wav, flac, mp3, jpg or png"
+LFS = b"version https://git-lfs.github.com/spec/"
 # Demuxers that take a text file for "media": `tty` draws it, the others open the files it names.
 REFUSED_FORMATS = frozenset({"tty", "concat", "hls", "dash", "sdp", "lavfi"})
 STILL_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif"})
+BACK_S = 0.5  # a clock that falls by less is a demuxer's rounding, or its guess after a seek
 WINDOW_SLACK_S = 0.1  # manifests round their times; a window may end this much after the clip
 
 
@@ -50,6 +52,13 @@ def check_file(path: Path) -> None:
         raise DataError(where, "no such file", expected=READABLE, fix=fix)
     if path.stat().st_size == 0:
         raise DataError(where, "an empty file (0 bytes)", expected=READABLE, fix="fetch it again")
+    if path.stat().st_size < 1024 and path.read_bytes().startswith(LFS):
+        raise DataError(
+            where,
+            "a pointer of git-lfs, not the file itself",
+            expected=READABLE,
+            fix="run `git lfs pull` where it was cloned",
+        )
 
 
 def is_still(path: Path) -> bool:
@@ -135,6 +144,43 @@ def video_stream(container: InputContainer) -> VideoStream | None:
     return next((s for s in container.streams.video if not s.disposition & cover), None)
 
 
+def audio_stream(container: InputContainer) -> AudioStream | None:
+    """The audio stream that is heard by default: the one marked so, else the first, or None."""
+    from av.stream import Disposition
+
+    streams = container.streams.audio
+    marked = (s for s in streams if s.disposition & Disposition.default)
+    return next(marked, streams[0] if streams else None)
+
+
+def need_sound(container: InputContainer, path: Path) -> AudioStream:
+    """The audio stream that is heard, with a decoder; DataError where there is none."""
+    stream = audio_stream(container)
+    if stream is None:
+        raise DataError(str(path), "no sound", expected="a file with sound")
+    need_decoder(stream, path)
+    return stream
+
+
+def strictly(stream: VideoStream | AudioStream) -> None:
+    """Let the decoder say what is damaged instead of concealing it, on one thread.
+
+    Parallelism belongs to the loader's workers.
+    """
+    stream.codec_context.options = {"err_detect": "explode"}
+    stream.codec_context.thread_count = 1
+
+
+def went_back(path: Path, from_s: float, to_s: float) -> DataError:
+    """The error for recordings that were put one behind the other, each with a clock of its own."""
+    return DataError(
+        str(path),
+        f"its clock goes back from {from_s:.2f} s to {to_s:.2f} s: joined recordings",
+        expected="one recording",
+        fix="join them anew (ffmpeg -f concat), or give them as two files",
+    )
+
+
 def need_video(container: InputContainer, path: Path) -> VideoStream:
     """The video stream with a decoder; DataError for a picture, sound only, or no decoder."""
     if is_image_format(container.format.name) or is_still(path):
@@ -193,6 +239,39 @@ def stream_end(container: InputContainer, stream: VideoStream | AudioStream) -> 
     if len(container.streams) == 1 and container.duration is not None:
         return container.duration / 1e6 - start_of(container)
     return None
+
+
+def check_in_clip(path: Path, start_s: float | None, end_s: float | None) -> None:
+    """DataError unless the window lies in the clip, whose header may say less than there is.
+
+    Muxers sum up durations in decoding order, in which the last frame may not be the last shown.
+    """
+    with opened(path) as container:
+        header_s = container.duration / 1e6 if container.duration is not None else None
+    try:
+        check_window(path, start_s, end_s, duration_s=header_s)
+    except DataError:
+        found_s = _end_of_packets(path)
+        if header_s is None or found_s <= header_s:
+            raise
+        check_window(path, start_s, end_s, duration_s=found_s)
+
+
+def _end_of_packets(path: Path) -> float:
+    """Seconds from the file's beginning at which the last packet of picture or sound ends."""
+    from av.error import FFmpegError
+
+    last_s = 0.0
+    with opened(path) as container:
+        streams = [*container.streams.video, *container.streams.audio]
+        try:
+            for packet in container.demux(streams):
+                if packet.pts is not None and packet.time_base is not None:
+                    end = (packet.pts + (packet.duration or 0)) * packet.time_base
+                    last_s = max(last_s, float(end))
+        except FFmpegError:
+            pass  # what cannot be read is not there
+        return last_s - start_of(container)
 
 
 def check_window(

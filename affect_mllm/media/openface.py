@@ -53,6 +53,8 @@ def read_table(path: Path, *, min_confidence: float) -> list[FaceTrack]:
     sure = (column["success"] == 1) & (column["confidence"] >= min_confidence)
     ids = column.get("face_id", np.zeros(len(values)))
     boxes = _spans(values[:, [header.index(name) for name in points]])
+    if len(bad := np.flatnonzero(sure & ~np.isfinite(boxes).all(1))):
+        raise DataError(f"{path}:{bad[0] + 2}", "landmarks that are no numbers", expected="pixels")
     return [_track(boxes, column["timestamp"], sure & (ids == id)) for id in np.unique(ids[sure])]
 
 

@@ -70,8 +70,13 @@ class Sampling:
             chosen = busiest(times_s[inside], motion()[inside], self.frames) if len(inside) else []
             if len(chosen):
                 return inside[chosen]
-        shown = np.searchsorted(times_s, self.moments(*window, peak_s=peak_s) + 1e-6, side="right")
-        return np.clip(shown - 1, 0, len(times_s) - 1)
+        return self.shown(times_s, self.moments(*window, peak_s=peak_s))
+
+    @staticmethod
+    def shown(times_s: Floats, moments: Floats) -> npt.NDArray[np.intp]:
+        """Numbers [T] of the frames, which appear at `times_s` [N], that are seen at `moments`."""
+        found = np.searchsorted(times_s, moments + 1e-6, side="right")
+        return np.clip(found - 1, 0, len(times_s) - 1)
 
     def moments(self, start_s: float, end_s: float, *, peak_s: float | None = None) -> Floats:
         """The moments in seconds, ascending, float64 [T], for the window start_s to end_s.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from affect_mllm.media.container import need_video, opened, start_of, stream_end
+from affect_mllm.media.container import BACK_S, need_video, opened, start_of, stream_end, went_back
 from affect_mllm.types import DataError
 
 if TYPE_CHECKING:
@@ -40,17 +41,17 @@ class Timeline:
 def read_timeline(path: Path, start_s: float | None, end_s: float | None) -> Timeline:
     """The timeline of `path` from the keyframe at or before `start_s` to `end_s` (None: whole).
 
-    DataError when the file has no video, no frames, one frame only, or ends before its headers
-    say it does.
+    DataError when the file has no video, no frames, one frame only, two recordings, or ends before
+    its headers say it does.
     """
     with opened(path) as container:
         stream = need_video(container, path)
-        packets = _scan(container, stream, begin_s=start_s, end_s=end_s)
+        packets = _scan(path, container, stream, begin_s=start_s, end_s=end_s)
         by_order = container.format.name == "avi" or any(p.pts is None for p in packets)
         if start_s and (by_order or not packets or _shown(packets[0], container) > start_s):
             # Order counts from the file's beginning; with a poor index the seek overshoots.
             container.seek(0)
-            packets = _scan(container, stream, begin_s=None, end_s=end_s)
+            packets = _scan(path, container, stream, begin_s=None, end_s=end_s)
         good = [p for p in packets if not (p.is_corrupt or p.is_discard)]
         if not good:
             raise DataError(
@@ -77,9 +78,17 @@ def _shown(packet: Packet, container: InputContainer) -> float:
 
 
 def _scan(
-    container: InputContainer, stream: VideoStream, *, begin_s: float | None, end_s: float | None
+    path: Path,
+    container: InputContainer,
+    stream: VideoStream,
+    *,
+    begin_s: float | None,
+    end_s: float | None,
 ) -> list[Packet]:
-    """The packets of the window, in the file's order; a read error ends the list."""
+    """The packets of the window, in the file's order; a read error ends the list.
+
+    DataError where the clock starts again: the parts' frames would be sorted into each other.
+    """
     from av.error import FFmpegError
 
     time_base = stream.time_base
@@ -88,6 +97,7 @@ def _scan(
     if begin_s:
         container.seek(int((begin_s + zero) / time_base), stream=stream)
     packets: list[Packet] = []
+    last_s = -math.inf
     try:
         for packet in container.demux(stream):
             if packet.dts is None and packet.pts is None:
@@ -95,6 +105,10 @@ def _scan(
             packets.append(packet)
             # A frame is never shown before its dts, so nothing later belongs to the window.
             decoded_s = float((packet.dts or 0) * time_base) - zero
+            if packet.dts is not None:
+                if decoded_s < last_s - BACK_S:
+                    raise went_back(path, last_s, decoded_s)
+                last_s = decoded_s
             if end_s is not None and decoded_s > end_s:
                 break
     except FFmpegError:

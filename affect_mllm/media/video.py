@@ -1,4 +1,4 @@
-"""Frames of a video and single pictures as uint8 RGB arrays; what a media file holds."""
+"""Frames of a video as uint8 RGB arrays; what a media file holds."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from affect_mllm.media import heif
 from affect_mllm.media.container import (
     MediaInfo,
-    check_file,
-    check_window,
+    check_in_clip,
     is_image_format,
     is_still,
     need_decoder,
@@ -22,7 +20,9 @@ from affect_mllm.media.container import (
     video_stream,
 )
 from affect_mllm.media.motion import of_video
+from affect_mllm.media.orientation import display_matrix, swaps_sides
 from affect_mllm.media.sampling import Sampling
+from affect_mllm.media.still import read_image
 from affect_mllm.media.timeline import Timeline, read_timeline
 from affect_mllm.types import ConfigError, DataError
 
@@ -59,8 +59,33 @@ def read_frames(
     """
     path = Path(path)
     check_backend(backend)
+    timeline, window = _window(path, start_s, end_s)
+    ranks = sampling.ranks(
+        timeline.times_s, window, peak_s=peak_s, motion=lambda: of_video(path, timeline)
+    )
+    unique, inverse = np.unique(ranks, return_inverse=True)
+    images = _decode(path, timeline, [int(i) for i in unique], backend=backend)
+    if len(unique) != len(ranks):
+        images = images[inverse]
+    return Frames(images, timeline.times_s[ranks])
+
+
+def check_frames(path: Path, *, start_s: float | None = None, end_s: float | None = None) -> None:
+    """Decode every frame that `read_frames` could choose, in its way. Raises the same DataError."""
+    from affect_mllm.media.backends.pyav import frames_of
+
+    timeline, window = _window(path, start_s, end_s)
+    first, last = Sampling.shown(timeline.times_s, np.array([window[0], window[1]]))
+    for _ in frames_of(path, timeline, range(int(first), int(last) + 1)):
+        pass
+
+
+def _window(
+    path: Path, start_s: float | None, end_s: float | None
+) -> tuple[Timeline, tuple[float, float]]:
+    """The frames of the window, and when it begins and ends, in seconds. DataError."""
     if start_s is not None or end_s is not None:
-        check_window(path, start_s, end_s, duration_s=_duration(path))
+        check_in_clip(path, start_s, end_s)
     timeline = read_timeline(path, start_s, end_s)
     begin = max(start_s or 0.0, float(timeline.times_s[0]))
     end = timeline.end_s if end_s is None else min(end_s, timeline.end_s)
@@ -71,14 +96,7 @@ def read_frames(
             expected=f"a window before the video's end at {timeline.end_s:.3f} s",
             fix="correct start_s and end_s",
         )
-    ranks = sampling.ranks(
-        timeline.times_s, (begin, end), peak_s=peak_s, motion=lambda: of_video(path, timeline)
-    )
-    unique, inverse = np.unique(ranks, return_inverse=True)
-    images = _decode(path, timeline, [int(i) for i in unique], backend=backend)
-    if len(unique) != len(ranks):
-        images = images[inverse]
-    return Frames(images, timeline.times_s[ranks])
+    return timeline, (begin, end)
 
 
 def check_backend(backend: str) -> None:
@@ -99,11 +117,6 @@ def _decode(
     return decode_frames(path, timeline, ranks)
 
 
-def _duration(path: Path) -> float | None:
-    with opened(path) as container:
-        return container.duration / 1e6 if container.duration is not None else None
-
-
 def probe(path: str | Path) -> MediaInfo:
     """What the file's headers say, decoding one frame at most (for its rotation).
 
@@ -112,8 +125,7 @@ def probe(path: str | Path) -> MediaInfo:
     path = Path(path)
     with opened(path) as container:
         if is_image_format(container.format.name) or is_still(path):
-            height, width = read_image(path).shape[:2]
-            return MediaInfo("image", None, False, False, width, height)
+            return _of_picture(path)
         video = video_stream(container)
         sound = bool(container.streams.audio)
         duration = container.duration / 1e6 if container.duration is not None else None
@@ -126,38 +138,12 @@ def probe(path: str | Path) -> MediaInfo:
             duration = stream_end(container, video) or read_timeline(path, None, None).end_s
         width, height = video.codec_context.width, video.codec_context.height
         first = next(container.decode(video), None)
-        if first is not None and first.rotation % 180:
+        if first is not None and swaps_sides(display_matrix(first)):
             width, height = height, width
         fps = float(video.average_rate) if video.average_rate else None
         return MediaInfo("video", duration, True, sound, width, height, fps)
 
 
-def read_image(path: str | Path) -> npt.NDArray[np.uint8]:
-    """A picture as uint8 [H, W, 3] RGB, upright (EXIF applied), transparency on white.
-
-    DataError when the file is not a picture or is incomplete.
-    """
-    from PIL import Image, ImageOps
-
-    path = Path(path)
-    check_file(path)
-    heif.admit(path)
-    try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode.startswith("I;16"):
-                # PIL would clip 16-bit grey at 255 instead of scaling it.
-                grey = (np.asarray(upright) >> 8).astype(np.uint8)
-                return np.repeat(grey[:, :, None], 3, axis=2)
-            if upright.has_transparency_data:
-                rgba = upright.convert("RGBA")
-                white = Image.new("RGBA", rgba.size, "white")
-                upright = Image.alpha_composite(white, rgba)
-            return np.array(upright.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(
-            str(path),
-            f"cannot be read as a picture ({str(error).splitlines()[0]})",
-            expected="a complete jpg or png",
-            fix="fetch it again, or give a video as `video` and sound as `audio`",
-        ) from error
+def _of_picture(path: Path) -> MediaInfo:
+    height, width = read_image(path).shape[:2]
+    return MediaInfo("image", None, False, False, width, height)

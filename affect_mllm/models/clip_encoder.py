@@ -11,6 +11,7 @@ import torch
 
 from affect_mllm import config
 from affect_mllm.models.encoders.base import Encoder
+from affect_mllm.models.spans import Limit, Limits
 from affect_mllm.types import ConfigError
 
 FAST = True  # states for the cache are computed in bfloat16 unless the model says otherwise
@@ -62,6 +63,11 @@ class ClipEncoder:
     def transforms(self) -> dict[str, Callable[..., Any]]:
         """The CPU preprocessing of each modality."""
         return {name: self.encoders[branch].transform for name, branch in self.branches.items()}
+
+    def limits(self) -> Limits:
+        """What the encoders can do with."""
+        made = {name: self.encoders[branch] for name, branch in self.branches.items()}
+        return Limits({name: Limit(e.state_count(), e.least_steps()) for name, e in made.items()})
 
     def fingerprint(self) -> dict[str, str]:
         """Each modality's encoder by hash: what a feature cache is addressed by."""

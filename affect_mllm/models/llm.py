@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -56,6 +57,13 @@ class LanguageModel(nn.Module):
         self.has_lora = lora is not None
         if lora is not None:
             self._add_lora(lora)
+
+    @classmethod
+    def tiny(cls, model: str, folder: Path) -> dict[str, Any]:
+        """Tiny random weights of that architecture and a tokenizer, as `Encoder.tiny`."""
+        from affect_mllm.models.tiny.language import tiny_llm
+
+        return tiny_llm(model, folder)
 
     def _load(self, path: str, dtype: str) -> Any:
         from transformers import AutoModelForCausalLM

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ from affect_mllm.models.hidden import Hidden, Media, Tokens
 from affect_mllm.models.instruction import instruction_means
 from affect_mllm.models.llm import LanguageModel
 from affect_mllm.models.prompt import Prompt
-from affect_mllm.models.spans import TokenRule
+from affect_mllm.models.spans import Limits, TokenRule
 from affect_mllm.models.splice import splice
 from affect_mllm.types import Batch, ConfigError, MediaBatch, SpanRule
 
@@ -185,6 +186,15 @@ class AffectMLLM(nn.Module):
     def fingerprint(self) -> dict[str, str]:
         """Each modality's encoder by hash: what a feature cache is addressed by."""
         return self.clip_encoder().fingerprint()
+
+    def limits(self) -> Limits:
+        """What encoders, compressors and fusion can do with."""
+        each = {
+            name: replace(limit, multiple=made.frame_states, most=made.most_states)
+            for name, limit in self.clip_encoder().limits().each.items()
+            for made in [self._compressor(name)]
+        }
+        return Limits(each, 0 if self.fusion is None else self.fusion.most_states)
 
     def span_lengths(self) -> dict[str, SpanRule]:
         """Tokens that each modality takes in the sequence: a number, or a rule from the item."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ from affect_mllm.models.compressor.base import Compressor
 from affect_mllm.models.encoders.base import States
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.models.pretrained import loading
+from affect_mllm.models.spans import Limits
 from affect_mllm.models.vision_tower import MergerExpert, VisionTower
 from affect_mllm.models.vlm_text import VLMText
 from affect_mllm.types import (
@@ -106,6 +108,13 @@ class NativeVLM(AffectMLLM):
         )
         self.image_transform = transforms["image"]
 
+    @classmethod
+    def tiny(cls, model: str, folder: Path) -> dict[str, Any]:
+        """Tiny random weights of that VLM and a processor, as `Encoder.tiny`."""
+        from affect_mllm.models.tiny.language import tiny_vlm
+
+        return tiny_vlm(model, folder)
+
     def encode(self, modality: str, items: MediaBatch) -> States:
         """The tower's states of every patch of one modality's items."""
         if items.encoded:
@@ -126,6 +135,10 @@ class NativeVLM(AffectMLLM):
     def positions(self, batch: Batch) -> torch.Tensor:
         """Positions in time, height and width `[3, R, L]`, as the VLM itself counts them."""
         return self.vlm.positions(batch, VIDEO)
+
+    def limits(self) -> Limits:
+        """None: the tower reads as many patches as a picture is cut into."""
+        return Limits({})
 
     def span_lengths(self) -> dict[str, SpanRule]:
         """Rules, since tokens depend on the size of the pictures."""

@@ -1,13 +1,14 @@
-"""How many tokens an item takes in the sequence, where a compressor keeps one for a few states."""
+"""How many states and tokens an item has, and how many its encoder and compressor can do with."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from affect_mllm.types import Placeholder
+from affect_mllm.types import DataError, Placeholder
 
 
 class StateCount(Protocol):
@@ -78,3 +79,71 @@ class TokenRule:
         encoded = array.ndim == 2 and array.shape[1] == self.width
         count = len(array) if encoded else self.states(array)
         return Placeholder(self.tokens(count))
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What one modality's encoder and compressor take of an item.
+
+    `states` counts what the encoder makes of its input, of which `least` steps make the first
+    state; the compressor reads multiples of `multiple` states and at most `most` (0: any number).
+    """
+
+    states: StateCount
+    least: int = 1
+    multiple: int = 1
+    most: int = 0
+
+    def count(self, name: str, array: Any, *, encoded: bool) -> int:
+        """The item's states. Raises DataError for a number that the modules cannot do with."""
+        count = len(array) if encoded else self.states(array)
+        if count < 1:
+            steps = 0 if not len(array) else np.shape(array)[-1 if array.ndim < 3 else 0]
+            raise DataError(
+                name,
+                f"{steps} steps, too short for its encoder",
+                expected=f"{self.least} or more",
+                fix="take a longer clip, or leave this medium out of the row",
+            )
+        if count % self.multiple:
+            raise DataError(
+                name,
+                f"{count} states",
+                expected=f"frames of {self.multiple} states",
+                fix="give the encoder's output the same grid as the compressor",
+            )
+        if self.most and count > self.most:
+            raise DataError(
+                name,
+                f"{count} states",
+                expected=f"at most {self.most}",
+                fix="raise `positions` of its Q-Former, or let the encoder make fewer states",
+            )
+        return count
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Whether a model can do with a row's arrays, asked before it computes; picklable.
+
+    `each` by modality; a fusion that reads all streams one after another takes `together` states
+    (0: any number).
+    """
+
+    each: Mapping[str, Limit]
+    together: int = 0
+
+    def __call__(self, arrays: Mapping[str, Any], *, encoded: bool) -> None:
+        """Raises DataError naming the modality. `encoded`: the arrays are encoder states."""
+        counts = [
+            self.each[name].count(name, array, encoded=encoded)
+            for name, array in arrays.items()
+            if name in self.each
+        ]
+        if self.together and sum(counts) > self.together:
+            raise DataError(
+                ", ".join(arrays),
+                f"{sum(counts)} states together",
+                expected=f"at most {self.together}",
+                fix="raise `positions` of the Q-Former, or let the encoders make fewer states",
+            )

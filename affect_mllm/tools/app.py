@@ -18,6 +18,16 @@ from affect_mllm.types import AffectError, ExitCode
 INTERRUPTED = 128 + 2  # the shell's code for SIGINT
 # What a full or forbidden disk says; the words are for writers that do not raise OSError.
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+# What a place says that is read-only, another user's, or of another kind than a name asks for.
+_CLOSED = (
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+)
 _DISK_FULL_TEXT = os.strerror(errno.ENOSPC)
 
 
@@ -83,6 +93,9 @@ COMMANDS = {
     "gpu-check": Command(
         "affect_mllm.tools.gpu_check:gpu_check_command", "What a machine with GPUs has to show."
     ),
+    "tiny": Command(
+        "affect_mllm.tools.tiny.command:tiny_command", "An experiment with tiny random weights."
+    ),
     "assets": Command(
         "affect_mllm.tools.assets:assets_command", "Fetch and convert the default weights."
     ),
@@ -100,10 +113,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         code = _say("interrupted", INTERRUPTED)
     except Exception as error:
-        full = next(filter(_is_disk_full, _chain(error)), None)
-        if full is None:
+        message = _of_the_disk(error)
+        if message is None:
             raise
-        code = _say(f"disk full: {full}\n  to mend it: free some space and run it again", 1)
+        code = _say(message, ExitCode.FAILED)
     sys.exit(code)
 
 
@@ -192,6 +205,20 @@ def _say(message: str, code: int) -> int:
 
     say(message)
     return int(code)
+
+
+def _of_the_disk(error: Exception) -> str | None:
+    """What to say of a full disk or a place that is closed to this user; None for anything else."""
+    full = next(filter(_is_disk_full, _chain(error)), None)
+    if full is not None:
+        return f"disk full: {full}\n  to mend it: free some space and run it again"
+    if isinstance(error, OSError) and error.errno in _CLOSED and error.filename is not None:
+        return (
+            f"{os.fsdecode(error.filename)}: {error.strerror}\n"
+            "  to mend it: name a place that this user may read and write, and that is what it "
+            "has to be (a folder, a file)"
+        )
+    return None
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -45,7 +45,7 @@ def cache_command(
     group = ranks()
     rows = _rows(manifests, cfg)
     encoder = ClipEncoder.of_config(cfg.model, group.device, plugins=cfg.plugins)
-    features = data.features(encoder.transforms(), encoder.fingerprint())
+    features = data.features(encoder.transforms(), encoder.fingerprint(), limits=encoder.limits())
     mine = rows[group.index :: group.world]
     ensure(features, mine, encoder, max_bad_fraction=data.max_bad_fraction, gather=group.gather)
     if verify:

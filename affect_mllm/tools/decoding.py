@@ -10,52 +10,40 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
-from affect_mllm.media.container import check_window
-from affect_mllm.types import AffectError, DataError, Sample
+from affect_mllm.types import AffectError, Sample
 
 AT_ONCE = 4096  # futures that exist at a time
+TIMED = ("video", "audio")  # media of which a row's times cut a part
 CRASHED = "the decoder crashed on it"
 
 
 @dataclass(frozen=True)
 class Job:
-    """One file to decode: the medium `kind` that is named `where` beside `root`."""
+    """What is to be decoded: the medium `kind` that is named `where` beside `root`, or a part.
+
+    `start_s` and `end_s` are the part's; None: the file's own.
+    """
 
     root: Path
     kind: str
     where: str
+    start_s: float | None = None
+    end_s: float | None = None
 
     @staticmethod
     def of(sample: Sample, kind: str) -> Job:
-        """The job of a row's medium; rows of one source share it."""
+        """The job of a row's medium; rows about the same part share it."""
+        if kind in TIMED:
+            return Job(sample.root, kind, sample.media[kind], sample.start_s, sample.end_s)
         return Job(sample.root, kind, sample.media[kind])
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What came of a job: why it cannot be decoded (None: it can), and its length in seconds."""
-
-    problem: str | None = None
-    duration_s: float | None = None
-
-    def reason(self, sample: Sample) -> str | None:
-        """Why the row cannot use the file; its times may lie outside. None: it can."""
-        cut = sample.start_s is not None or sample.end_s is not None
-        if self.problem is not None or self.duration_s is None or not cut:
-            return self.problem
-        try:
-            check_window(Path(), sample.start_s, sample.end_s, duration_s=self.duration_s)
-        except DataError as error:
-            return f"{error.got}; {error.expected}"
-        return None
-
-
-def decode_all(jobs: Sequence[Job], *, workers: int | None) -> dict[Job, Verdict]:
-    """The verdict on every job, with a progress bar on stderr."""
+def decode_all(jobs: Sequence[Job], *, workers: int | None) -> dict[Job, str | None]:
+    """Why each job cannot be decoded (None: it can), with a progress bar on stderr."""
     from rich.console import Console
     from rich.progress import Progress
 
-    found: dict[Job, Verdict] = {}
+    found: dict[Job, str | None] = {}
     workers = min(workers or os.cpu_count() or 1, max(len(jobs), 1))
     with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task("decoding", total=len(jobs))
@@ -67,18 +55,18 @@ def decode_all(jobs: Sequence[Job], *, workers: int | None) -> dict[Job, Verdict
                 for job in suspects:  # what the process that crashed had, and its neighbours
                     _run([job], 1, found, done=lambda: bar.advance(task))
                     if job not in found:
-                        found[job] = Verdict(CRASHED)
+                        found[job] = CRASHED
                         bar.advance(task)
     return found
 
 
 def _run(
-    jobs: Sequence[Job], workers: int, found: dict[Job, Verdict], *, done: Callable[[], None]
+    jobs: Sequence[Job], workers: int, found: dict[Job, str | None], *, done: Callable[[], None]
 ) -> None:
     """Decode until all is done or a process crashes, which takes its pool with it."""
     # spawn: a decoder's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
         futures = {pool.submit(decode_one, job): job for job in jobs}
         for future in as_completed(futures):
             try:
@@ -88,28 +76,29 @@ def _run(
                 continue
 
 
-def decode_one(job: Job) -> Verdict:
-    """Decode one file completely, in whatever format its kind has."""
+def decode_one(job: Job) -> str | None:
+    """Decode one file or part completely, in whatever format its kind has; why it cannot be."""
     from affect_mllm.media.remote import MediaFiles
 
     sample = Sample("", job.root, {job.kind: job.where})
     try:
         with MediaFiles().local(sample, job.kind) as path:
-            return Verdict(None, _decode(path, job.kind))
+            _decode(path, job)
     except AffectError as error:
-        return Verdict(error.got)
+        return f"{error.got}; expected: {error.expected}" if error.expected else error.got
     except Exception as error:  # whatever a decoder raises is what the user has to know
-        return Verdict(repr(error))
+        return repr(error)
+    return None
 
 
-def _decode(path: Path, kind: str) -> float | None:
+def _decode(path: Path, job: Job) -> None:
     from affect_mllm.data.faces import TABLE
     from affect_mllm.data.states import read_states
     from affect_mllm.media.check import check_media
     from affect_mllm.media.openface import read_crops, read_table
     from affect_mllm.media.pictures import picture_files
 
-    name, _, modality = kind.partition(".")
+    name, _, modality = job.kind.partition(".")
     if name == "features":
         read_states(path, modality or None)
     elif name == "faces" and path.suffix.lower() == TABLE:
@@ -120,5 +109,9 @@ def _decode(path: Path, kind: str) -> float | None:
         for picture in picture_files(path) if path.is_dir() else [path]:
             check_media(picture, "image")
     else:
-        return check_media(path, kind)
-    return None
+        check_media(path, job.kind, start_s=job.start_s, end_s=job.end_s)
+
+
+def _one_thread() -> None:
+    """Resampling runs in torch, which would start a thread for every core in every process."""
+    os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported, which is later if at all

@@ -27,6 +27,7 @@ _ENDINGS = {
 }
 MEDIUM_OF = {ending: kind for kind, endings in _ENDINGS.items() for ending in endings.split()}
 
+EXCEL = re.compile(r"\"?sep=(.)\"?", re.IGNORECASE)  # a first line that tells it the delimiter
 _MEDIA = ("file", "video", "audio", "image")
 _TEXTS = ("id", "subtitle", "language", "speaker", "group", "source", "licence")
 _TIMES = ("start_s", "end_s")
@@ -91,7 +92,7 @@ def convert(csv_path: Path, layout: Layout, *, fractions: splits.Fractions) -> C
 
 
 def read_table(path: Path) -> Table:
-    """A CSV (comma, semicolon or tab; UTF-8) as a Table; ragged rows become its problems.
+    """A CSV (comma, semicolon, tab, or as `sep=` says; UTF-8) as a Table, ragged rows its problems.
 
     DataError when it cannot be read, has no rows, or names a column twice.
     """
@@ -100,8 +101,12 @@ def read_table(path: Path) -> Table:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(str(path), f"cannot be read: {error}", expected="a UTF-8 CSV") from error
     first = text.partition("\n")[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
+    told = EXCEL.fullmatch(first.rstrip("\r"))
+    delimiter = told[1] if told else max(",;\t", key=first.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
+        if told:
+            next(reader)
         header = [name.strip().lower() for name in next(reader, [])]
         table = Table(path, header, [])
         for cells in reader:

@@ -69,7 +69,7 @@ def predict(
     data = store.load_part(checkpoint, "data", DataSettings, cache_dir=None)
     model = store.load_model(checkpoint)
     model.to(ranks().device)
-    features = data.features(model.transforms(), {})
+    features = data.features(model.transforms(), {}, limits=model.limits())
     read = features.clip(sample)
     maker = data.maker(model.llm.tokenizer, model.span_lengths())
     answers: dict[str, str] = {}

@@ -39,12 +39,14 @@ class Watched:
     def prepare(self, model: AffectMLLM) -> None:
         """Compute the states that the feature cache lacks."""
         data = self.data
-        features = data.features(model.transforms(), model.fingerprint())
+        features = data.features(model.transforms(), model.fingerprint(), limits=model.limits())
         ensure(features, self.samples, model.encode_clip, max_bad_fraction=data.max_bad_fraction)
 
     def ask(self, model: AffectMLLM, rank: int, world: int) -> list[dict[str, Any]]:
         """This rank's share, generated as an evaluation of a checkpoint would."""
-        features = self.data.features(model.transforms(), model.fingerprint())
+        features = self.data.features(
+            model.transforms(), model.fingerprint(), limits=model.limits()
+        )
         maker = self.data.maker(model.llm.tokenizer, model.span_lengths())
         asker = Asker(model, maker, features, "in training", batch_size=self.asked.batch_size)
         question = Question(self.task.question, self.task.ask)

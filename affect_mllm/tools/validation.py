@@ -126,7 +126,7 @@ class _Media:
 
 
 def _undecodable(tables: Sequence[Rows], workers: int | None) -> Iterator[tuple[int, Problem]]:
-    """The media that do not decode, each file decoded once, at every row that names it."""
+    """The media that do not decode, each part that rows are about once, at every row about it."""
     jobs: dict[Job, None] = {}
     for rows in tables:
         for sample in rows:
@@ -135,7 +135,7 @@ def _undecodable(tables: Sequence[Rows], workers: int | None) -> Iterator[tuple[
     for number, rows in enumerate(tables):
         for sample, line in zip(rows, rows.lines().tolist(), strict=True):
             for kind, where in sample.media.items():
-                reason = verdicts[Job.of(sample, kind)].reason(sample)
+                reason = verdicts[Job.of(sample, kind)]
                 if reason is not None:
                     text = f"{kind} cannot be decoded: {reason} ({where})"
                     yield number, Problem(line, sample.id, text)

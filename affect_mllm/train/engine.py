@@ -114,7 +114,7 @@ class Engine:
 
     def weights(self, names: Sequence[str]) -> dict[str, torch.Tensor]:
         """The named weights, whole, on the CPU. Every rank has to ask."""
-        return state.on_cpu(self.module, names)
+        return state.gathered_on_cpu(self.module, names)
 
     def save(self, folder: Path) -> None:
         """Optimiser and random state, so that `load` goes on bit for bit."""

@@ -44,7 +44,7 @@ class Feed:
         self, model: AffectMLLM, mixture: Mixture, batch_size: int, *, dropout: float
     ) -> StepDataset:
         engine, data, launch = self.engine, self.data, self.launch
-        features = data.features(model.transforms(), model.fingerprint())
+        features = data.features(model.transforms(), model.fingerprint(), limits=model.limits())
         ensure(
             features,
             mixture.samples()[engine.rank :: engine.world],

@@ -19,7 +19,7 @@ MOMENTS, NUMBERS, SCALE = "optimizer.safetensors", "optimizer.json", "scale.json
 Scale = tuple[float, int]
 
 
-def on_cpu(module: nn.Module, names: Sequence[str]) -> dict[str, torch.Tensor]:
+def gathered_on_cpu(module: nn.Module, names: Sequence[str]) -> dict[str, torch.Tensor]:
     """The named parameters and buffers, gathered from all ranks where they are split."""
     found = module.state_dict()
     return {name: whole(found[name]).cpu().contiguous() for name in names}

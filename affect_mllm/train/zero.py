@@ -94,7 +94,7 @@ class Zero(Engine):
                 with GatheredParameters([named[name]]):
                     found[name] = named[name].detach().cpu().clone()
             else:
-                found |= state.on_cpu(self.module, [name])
+                found |= state.gathered_on_cpu(self.module, [name])
         return found
 
     @contextlib.contextmanager

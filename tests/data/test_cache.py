@@ -285,6 +285,18 @@ def test_states_too_large_for_half_precision_are_refused(cache, sample) -> None:
     assert held(wide, sample).states["x"].tolist() == [[7e4, np.float32(1e-7)]]
 
 
+def test_states_that_are_no_numbers_are_never_kept_and_never_served(cache, sample) -> None:
+    broken = {"frame": np.array([[1.0, np.nan]], np.float32)}
+    sample = replace(sample, peak_s=1.0)
+    features = Features(Reader(visual="frame"), {}, cache)
+    failed = features.fill([sample], lambda _: broken, done=lambda: None)
+    assert "frame: values that are not finite" in str(failed[sample.id])
+    assert not cache.has(sample)
+    cache.put(sample, broken)  # as an earlier release did
+    with pytest.raises(DataError, match="delete the cache"):
+        features.clip(sample)
+
+
 def test_a_cache_of_what_is_random_is_refused() -> None:
     random = AugmentedPictures(then=np.asarray)
     with pytest.raises(ConfigError, match="transform of face is random"):

@@ -12,6 +12,7 @@ from affect_mllm.data.faces import Faces
 from affect_mllm.data.features import Features, ensure
 from affect_mllm.data.reader import Reader
 from affect_mllm.data.settings import DataSettings
+from affect_mllm.media.mel import MelFrames
 from affect_mllm.media.sampling import Sampling
 from affect_mllm.types import DataError, Sample
 from tests.media import clips
@@ -259,3 +260,14 @@ def test_beside_features_a_still_is_read_and_what_they_lack(root: Path) -> None:
     assert clip.arrays["face"].shape == (1, 7)
     both = {**media, "features.frame": "face.npy"}
     assert read(root, both, STILL).arrays["frame"].shape == (1, 7), "its features go first"
+
+
+def test_what_a_transform_makes_that_is_no_number_names_its_modality(tmp_path) -> None:
+    """Sound of 1e30 is finite; its power is not."""
+    import soundfile
+
+    loud = np.full(4000, 1e30, np.float32)
+    soundfile.write(tmp_path / "loud.wav", loud, 16000, subtype="FLOAT")
+    sample = Sample("a", tmp_path, {"audio": "loud.wav"})
+    with pytest.raises(DataError, match="audio: values that are not finite"):
+        Reader().read(sample, {"audio": MelFrames()})

@@ -96,13 +96,18 @@ def make_image(path: Path, *, size: tuple[int, int] = (64, 48)) -> Path:
 
 def rotate_metadata(path: Path, *, clockwise: int) -> Path:
     """Write a display rotation of 90, 180 or 270 degrees into an mp4's track header, in place."""
-    one = 0x10000
-    sin, cos = {90: (one, 0), 180: (0, -one), 270: (-one, 0)}[clockwise]
-    matrix = [cos, sin, 0, -sin, cos, 0, 0, 0, 0x40000000]
+    sin, cos = {90: (1, 0), 180: (0, -1), 270: (-1, 0)}[clockwise]
+    return display(path, (cos, sin, -sin, cos))
+
+
+def display(path: Path, matrix: tuple[int, int, int, int]) -> Path:
+    """Write the display matrix `(a, b, c, d)` into an mp4's track header, in place."""
+    a, b, c, d = (0x10000 * value for value in matrix)
+    values = [a, b, 0, c, d, 0, 0, 0, 0x40000000]
     data = bytearray(path.read_bytes())
     # A version 0 track header (ISO/IEC 14496-12, 8.3.2): the matrix is 44 bytes after its name.
     at = data.index(b"tkhd") + 44
-    data[at : at + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in matrix)
+    data[at : at + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in values)
     path.write_bytes(data)
     return path
 

@@ -95,10 +95,10 @@ def test_a_window_is_a_piece_of_the_whole(clip_dir, name):
 
 @pytest.mark.parametrize(("name", "tolerance"), [("s.flac", 1e-4), ("v.mp4", 1e-4)])
 def test_a_window_that_is_reached_by_seeking(tmp_path, monkeypatch, clip_dir, name, tolerance):
-    from affect_mllm.media.backends import pyav
+    from affect_mllm.media.backends import pyav_sound
 
     plain = read_audio(clip_dir / name, start_s=1.2, end_s=1.8)
-    monkeypatch.setattr(pyav, "SEEK_BEYOND_S", 1.0)
+    monkeypatch.setattr(pyav_sound, "SEEK_BEYOND_S", 1.0)
     np.testing.assert_allclose(
         read_audio(clip_dir / name, start_s=1.2, end_s=1.8), plain, atol=tolerance
     )
@@ -143,3 +143,15 @@ def test_a_gap_between_time_stamps_is_silence(tmp_path):
     with av.open(str(path)) as container:
         last = list(container.decode(audio=0))[-1]
     assert len(whole) == round(last.time * 44100) + last.samples
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_sound_that_is_no_number_is_said_with_its_time(tmp_path, value):
+    import soundfile
+
+    sound = clips.tones(1.0, 16000).T.copy()
+    sound[4000:4003, 0] = value
+    soundfile.write(tmp_path / "s.wav", sound, 16000, subtype="FLOAT")
+    with pytest.raises(DataError, match=r"3 samples of its sound .*first at 0\.250 s"):
+        read_audio(tmp_path / "s.wav")
+    assert len(read_audio(tmp_path / "s.wav", start_s=0.5)) == 8000

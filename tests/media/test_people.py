@@ -100,6 +100,17 @@ def test_a_damaged_row_is_named(tmp_path) -> None:
         read_table(path, min_confidence=0.8)
 
 
+def test_landmarks_that_are_no_numbers_are_named(tmp_path) -> None:
+    """A face that OpenFace lost is told by `success`, and its cells are not looked at."""
+    nan = float("nan")
+    rows = [(1, 0, 0.0, 0.9, 1, (10, 20, 40, 50)), (2, 0, 0.2, 0.9, 0, (nan, nan, 9, 9))]
+    path = table(tmp_path / "a.csv", rows)
+    assert read_table(path, min_confidence=0.8)[0].times_s.tolist() == [0]
+    path = table(tmp_path / "b.csv", [*rows, (3, 0, 0.4, 0.9, 1, (nan, nan, 9, 9))])
+    with pytest.raises(DataError, match=r"b\.csv:4: landmarks that are no numbers"):
+        read_table(path, min_confidence=0.8)
+
+
 def test_an_array_of_crops_says_how_its_channels_are_ordered(tmp_path) -> None:
     crops = np.zeros((3, 8, 8, 3), np.uint8)
     crops[..., 0] = 200  # blue, as OpenCV orders them

@@ -96,6 +96,27 @@ def test_rotation_metadata_is_applied(tmp_path, clockwise):
     assert (info.height, info.width) == turned.shape[1:3]
 
 
+@pytest.mark.parametrize(
+    ("matrix", "shown"),
+    [
+        ((-1, 0, 0, 1), lambda stored: stored[:, :, ::-1]),
+        ((1, 0, 0, -1), lambda stored: stored[:, ::-1]),
+        ((0, 1, 1, 0), lambda stored: stored.swapaxes(1, 2)),
+        ((0, -1, -1, 0), lambda stored: stored[:, ::-1, ::-1].swapaxes(1, 2)),
+    ],
+    ids=["left and right", "upside down", "one diagonal", "the other"],
+)
+def test_a_mirrored_picture_is_shown_as_its_matrix_says(tmp_path, matrix, shown):
+    """As selfie cameras record. A point (x, y) is shown at (a·x + c·y, b·x + d·y)."""
+    path = clips.make_video(tmp_path / "v.mp4", frames=5)
+    plain = read_frames(path, Sampling(frames=5)).images
+    clips.display(path, matrix)
+    turned = read_frames(path, Sampling(frames=5)).images
+    np.testing.assert_array_equal(turned, shown(plain))
+    info = probe(path)
+    assert (info.height, info.width) == turned.shape[1:3]
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".webm"])
 def test_times_do_not_depend_on_where_the_files_clock_starts(tmp_path, suffix):
     path = clips.make_video(tmp_path / f"v{suffix}")

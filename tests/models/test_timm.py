@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from affect_mllm.media.image import ImageTransform
 from affect_mllm.models.encoders.timm import TimmEncoder
+from affect_mllm.models.tiny.sizes import TIMM
 from affect_mllm.types import CheckpointError, ConfigError
 from tests import tiny_encoders
 
@@ -176,7 +177,7 @@ def test_larger_pictures_get_interpolated_positions_as_timms_own_loading_has_the
     from timm.models.eva import checkpoint_filter_fn
 
     model = of_kind(root, "eva", 56, grid=4, image_size=56)
-    name, options = tiny_encoders.TIMM["eva"]
+    name, options = TIMM["eva"]
     net = timm.create_model(name, num_classes=3, **{**options, "img_size": 56}).eval()
     weights = load_file(tiny_encoders.folder(root, "eva") / "model.safetensors")
     net.load_state_dict(checkpoint_filter_fn(weights, net))

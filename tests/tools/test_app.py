@@ -110,6 +110,27 @@ def test_a_full_disk_is_named_wherever_it_is_said(
         assert "disk full: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES, errno.ENOTDIR, errno.EISDIR])
+def test_a_place_that_is_closed_is_named(
+    replace: Callable[..., None], capsys: pytest.CaptureFixture[str], code: int
+) -> None:
+    replace("writes", raiser(OSError(code, os.strerror(code), "/data/x")))
+    assert leave(["writes"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"/data/x: {os.strerror(code)}\n  to mend it: ")
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EACCES, "no file is named"), OSError(errno.ENOENT, "gone", "/x")]
+)
+def test_other_errors_of_the_system_keep_their_traceback(
+    replace: Callable[..., None], error: OSError
+) -> None:
+    replace("breaks", raiser(error))
+    with pytest.raises(OSError, match=str(error.strerror)):
+        app.main(["breaks"])
+
+
 def test_other_errors_keep_their_traceback(replace: Callable[..., None]) -> None:
     replace("breaks", raiser(ZeroDivisionError("a bug")))
     with pytest.raises(ZeroDivisionError, match="a bug"):

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import tempfile
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,32 @@ def test_other_delimiters_and_a_byte_order_mark(clips: Path, delimiter: str) -> 
     assert convert(path, lay(clips), fractions=Fractions()).rows == [
         {"id": "x", "video": "clips/a.mp4", "split": "train", "labels": {"emotion": "sad"}}
     ]
+
+
+@pytest.mark.parametrize("first", ["sep=;", "SEP=;\r", '"sep=;"'])
+def test_excels_first_line_tells_the_delimiter_and_counts_as_a_line(
+    clips: Path, first: str
+) -> None:
+    path = table(clips, f"{first}\nfile;subtitle\na.mp4;yes, no, perhaps\nnone.mp4;x\n")
+    with pytest.raises(DataError, match=r"1 problem\n.*clips\.csv:4: .*none\.mp4"):
+        convert(path, lay(clips), fractions=Fractions())
+    path = table(clips, f"{first}\nfile;subtitle\na.mp4;yes, no, perhaps\n")
+    (row,) = convert(path, lay(clips), fractions=Fractions(val=0, test=0)).rows
+    assert row["subtitle"] == "yes, no, perhaps"
+
+
+def test_paths_of_windows_and_names_of_macos_get_a_hint(clips: Path) -> None:
+    (clips / "day 1").mkdir()
+    (clips / "day 1/e.mp4").touch()
+    (clips / unicodedata.normalize("NFD", "müde.mp4")).touch()
+    path = table(clips, "file\nday 1\\e.mp4\nday 2\\e.mp4\nmüde.mp4\nnone.mp4\n")
+    with pytest.raises(DataError) as caught:
+        convert(path, lay(clips), fractions=Fractions())
+    said = [line for line in str(caught.value).splitlines() if "is missing" in line]
+    assert "it is there as clips/day 1/e.mp4: write / instead" in said[0]
+    assert "write / between folders" in said[1]
+    assert "Unicode form NFD" in said[2]
+    assert said[3].endswith("none.mp4")
 
 
 def test_all_errors_come_together_with_their_lines(clips: Path) -> None:

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
+from safetensors.numpy import load_file
 
 from affect_mllm.models import checkpoint
 from affect_mllm.train.main import main
 from affect_mllm.types import DataError, ExitCode
+from tests import tiny_encoders
 from tests.train.resuming import stop_after
 
 
@@ -37,6 +40,54 @@ def test_bad_clips_are_counted_and_too_many_stop_the_run(tiny, tmp_path) -> None
     found = rows(tmp_path / "run")
     assert sum(row["skipped"] for row in found) > 0
     assert all(row["skipped"] + row["examples"] + row["unasked"] == 4 for row in found)
+
+
+SOUND = "model.encoders.audio"
+
+
+def unreadable(folder: Path, kind: str) -> None:
+    """`c02.wav` as float32 with 20 values that are no numbers, or of 2 ms."""
+    sound = np.full(4800, 0.1, np.float32)
+    sound[1::2] = -0.1
+    if kind == "short":
+        sound = sound[:32]
+    else:
+        sound[160:180] = float(kind)
+    soundfile.write(folder / "clips/c02.wav", sound, 16000, subtype="FLOAT")
+
+
+@pytest.mark.parametrize("cached", [True, False])
+@pytest.mark.parametrize("kind", ["nan", "short"])
+def test_sound_that_no_encoder_takes_is_a_bad_sample_and_no_other_is_named(
+    tiny, tmp_path, capsys, kind, cached
+) -> None:
+    """In a forward pass it would end the run, or make the loss of all rows of a batch NaN."""
+    path = broken_corpus(tiny, tmp_path, bad=0)
+    unreadable(tmp_path, kind)
+    speech = tiny_encoders.folder(tmp_path, "hubert")
+    given = [
+        *(f"data.manifest={path}", "stage=align", "stages.align.steps=5"),
+        f"data.cache_dir={tmp_path / 'f' if cached else 'null'}",
+        f"{SOUND}._target_=affect_mllm.models.encoders.hubert.SpeechEncoder",
+        *(f"{SOUND}.model={speech}", f"~{SOUND}.transform.n_mels"),
+        f"{SOUND}.transform._target_=affect_mllm.media.waveform.Waveform",
+    ]
+    if cached:
+        with pytest.raises(DataError, match=r"1 of 10 clips cannot be read\n  c02: "):
+            main(tiny.overrides(tmp_path / "strict", *given))
+        capsys.readouterr()
+    run = tiny.overrides(tmp_path / "run", *given, "data.max_bad_fraction=0.5")
+    assert main(run) == ExitCode.DONE
+    found = rows(tmp_path / "run")
+    assert all(np.isfinite(row["loss"]) for row in found)
+    assert sum(row["skipped"] for row in found) > 0
+    said = capsys.readouterr().err.splitlines()
+    named = [line for line in said if line.startswith("bad sample")]
+    assert named
+    assert all(each.split(": ")[1] == "c02" for each in named)
+    for shard in (tmp_path / "f/shards").glob("*.safetensors"):
+        for name, tensor in load_file(shard).items():
+            assert np.isfinite(tensor).all(), name
 
 
 def test_a_step_of_bad_clips_only_updates_nothing_and_ends_nothing(tiny, tmp_path) -> None:

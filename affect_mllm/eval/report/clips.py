@@ -124,21 +124,19 @@ def _images(sample: Sample) -> list[NDArray[np.uint8]]:
 
 def _wave(sample: Sample) -> Markup | None:
     """The sound's envelope at the file's own rate: resampling would import torch for a picture."""
-    from affect_mllm.media.audio import downmix
-    from affect_mllm.media.backends.pyav import decode_audio
+    from affect_mllm.media.backends.pyav_sound import decode_audio
     from affect_mllm.media.video import probe
 
     kind = "audio" if "audio" in sample.media else "video"
     if kind not in sample.media or not probe(sample.path(kind)).has_audio:
         return None
-    channels, rate, first_s = decode_audio(sample.path(kind), sample.start_s, sample.end_s)
-    if not channels.shape[1]:
+    sound, rate, first_s = decode_audio(sample.path(kind), sample.start_s, sample.end_s)
+    if not len(sound):
         raise DataError(str(sample.path(kind)), "sound of 0 s")
-    last_s = first_s + channels.shape[1] / rate
+    last_s = first_s + len(sound) / rate
     window_s = (max(sample.start_s or 0.0, first_s), min(sample.end_s or last_s, last_s))
     begin, end = (round((moment - first_s) * rate) for moment in window_s)
-    sound = downmix(channels[:, begin:end])
-    return charts.waveform(sound, duration_s=len(sound) / rate)
+    return charts.waveform(sound[begin:end], duration_s=(end - begin) / rate)
 
 
 def _jpeg(image: NDArray[np.uint8]) -> str:

@@ -184,13 +184,14 @@ def _with_paths(run_dir: Path, summary: dict[str, Any]) -> dict[str, Any]:
     """`summary` whose paths are relative to the run directory where they lie inside it."""
     result = dict(summary)
     if result.get("manifest") is not None:
-        result["manifest"] = _inside(run_dir, result["manifest"])
+        result["manifest"] = _relative_to_run(run_dir, result["manifest"])
     result["predictions"] = {
-        name: _inside(run_dir, path) for name, path in (result.get("predictions") or {}).items()
+        name: _relative_to_run(run_dir, path)
+        for name, path in (result.get("predictions") or {}).items()
     }
     return result
 
 
-def _inside(run_dir: Path, path: str | Path) -> str:
+def _relative_to_run(run_dir: Path, path: str | Path) -> str:
     full, root = Path(path).resolve(), run_dir.resolve()
     return str(full.relative_to(root)) if full.is_relative_to(root) else str(full)

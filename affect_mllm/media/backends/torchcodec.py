@@ -56,11 +56,13 @@ def decode_frames(path: Path, timeline: Timeline, ranks: list[int]) -> npt.NDArr
     return batch.data.cpu().numpy()
 
 
-def decode_audio(path: Path, zero_s: float) -> tuple[npt.NDArray[np.float32], int, float]:
-    """All sound: samples [channels, n] in -1..1, Hz, seconds from the file's beginning."""
+def decode_audio(
+    path: Path, stream: int, zero_s: float
+) -> tuple[npt.NDArray[np.float32], int, float]:
+    """All sound of a stream: samples [channels, n] in -1..1, Hz, when it begins in seconds."""
     decoders = _decoders()
     try:
-        sound = decoders.AudioDecoder(str(path)).get_all_samples()
+        sound = decoders.AudioDecoder(str(path), stream_index=stream).get_all_samples()
     except (RuntimeError, ValueError) as error:
         if _loading_failed(error):
             raise unavailable("torchcodec", error, fix=FIX) from error

@@ -28,12 +28,13 @@ class TokenMaker(nn.Module):
 
     `num_tokens` is how many of an item; 0: as many as `token_count()` says of its states, by
     default one for `states_per_token`, so that nothing is pooled away. States come in multiples of
-    `frame_states`.
+    `frame_states`, and at most `most_states` of an item (0: any number).
     """
 
     num_tokens = 0
     states_per_token = 1
     frame_states = 1
+    most_states = 0
 
     def token_count(self) -> TokenCount:
         """The tokens of so many states, where their number is not fixed."""

@@ -44,7 +44,7 @@ class HybridCompressor(Compressor):
         self.experts = nn.ModuleDict(made)
         self.names = tuple(experts)
         self.num_tokens, self.frame_states = first.num_tokens, first.frame_states
-        self.states_per_token = first.states_per_token
+        self.states_per_token, self.most_states = first.states_per_token, first.most_states
         self.gate = gate(input_size, len(experts), num_tokens=self.num_tokens)
         self.reads_text = self.gate.by == "text"
         if self.reads_text:

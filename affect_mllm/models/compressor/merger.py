@@ -52,6 +52,7 @@ class Merger(Expert):
         self.pooler = pooler(output_size) if pooler is not None else None
         if self.pooler is not None:
             self.num_tokens = self.pooler.num_tokens
+            self.most_states = merge * self.pooler.most_states
             self._check_frames(self.pooler)
             if self.pooler.output_size != output_size:
                 raise ConfigError(

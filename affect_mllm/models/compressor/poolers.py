@@ -96,6 +96,7 @@ class QFormerPooler(Pooler):
         super().__init__()
         shape = shape or QFormerShape()
         self.output_size, self.num_tokens = shape.hidden_size, num_tokens
+        self.most_states = positions
         self.qformer = QFormer(width, queries=num_tokens, positions=positions, shape=shape)
 
     def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

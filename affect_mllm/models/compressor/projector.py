@@ -33,6 +33,7 @@ class Projector(Compressor):
         if self.pooler is not None:
             self.num_tokens = self.pooler.num_tokens
             self.frame_states = self.pooler.frame_states
+            self.most_states = self.pooler.most_states
             input_size = self.pooler.output_size
         self.project = nn.Linear(input_size, output_size)
 

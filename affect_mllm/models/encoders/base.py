@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -61,6 +62,18 @@ class Encoder(nn.Module):
         self.frozen = frozen
         self.hidden_size = 0
 
+    @classmethod
+    def tiny(cls, model: str, folder: Path) -> dict[str, Any]:
+        """Write tiny random weights of the architecture of `model`, for tests and first steps.
+
+        Returns the settings of a YAML that fit them, by their path below it (`transform.size`);
+        only those that the YAML has are used. Here the weights are those of transformers; a class
+        that reads others has its own. A class without an option `model` has none.
+        """
+        from affect_mllm.models.tiny.weights import tiny_encoder
+
+        return tiny_encoder(model, folder)
+
     @abstractmethod
     def forward(self, values: torch.Tensor, mask: torch.Tensor) -> States:
         """States of padded inputs `[N, T, …]` with mask `[N, T]`; each item on its own."""
@@ -68,6 +81,10 @@ class Encoder(nn.Module):
     def state_count(self) -> StateCount:
         """How many states an input array gives; here one for each step of its first axis."""
         return StatesPerStep()
+
+    def least_steps(self) -> int:
+        """The fewest steps of an input's time axis (samples, frames) that make a state."""
+        return 1
 
     def train(self, mode: bool = True) -> Encoder:
         """Train mode only if the encoder is not frozen."""

@@ -28,9 +28,18 @@ class StridedStates:
     pooled: bool
 
     def __call__(self, array: np.ndarray) -> int:
-        """The count for one item's array."""
+        """The count for one item's array; 0 for a sound that is too short for one state."""
         windows = 1 if array.ndim == 1 else len(array)
-        return windows * (1 if self.pooled else self.of(array.shape[-1]))
+        each = max(0, self.of(array.shape[-1]))
+        return windows * (min(each, 1) if self.pooled else each)
+
+    @property
+    def least(self) -> int:
+        """The fewest samples that make a state."""
+        samples = 1
+        for kernel, stride in reversed(self.strides):
+            samples = (samples - 1) * stride + kernel
+        return samples
 
     def of(self, samples: Count) -> Count:
         """States of so many samples."""
@@ -104,7 +113,8 @@ class SpeechEncoder(Encoder):
         """States of sounds `[M, n]` whose first `lengths` samples are real."""
         counts = self.state_count().of(lengths)
         if int(counts.min()) < 1:
-            raise DataError("sound", f"{int(lengths.min())} samples", expected="25 ms or more")
+            got = f"{int(lengths.min())} samples"
+            raise DataError("sound", got, expected=f"{self.least_steps()} or more")
         longest = int(counts.max())
         states = values.new_zeros(len(values), longest, self.hidden_size)
         real = torch.arange(longest, device=values.device) < counts.unsqueeze(1)
@@ -135,6 +145,10 @@ class SpeechEncoder(Encoder):
         config = self.net.config
         strides = tuple(zip(config.conv_kernel, config.conv_stride, strict=True))
         return StridedStates(strides, pooled=self.pool == "mean")
+
+    def least_steps(self) -> int:
+        """Samples; 400, which are 25 ms, for the published families."""
+        return self.state_count().least
 
     def _pooled(self, states: States) -> States:
         weights = states.mask.unsqueeze(-1).to(states.values.dtype)

@@ -52,6 +52,13 @@ class TimmEncoder(Encoder):
         self.hidden_size = self._width()
         self._freeze()
 
+    @classmethod
+    def tiny(cls, model: str, folder: Path) -> dict[str, Any]:
+        """Tiny random weights of timm's family of that name."""
+        from affect_mllm.models.tiny.weights import tiny_timm
+
+        return tiny_timm(model, folder)
+
     def forward(self, values: torch.Tensor, mask: torch.Tensor) -> States:
         """States of the real frames; masked frames are not run and give zeros."""
         pixels = values[mask].contiguous(memory_format=torch.channels_last)

@@ -15,8 +15,11 @@ class Fusion(nn.Module):
     """Encoder states of several streams → `num_states` fused states, `hidden_size` wide.
 
     `streams` are the encoders' names in the order of `forward`'s list. An item that lacks a
-    stream has a mask without a true value there: absent is not zero.
+    stream has a mask without a true value there: absent is not zero. `most_states`: of all
+    streams of an item together (0: any number).
     """
+
+    most_states = 0
 
     def __init__(self, input_sizes: Mapping[str, int], *, hidden_size: int) -> None:
         super().__init__()

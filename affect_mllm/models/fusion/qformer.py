@@ -33,7 +33,7 @@ class QFormerFusion(Fusion):
     ) -> None:
         shape = shape or QFormerShape()
         super().__init__(input_sizes, hidden_size=shape.hidden_size)
-        self.num_states = num_states
+        self.num_states, self.most_states = num_states, positions
         self.embed = nn.ModuleDict(
             {name: nn.Linear(size, common_size) for name, size in input_sizes.items()}
         )

@@ -1,0 +1,214 @@
+"""Decoding sound with PyAV: every packet by itself, so that none can end the sound in silence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from affect_mllm.media.container import BACK_S, need_sound, opened, start_of, strictly, went_back
+from affect_mllm.media.resample import downmix, resample
+from affect_mllm.types import DataError
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+    from av.packet import Packet
+
+PREROLL_S = 0.5  # decoded before a window, so that lossy audio codecs have settled when it begins
+# Windows that begin earlier are decoded from the file's beginning, where the place of a sample is
+# counted and not taken from time stamps, which Matroska rounds to 1 ms.
+SEEK_BEYOND_S = 60.0
+GAP_S = 0.02  # smaller differences between time stamps and counted samples are rounding
+EDGE_S = 0.1  # a recording may begin and end inside a packet
+# Streams without time stamps: FFmpeg counts packets of their nominal length, and we samples.
+COUNTED = frozenset({"aac", "ac3", "amr", "dts", "eac3", "flac", "loas", "mp3", "wav"})
+# Demuxers whose decoders stamp what they held back with the time of a later packet.
+LATE = frozenset({"asf"})
+TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICS")  # in the middle of files that were joined
+MANY_CHANNELS = 8  # PyAV reads beyond the planes of a planar frame that has more than seven
+
+
+@dataclass
+class _Track:
+    """What was heard so far: mono pieces at their rates, and packets that do not decode.
+
+    `first_s`, `heard_s`: when the sound begins (None: not yet), and how much of it there is.
+    """
+
+    path: Path
+    counted: bool
+    pieces: list[tuple[int, npt.NDArray[np.float32]]] = field(default_factory=list)
+    first_s: float | None = None
+    heard_s: float = 0.0
+    untimed: bool = False
+    lost: list[tuple[float, float]] = field(default_factory=list)  # when, how long in seconds
+
+    def add(self, frame: AudioFrame, now_s: float | None) -> None:
+        """Append a frame, after silence where its time stamp leaves a gap."""
+        if self.first_s is None:
+            self.first_s = now_s or 0.0
+        self.untimed |= now_s is None
+        rate, samples = frame.sample_rate, downmix(_samples(frame))
+        if now_s is not None and not self.counted:
+            gap = round((now_s - self.first_s - self.heard_s) * rate)
+            if gap > GAP_S * rate:
+                samples = np.concatenate([np.zeros(gap, np.float32), samples])
+        self.pieces.append((rate, samples))
+        self.heard_s += len(samples) / rate
+
+    def miss(self, packet: Packet, now_s: float, error: Exception) -> None:
+        """Note a packet that does not decode; one that holds no sound is passed over."""
+        no_sound = packet.size <= 1 or bytes(packet)[:8].startswith(TAGS)
+        if not no_sound:
+            length = float((packet.duration or 0) * (packet.time_base or 0))
+            self.lost.append((now_s, length))
+
+    def check(self, start_s: float, *, done: bool) -> None:
+        """DataError for packets lost at or after `start_s`, but for a torn edge of the recording.
+
+        Without time stamps, what is behind a loss stands nobody knows where, so that an earlier
+        one counts too. `done`: what comes behind is not wanted, and the last packet is no edge.
+        """
+        start_s = -math.inf if self.counted else start_s
+        end_s = (self.first_s or 0.0) + self.heard_s
+        inside = [
+            (at_s, length)
+            for at_s, length in self.lost
+            if at_s + length > start_s and not (self.first_s is None or at_s < self.first_s)
+        ]
+        tail = [each for each in inside if each[0] >= end_s - GAP_S]
+        if not done and sum(length for _, length in tail) <= EDGE_S:
+            inside = inside[: len(inside) - len(tail)]
+        if inside:
+            lost_s = sum(length for _, length in inside)
+            raise DataError(
+                str(self.path),
+                f"its sound is damaged at {inside[0][0]:.2f} s: {lost_s:.2f} s of it do not decode",
+                expected="a complete file",
+                fix="copy or record it again",
+            )
+
+    def waveform(self) -> tuple[npt.NDArray[np.float32], int]:
+        """Everything as float32 [n] at the first piece's rate, which is returned with it."""
+        if not self.pieces:
+            return np.zeros(0, np.float32), 0
+        first = self.pieces[0][0]
+        return np.concatenate([resample(*run, first) for run in self._runs()]), first
+
+    def _runs(self) -> Iterator[tuple[npt.NDArray[np.float32], int]]:
+        """Stretches of one rate, so that each is resampled as a whole."""
+        begin = 0
+        for end in range(1, len(self.pieces) + 1):
+            if end == len(self.pieces) or self.pieces[end][0] != self.pieces[begin][0]:
+                rate = self.pieces[begin][0]
+                yield np.concatenate([part for _, part in self.pieces[begin:end]]), rate
+                begin = end
+
+
+def decode_audio(
+    path: Path, start_s: float | None, end_s: float | None
+) -> tuple[npt.NDArray[np.float32], int, float]:
+    """The sound that is heard by default: mono samples [n] in -1..1, Hz, time of the first one.
+
+    What is returned covers the window (None: everything) and may be longer at both ends. Where the
+    time stamps leave a gap, silence stands. Where the rate changes, the first one's holds.
+    DataError where a packet inside does not decode, or where the clock starts again.
+    """
+    with opened(path) as container:
+        stream = need_sound(container, path)
+        strictly(stream)
+        late = container.format.name in LATE
+        begin = start_s or 0.0
+        if begin > SEEK_BEYOND_S and not late:
+            container.seek(int((begin - PREROLL_S + start_of(container)) * 1_000_000))
+            track = _heard(path, container, stream, begin_s=begin, end_s=end_s)
+            if track.first_s is None or track.first_s > begin:
+                container.seek(0)  # a container whose index misleads the seek
+                track = _heard(path, container, stream, begin_s=begin, end_s=end_s)
+        else:
+            track = _heard(path, container, stream, begin_s=begin, end_s=None if late else end_s)
+        first_s = track.first_s or 0.0
+        if track.untimed and late and container.duration is not None:
+            surplus_s = first_s + track.heard_s - container.duration / 1e6
+            first_s = max(0.0, first_s - max(0.0, surplus_s))
+    return *track.waveform(), first_s
+
+
+def _heard(
+    path: Path,
+    container: InputContainer,
+    stream: AudioStream,
+    *,
+    begin_s: float,
+    end_s: float | None,
+) -> _Track:
+    """The stream from where the container stands to `end_s` (None: its end)."""
+    from av.error import FFmpegError
+
+    track = _Track(path, container.format.name in COUNTED)
+    zero, done = start_of(container), False
+    try:
+        for packet, now_s in _packets(path, container, stream, zero):
+            try:
+                frames = packet.decode()
+            except FFmpegError as error:
+                track.miss(packet, now_s, error)
+                continue
+            for frame in frames:
+                frame_s = None if frame.time is None else frame.time - zero
+                done = end_s is not None and frame_s is not None and frame_s > end_s
+                if done:
+                    break
+                track.add(frame, frame_s)
+            if done:
+                break
+    except FFmpegError:
+        pass  # the file ends inside: the caller compares what came with what the headers say
+    track.check(begin_s, done=done)
+    return track
+
+
+def _packets(
+    path: Path, container: InputContainer, stream: AudioStream, zero: float
+) -> Iterator[tuple[Packet, float]]:
+    """Packets with their times in seconds. DataError where the clock starts again."""
+    at_s, last_s = 0.0, -math.inf
+    for packet in container.demux(stream):
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if stamp is not None and packet.time_base is not None:
+            at_s = float(stamp * packet.time_base) - zero
+            if at_s < last_s - BACK_S:
+                raise went_back(path, last_s, at_s)
+            last_s = max(last_s, at_s)
+        yield packet, at_s
+
+
+def _samples(frame: AudioFrame) -> npt.NDArray[np.float32]:
+    """[channels, n] float32 in -1..1 from any sample format."""
+    channels = frame.layout.nb_channels
+    if frame.format.is_planar and channels >= MANY_CHANNELS:
+        frame = _packed(frame)
+    raw = frame.to_ndarray()
+    if not frame.format.is_planar:
+        raw = raw.reshape(-1, channels).T
+    zero, full_scale = {"uint8": (128, 2**7), "int16": (0, 2**15), "int32": (0, 2**31)}.get(
+        raw.dtype.name, (0, 1)
+    )
+    return ((raw.astype(np.float64) - zero) / full_scale).astype(np.float32)
+
+
+def _packed(frame: AudioFrame) -> AudioFrame:
+    """The same samples, channel beside channel instead of behind it."""
+    from av.audio.resampler import AudioResampler
+
+    name = frame.format.name.removesuffix("p")
+    made = AudioResampler(format=name, layout=frame.layout, rate=frame.sample_rate)
+    (packed,) = made.resample(frame)
+    return packed

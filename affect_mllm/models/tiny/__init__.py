@@ -1,0 +1,1 @@
+"""Random weights of few parameters, as folders that are loaded like published ones."""

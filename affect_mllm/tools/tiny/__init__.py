@@ -1,0 +1,1 @@
+"""`affect-mllm tiny`: any experiment with random weights of few parameters and a few clips."""

@@ -1,0 +1,72 @@
+"""`affect-mllm tiny`: what it prints is typed in, word for word."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from affect_mllm.models.tiny.weights import architecture
+from affect_mllm.tools.app import main
+from affect_mllm.types import CheckpointError, ExitCode
+
+
+def call(*words: str) -> int | str | None:
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    return left.value.code
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("tiny") / "a folder"
+
+
+def commands(text: str) -> list[list[str]]:
+    return [shlex.split(line) for line in text.splitlines() if line.startswith("  affect-mllm ")]
+
+
+def test_the_printed_commands_train_evaluate_and_predict(made: Path, capsys) -> None:
+    assert call("tiny", str(made)) == ExitCode.DONE
+    train, evaluate, predict = commands(capsys.readouterr().out)
+    assert call(*train[1:]) == ExitCode.DONE
+    assert call(*evaluate[1:]) == ExitCode.DONE
+    capsys.readouterr()
+    assert call(*predict[1:], "--json") == ExitCode.DONE
+    assert json.loads(capsys.readouterr().out)["modalities"]
+    results = json.loads((made / "eval/results.json").read_text())
+    assert results["benchmark"] == "own_clips"
+    assert results["n"] == 4
+
+
+def test_another_experiment_finds_the_same_clips_and_its_own_weights(made: Path, capsys) -> None:
+    assert call("tiny", str(made)) == ExitCode.DONE
+    before = {path: path.stat().st_mtime_ns for path in made.rglob("*") if path.is_file()}
+    assert call("tiny", str(made), "--experiment", "emotion_qwen") == ExitCode.DONE
+    assert len(commands(capsys.readouterr().out)) == 6
+    changed = {p for p, at in before.items() if p.stat().st_mtime_ns != at}
+    assert not changed
+    weights = {path.name for path in (made / "weights").iterdir()}
+    assert {"smollm2-135m-instruct", "Qwen_Qwen2.5-VL-7B-Instruct"} <= weights
+
+
+def test_an_experiment_that_does_not_exist_leaves_nothing(tmp_path: Path, capsys) -> None:
+    assert call("tiny", str(tmp_path / "x"), "--experiment", "demon") == ExitCode.USAGE
+    assert "demon" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_name_tells_an_architecture_and_one_that_does_not_is_refused(tmp_path: Path) -> None:
+    told = {
+        "Qwen/Qwen2.5-VL-7B-Instruct": "qwen2_5_vl",
+        "google/siglip2-so400m-patch14-384": "siglip",
+        "TencentGameMate/chinese-hubert-large": "hubert",
+        "asset:smollm2-135m-instruct": "llama",
+    }
+    assert {name: architecture(name) for name in told} == told
+    (tmp_path / "config.json").write_text('{"model_type": "wavlm"}')
+    assert architecture(str(tmp_path)) == "wavlm"
+    with pytest.raises(CheckpointError, match="tells no architecture"):
+        architecture("someone/own-weights")

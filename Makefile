@@ -9,10 +9,11 @@ RUN := outputs/demo$(if $(filter-out 1,$(SEED)),-seed$(SEED))
 EVAL := checkpoint=$(RUN)/train/instruct/final run_dir=$(RUN)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test soak bench gpu-check check lint types layers clean
+.PHONY: help venv demo readme test soak bench gpu-check check lint types layers clean
 
 help:
 	@echo "make demo    train, evaluate and report on a synthetic corpus (SEED=$(SEED))"
+	@echo "make readme  the README's commands, run on the demo's outputs"
 	@echo "make test    the tests"
 	@echo "make soak    kills of training and evaluation, every experiment with every launch, overfitting"
 	@echo "make bench   training speed against transformers and TRL"
@@ -43,6 +44,9 @@ demo: $(STAMP)
 	$(BIN)/python eval.py benchmark=synthetic_conflict $(EVAL) subsets=[face+audio+text,face,audio,text]
 	@echo "== 6/6 report"
 	$(BIN)/affect-mllm report $(RUN)
+
+readme: $(STAMP)
+	$(BIN)/python scripts/readme.py
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

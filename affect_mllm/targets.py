@@ -129,4 +129,8 @@ def _locate(path: str) -> Any:
 
 
 def _plugin_hint(path: str) -> str:
-    return f"admit a package of your own with plugins=[{path.split('.')[0]}] on the command line"
+    package = path.split(".")[0]
+    return (
+        f"admit a package of your own on the command line: plugins=[{package}] beside key=value, "
+        f"--plugins {package} for predict and export"
+    )

@@ -10,7 +10,10 @@ from affect_mllm.log import LOGGER
 GREEDY = "greedy"  # what predictions are stamped with: the likeliest token each time, nothing else
 _TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
 # Not about what is said: who wrote it, how it is computed, and the lengths that callers give.
-_IDLE = ("transformers_version", "_from_model_config", "use_cache", "cache_implementation")
+_IDLE = (
+    *("transformers_version", "_from_model_config", "use_cache", "cache_implementation"),
+    *("output_attentions", "output_hidden_states"),
+)
 _LENGTHS = ("max_length", "max_new_tokens")
 
 

@@ -56,7 +56,9 @@ class LanguageModel(nn.Module):
         self.embedding_rms = self._embedding_rms()
         self.has_lora = lora is not None
         if lora is not None:
-            self._add_lora(lora)
+            from affect_mllm.models.lora import add_lora
+
+            add_lora(self.net, lora, quantized=self.quantize != "none")
 
     @classmethod
     def tiny(cls, model: str, folder: Path) -> dict[str, Any]:
@@ -200,26 +202,10 @@ class LanguageModel(nn.Module):
                 module.enable_adapters(enabled)
 
     def lora_is_zero(self) -> bool:
-        """True while LoRA cannot change any output (every B is zero)."""
-        return all(
-            not parameter.any()
-            for name, parameter in self.net.named_parameters()
-            if "lora_B" in name
-        )
+        """True while LoRA cannot change any output (of each product one factor is zero)."""
+        from affect_mllm.models.lora import lora_is_zero
 
-    def _add_lora(self, lora: Any) -> None:
-        from peft import inject_adapter_in_model
-
-        from affect_mllm.models.lora import lean
-
-        try:
-            inject_adapter_in_model(lean(lora) if self.quantize == "none" else lora, self.net)
-        except ValueError as error:
-            raise ConfigError("llm.lora", str(error)) from error
-        for name, parameter in self.net.named_parameters():
-            if "lora_" in name:
-                parameter.data = parameter.data.float()
-                parameter.requires_grad_(False)
+        return lora_is_zero(self.net)
 
 
 def _check_head(model: str, config: dict[str, Any]) -> None:

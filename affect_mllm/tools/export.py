@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from affect_mllm.tools.options import Plugins
 from affect_mllm.types import CheckpointError, ConfigError
 
-EXACT = 1e-4  # how far logits may differ in float32, as a share of the largest
-ROUNDED = 2.0  # how many times the checkpoint's own distance from float32, where it is rounded
+if TYPE_CHECKING:
+    from affect_mllm.models.mllm import AffectMLLM
+    from affect_mllm.tools.hf.proof import Proof
 
 
 def export_command(
@@ -23,76 +25,72 @@ def export_command(
     results: Annotated[
         Path | None, typer.Option(help="results.json with this checkpoint's scores, for the card")
     ] = None,
+    plugins: Plugins = None,
 ) -> None:
     """Merge LoRA, write weights, configuration, processor and model card, and prove the logits."""
-    typer.echo(f"{out}: {export(checkpoint, out, results=results)}")
+    typer.echo(f"{out}: {export(checkpoint, out, results=results, plugins=plugins or ())}")
 
 
-@dataclass(frozen=True)
-class Proof:
-    """Largest differences of logits, as a share of the largest logit.
-
-    `exported` of the exported model from the checkpoint in float32, `own` of the checkpoint in
-    its own precision from the same.
-    """
-
-    exported: float
-    own: float
-
-    @property
-    def holds(self) -> bool:
-        """Whether the exported model is as near as rounding its merged weights allows."""
-        return self.exported <= max(EXACT, ROUNDED * self.own)
-
-    def __str__(self) -> str:
-        own = f" (the checkpoint's own precision: {self.own:.1e})" if self.own else ""
-        return f"logits differ by at most {self.exported:.1e} of the largest{own}"
-
-
-def export(checkpoint: Path, out: Path, *, results: Path | None = None) -> Proof:
+def export(
+    checkpoint: Path, out: Path, *, results: Path | None = None, plugins: Sequence[str] = ()
+) -> Proof:
     """Write `out` and return what proves it.
 
-    The folder gets its name only after its model, loaded anew by transformers, gave the
-    checkpoint's logits on probes of every modality. Those of the checkpoint in float32 are what
-    counts: a checkpoint with a bfloat16 LLM is rounded itself, and merging rounds once more.
+    The folder gets its name only after its model, loaded anew by transformers, has the merged
+    checkpoint's weights bit for bit, and its logits where answers to probes of every modality are
+    said. Those of the checkpoint in float32 are what counts: a checkpoint with a bfloat16 LLM is
+    rounded itself, and merging rounds once more.
     Raises ConfigError where `out` exists or the scores are another checkpoint's, CheckpointError
     where something cannot be exported or the logits differ.
     """
     if out.exists():
         raise ConfigError("--out", f"{out} exists", fix="name a folder that does not exist")
-    from affect_mllm.tools.hf.export import exact_logits, loaded, merged, probe_logits, probes, save
+    from affect_mllm.tools.hf.export import check_plain, greedy, loaded, merge, save
+    from affect_mllm.tools.hf.proof import answer_logits, compared, probes
     from affect_mllm.tools.model_card import card
 
     text = card(checkpoint, results)  # first: it reads little and may refuse
-    model, data = loaded(checkpoint)
+    model, data = loaded(checkpoint, plugins)
+    check_plain(model)
     batch = probes(model, data)
-    exact, own = exact_logits(checkpoint, batch), probe_logits(model, batch)
+    own = answer_logits(model, batch)
+    whole = loaded(checkpoint, plugins)[0].float()
+    exact = answer_logits(whole, batch)
+    merge(model, whole)
+    merged = answer_logits(whole, batch)
+    del whole  # one model less in memory
     unfinished = out.with_name(f".{out.name}.{os.getpid()}")
     try:
-        save(merged(model), checkpoint, unfinished)
+        save(model, greedy(model, data), checkpoint, unfinished, plugins)
         (unfinished / "README.md").write_text(text)
-        proof = Proof(_distance(_reloaded(unfinished, batch), exact), _distance(own, exact))
+        exported = answer_logits(_reloaded(unfinished, model, checkpoint, plugins), batch)
+        proof = compared(exported, own, exact, merged)
         if not proof.holds:
-            raise CheckpointError(
-                str(checkpoint),
-                f"the exported model's {proof}",
-                expected=f"at most {EXACT:g}, or {ROUNDED:g} times the checkpoint's own",
-                fix="nothing was written; report this with the checkpoint's config.yaml",
-            )
+            raise _differs(checkpoint, f"the exported model's {proof}")
         os.replace(unfinished, out)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return proof
 
 
-def _reloaded(folder: Path, batch: Any) -> Any:
+def _reloaded(
+    folder: Path, written: AffectMLLM, checkpoint: Path, plugins: Sequence[str]
+) -> AffectMLLM:
+    """What transformers makes of the folder. CheckpointError unless it has the same weights."""
     from transformers import AutoModelForImageTextToText
 
-    from affect_mllm.tools.hf.export import probe_logits
+    from affect_mllm.tools.hf.proof import differing_weights
 
-    model: Any = AutoModelForImageTextToText.from_pretrained(folder)
-    return probe_logits(model.eval().affect, batch)
+    model: Any = AutoModelForImageTextToText.from_pretrained(folder, plugins=plugins)
+    if others := differing_weights(written, model.affect):
+        raise _differs(checkpoint, f"{len(others)} weights come back otherwise: {others[:5]}")
+    return model.eval().affect
 
 
-def _distance(logits: Any, exact: Any) -> float:
-    return float((logits - exact).abs().max() / exact.abs().max())
+def _differs(checkpoint: Path, got: str) -> CheckpointError:
+    return CheckpointError(
+        str(checkpoint),
+        got,
+        expected="the checkpoint's weights and answers, within the rounding of its own precision",
+        fix="nothing was written; report this with the checkpoint's config.yaml",
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +13,7 @@ import typer
 from affect_mllm.data.reader import Clip, Transform
 from affect_mllm.data.settings import DataSettings
 from affect_mllm.data.template import Instruction
+from affect_mllm.tools.options import Plugins
 from affect_mllm.types import ConfigError, DataError, Sample, is_encodable
 
 DEFAULT = Path("outputs/demo/train/instruct/final")
@@ -26,10 +27,11 @@ def predict_command(
     checkpoint: Annotated[Path, typer.Option(help="folder of a finished checkpoint")] = DEFAULT,
     subtitle: Annotated[str | None, typer.Option(help="what is said, or `auto` (Whisper)")] = None,
     question: Annotated[str | None, typer.Option(help="ask this instead of the usual ones")] = None,
+    plugins: Plugins = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
 ) -> None:
     """Emotion, description, the modalities used and the gate weights."""
-    result = predict(clip, checkpoint, subtitle=subtitle, question=question)
+    result = predict(clip, checkpoint, subtitle=subtitle, question=question, plugins=plugins or ())
     if as_json:
         print(json.dumps(result, indent=1, ensure_ascii=False))
     else:
@@ -48,7 +50,12 @@ class Held:
 
 
 def predict(
-    clip: Path | None, checkpoint: Path, *, subtitle: str | None, question: str | None
+    clip: Path | None,
+    checkpoint: Path,
+    *,
+    subtitle: str | None,
+    question: str | None,
+    plugins: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The answers of `checkpoint` about `clip`, from the modalities that are there.
 
@@ -66,8 +73,8 @@ def predict(
     from affect_mllm.models import checkpoint as store
 
     name = store.checkpoint_hash(checkpoint)  # before anything slow: is it there and whole?
-    data = store.load_part(checkpoint, "data", DataSettings, cache_dir=None)
-    model = store.load_model(checkpoint)
+    data = store.load_part(checkpoint, "data", DataSettings, plugins=plugins, cache_dir=None)
+    model = store.load_model(checkpoint, plugins=plugins)
     model.to(ranks().device)
     features = data.features(model.transforms(), {}, limits=model.limits())
     read = features.clip(sample)

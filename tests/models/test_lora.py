@@ -1,13 +1,20 @@
-"""The lean LoRA layer computes what peft's does."""
+"""The lean LoRA layer computes what peft's does; LoRA that nothing could keep is refused."""
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
+import yaml
 from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 
+from affect_mllm.models.llm import LanguageModel
 from affect_mllm.models.lora import LeanLinear, lean
+from affect_mllm.train.trainable import named, select
+from affect_mllm.types import ConfigError
+from tests.tiny import Tiny
 
 
 def net(config: LoraConfig, dtype: torch.dtype) -> nn.Module:
@@ -69,3 +76,54 @@ def test_dora_and_switched_off_adapters_are_left_to_peft() -> None:
             module.enable_adapters(False)
     plain = nn.Sequential(*(layer.base_layer for layer in ours))
     torch.testing.assert_close(ours(inputs), plain(inputs))
+
+
+def causal_lm(tiny: Tiny, name: str, **lora: object) -> LanguageModel:
+    return LanguageModel(str(tiny.root / name), dtype="float32", lora=LoraConfig(r=2, **lora))
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "cause"),
+    [
+        ("llm", "embed_tokens", r"embed_tokens: embeddings and head are one matrix"),
+        ("llm", "lm_head", r"lm_head: embeddings and head are one matrix"),
+        ("llm_untied", "lm_head", r"lm_head: the losses use its own weights alone"),
+    ],
+)
+def test_branches_that_could_not_be_merged_are_refused_before_training(
+    tiny, name, target, cause
+) -> None:
+    with pytest.raises(ConfigError, match=rf"llm\.lora\.target_modules: .*{cause}") as refused:
+        causal_lm(tiny, name, target_modules=[target])
+    assert advised(tiny, name, refused.value) == {"llm": "embed_tokens"}.get(name, "lm_head")
+
+
+@pytest.mark.parametrize("name", ["llm", "llm_untied"])
+@pytest.mark.parametrize(
+    ("option", "value"), [("modules_to_save", ["lm_head"]), ("layer_replication", [[0, 2], [1, 2]])]
+)
+def test_what_is_more_than_branches_is_refused_by_its_name(tiny, name, option, value) -> None:
+    with pytest.raises(ConfigError, match=rf"llm\.lora\.{option}: \[") as refused:
+        causal_lm(tiny, name, target_modules=["q_proj"], **{option: value})
+    assert advised(tiny, name, refused.value) == {"llm": "embed_tokens"}.get(name, "lm_head")
+
+
+def advised(tiny: Tiny, name: str, refused: ConfigError) -> str:
+    """The matrix that the advice has trained in full, after taking it."""
+    taken = re.search(r"trainable: (\{.*\})", refused.fix)
+    assert taken is not None
+    model = nn.ModuleDict({"llm": causal_lm(tiny, name, target_modules=["q_proj"])})
+    select(model, named(yaml.safe_load(taken[1])))
+    (trained,) = (name for name, parameter in model.named_parameters() if parameter.requires_grad)
+    return trained.split(".")[-2]
+
+
+def test_branches_at_embeddings_of_their_own_learn_and_are_seen(tiny) -> None:
+    llm = causal_lm(tiny, "llm_untied", target_modules=["embed_tokens"])
+    assert llm.lora_is_zero()
+    for name, parameter in llm.net.named_parameters():
+        if "lora_embedding_A" in name:
+            parameter.data.normal_()
+    ids = torch.arange(20)[None]
+    assert not torch.equal(llm.embed(ids), llm.net.get_input_embeddings().base_layer(ids))
+    assert not llm.lora_is_zero()

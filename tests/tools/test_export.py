@@ -6,20 +6,21 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+import transformers
+from peft.tuners.lora.layer import Linear
 
 from affect_mllm import config
-from affect_mllm.data.collate import collate
 from affect_mllm.models import checkpoint as store
+from affect_mllm.tools.app import main
 from affect_mllm.tools.export import export
-from affect_mllm.types import CheckpointError, ConfigError, DataError, Sample
-from tests import tiny_vlm
+from affect_mllm.types import CheckpointError, ConfigError, DataError
+from tests.tools.exports import answers, checkpoint, prompts, settings
 
-KINDS = ("encoders", "qwen2_5_vl", "qwen3_vl")
-QUESTIONS = ("Which emotion?", "What does the voice say?", "Why?", "Describe the face.")
+# What is exported: encoders with an LLM or a native VLM; its head is its embeddings, or is not.
+KINDS = ("encoders", "encoders_untied", "encoders_pieces", "qwen2_5_vl_tied", "qwen3_vl")
 # What anybody can write without knowing our code; in a process of its own.
 PLAIN = """
 import json, sys
@@ -46,80 +47,15 @@ print(json.dumps(texts))
 """
 
 
-def settings(tiny, folder: Path, kind: str = "qwen2_5_vl") -> Any:
-    if kind == "encoders":
-        return tiny.cfg
-    overrides = [
-        "experiment=emotion_qwen",
-        f"data.manifest={tiny.root / 'manifest.jsonl'}",
-        "data.reader.sampling.kind=uniform",
-        "data.reader.sampling.frames=3",
-        "model.lora.r=2",
-        *tiny_vlm.overrides(tiny_vlm.build(tiny, folder, kind)),
-    ]
-    return config.checked(config.compose("train", overrides))
-
-
-def checkpoint(folder: Path, cfg: Any, *, dtype: str = "float32") -> Path:
-    """A checkpoint of a model that is not at its neutral start, as training writes it."""
-    node = cfg.copy()
-    llm = node.model.get("llm", node.model)
-    llm.dtype = dtype
-    torch.manual_seed(0)
-    model = config.build(node.model)
-    torch.manual_seed(3)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name.startswith(("compressors.", "fusion.")) or "lora_B" in name:
-                parameter.add_(torch.randn_like(parameter) * 0.1)
-    digest = {str(node.data.manifest): "0" * 64}
-    meta = {
-        "experts": ["general", "emotion"],
-        "seed": 1,
-        "lineage": [{"stage": "last", "parent": None, "data": digest}],
-        "packages": {"torch": torch.__version__},
-        "git": None,
-    }
-    store.save(folder, model, node, meta)
-    return folder
-
-
 @pytest.fixture(scope="module", params=KINDS)
 def exported(tiny, tmp_path_factory, request) -> tuple[Path, Path]:
     """A checkpoint and its export."""
     root = tmp_path_factory.mktemp(request.param)
     made = checkpoint(root / "checkpoint", settings(tiny, root, request.param))
-    assert export(made, root / "exported").exported <= 1e-4
+    proof = export(made, root / "exported")
+    assert max(proof.exported, proof.merge) <= 1e-4
+    assert proof.decided > proof.positions / 2 > 10, "the proof shows little"
     return made, root / "exported"
-
-
-def prompts(tiny) -> list[dict[str, Any]]:
-    """Twenty, over clips, sounds and words alone."""
-    made = []
-    for number in range(20):
-        row = tiny.samples[number % len(tiny.samples)]
-        media = {} if number == 7 else {kind: str(row.path(kind)) for kind in row.media}
-        subtitle = row.subtitle if number % 3 or not set(media) & {"video"} else None
-        question = QUESTIONS[number % len(QUESTIONS)]
-        made.append({"question": question, "media": media, "subtitle": subtitle})
-    return made
-
-
-def answers(made: Path, asked: list[dict[str, Any]]) -> list[str]:
-    """What the checkpoint itself generates, one prompt at a time."""
-    model = store.load_model(made)
-    cfg = store.load_config(made)
-    cfg.data.cache_dir = None
-    data = config.build(cfg.data)
-    features = data.features(model.transforms(), {})
-    maker = data.maker(model.llm.tokenizer, model.span_lengths())
-    texts = []
-    for each in asked:
-        sample = Sample("x", Path("/"), media=each["media"], subtitle=each["subtitle"])
-        arrays = features.clip(sample).arrays if each["media"] else {}
-        example = maker.make(sample, arrays, question=each["question"], encoded=False)
-        texts += model.generate(collate([example], pad_id=0), max_new_tokens=8)[0]
-    return texts
 
 
 def test_plain_transformers_gives_the_same_text(tiny, exported) -> None:
@@ -158,27 +94,74 @@ def test_nothing_of_this_machine_and_no_code_is_in_it(tiny, exported) -> None:
         assert "/tmp" not in path.read_text()
 
 
-def test_a_bfloat16_model_keeps_its_connectors_in_float32(tiny, tmp_path) -> None:
-    made = checkpoint(tmp_path / "c", settings(tiny, tmp_path), dtype="bfloat16")
-    proof = export(made, tmp_path / "out")
-    assert 0 < proof.exported <= 2 * proof.own
-    from transformers import AutoModel
-
-    model = AutoModel.from_pretrained(tmp_path / "out").affect
-    assert {p.dtype for p in model.compressors.parameters()} == {torch.float32}
-    assert {p.dtype for p in model.llm.parameters()} == {torch.bfloat16}
-
-
 def test_a_merge_that_changes_the_logits_is_refused_and_leaves_nothing(
     exported, tmp_path, monkeypatch
 ) -> None:
-    from peft.tuners.lora.layer import Linear
-
     made, _ = exported
     monkeypatch.setattr(Linear, "merge", lambda _self, **_: None)
-    with pytest.raises(CheckpointError, match="logits differ by"):
+    with pytest.raises(CheckpointError, match="answer tokens differ by"):
         export(made, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_it_stops_where_training_ends_a_turn_and_takes_no_settings_of_the_llms_folder(
+    tiny, tmp_path
+) -> None:
+    cfg = settings(tiny, tmp_path, "encoders_untied")
+    folder = Path(cfg.model.llm.model)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    other = tokenizer.convert_tokens_to_ids("a")
+    foreign = {"eos_token_id": other, "min_new_tokens": 7, "repetition_penalty": 1.9, "top_k": 3}
+    transformers.GenerationConfig(do_sample=True, **foreign).save_pretrained(folder)
+    export(checkpoint(tmp_path / "c", cfg), tmp_path / "out")
+    said = json.loads((tmp_path / "out/generation_config.json").read_text())
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    assert said["eos_token_id"] == end
+    assert said["do_sample"] is False
+    assert not {"min_new_tokens", "repetition_penalty", "top_k", "temperature"} & set(said)
+    model = transformers.AutoModelForImageTextToText.from_pretrained(tmp_path / "out").eval()
+    inputs = transformers.AutoProcessor.from_pretrained(tmp_path / "out")(["Why?"], subtitle=["No"])
+    head = model.affect.llm.net.get_output_embeddings()
+    forced = torch.full((head.out_features,), -100.0)
+    forced[end] = 100.0
+    head.bias = torch.nn.Parameter(forced)  # whatever is asked, the turn ends
+    assert model.generate(**inputs, max_new_tokens=9).tolist() == [[end]]
+
+
+def test_a_plugin_is_admitted_by_the_caller_alone(tiny, tmp_path, monkeypatch) -> None:
+    (tmp_path / "own_parts.py").write_text(
+        "from affect_mllm.media.image import ImageTransform\n\n\n"
+        "class Darker(ImageTransform):\n"
+        "    def __call__(self, images):\n"
+        "        return super().__call__(images // 2)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    cfg = tiny.cfg.copy()
+    cfg.model.encoders.visual.transform._target_ = "own_parts.Darker"
+    cfg.plugins = ["own_parts"]
+    made = checkpoint(tmp_path / "checkpoint", config.checked(cfg))
+    out = tmp_path / "out"
+    for command in (["predict", "--subtitle", "I see.", "--checkpoint"], ["export"]):
+        given = [*command, str(made), *(["--out", str(out)] if command == ["export"] else [])]
+        given += ["--question", "Why?"] if command != ["export"] else []
+        assert left(given) == 2
+        assert left([*given, "--plugins", "own_parts"]) == 0
+    clip = {"video": str(tiny.samples[0].path("video"))}
+    for auto in (transformers.AutoModelForImageTextToText, transformers.AutoProcessor):
+        with pytest.raises(ConfigError, match="outside affect_mllm"):
+            auto.from_pretrained(out)(["Why?"], media=[clip])
+    processor = transformers.AutoProcessor.from_pretrained(out, plugins=["own_parts"])
+    processor.save_pretrained(tmp_path / "again")
+    with pytest.raises(ConfigError, match="outside affect_mllm"):
+        transformers.AutoProcessor.from_pretrained(tmp_path / "again")(["Why?"], media=[clip])
+    model = transformers.AutoModelForImageTextToText.from_pretrained(out, plugins=["own_parts"])
+    assert model.generate(**processor(["Why?"], media=[clip]), max_new_tokens=2).shape[1] <= 2
+
+
+def left(command: list[str]) -> int:
+    with pytest.raises(SystemExit) as leave:
+        main(command)
+    return int(leave.value.code or 0)
 
 
 def test_the_card_has_the_scores_of_this_checkpoint_only(exported, tmp_path) -> None:

@@ -1,10 +1,10 @@
-"""What an export is made of: the merged model, its configuration, the processor, and probes."""
+"""What an export is made of: the merged model, its configuration and the processor."""
 
 from __future__ import annotations
 
-import copy
 import inspect
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
+from transformers.generation.configuration_utils import GenerationConfig
+from transformers.pytorch_utils import Conv1D
 
 from affect_mllm.config import weights_path
-from affect_mllm.data.collate import collate
 from affect_mllm.data.settings import DataSettings
 from affect_mllm.models import checkpoint as store
 from affect_mllm.models.mllm import AffectMLLM
@@ -22,39 +23,93 @@ from affect_mllm.models.pretrained import loading
 from affect_mllm.tools.hf.config import FILES, AffectConfig, at, places
 from affect_mllm.tools.hf.model import AffectForConditionalGeneration
 from affect_mllm.tools.hf.processor import AffectProcessor
-from affect_mllm.types import Batch, CheckpointError, Patches, Sample
+from affect_mllm.types import CheckpointError
 
 SHARD = "5GB"
 LOCAL = ("manifest", "cache_dir")  # data settings that name files of this machine
 
 
-def loaded(checkpoint: Path) -> tuple[AffectMLLM, DataSettings]:
+def loaded(checkpoint: Path, plugins: Sequence[str] = ()) -> tuple[AffectMLLM, DataSettings]:
     """A checkpoint's model, in eval mode on the CPU, and the data settings it is asked with."""
-    return store.load_model(checkpoint), store.load_part(
-        checkpoint, "data", DataSettings, **dict.fromkeys(LOCAL)
+    model = store.load_model(checkpoint, plugins=plugins)
+    local = dict.fromkeys(LOCAL)
+    return model, store.load_part(checkpoint, "data", DataSettings, plugins=plugins, **local)
+
+
+def merge(model: AffectMLLM, exact: AffectMLLM) -> None:
+    """Add LoRA's products to the weights of both, and take its branches away.
+
+    `exact` is the same model in float32: it is merged there, and `model`'s weights are its sums,
+    rounded once. Raises CheckpointError for layers that cannot be merged into.
+    """
+    for name in _lora_layers(exact.llm.net):
+        layer = exact.llm.net.get_submodule(name)
+        plain = layer.get_base_layer()
+        if not isinstance(plain, nn.Linear | nn.Embedding | Conv1D):
+            raise _not_merged(name, f"LoRA beside a {type(plain).__name__}")
+        try:
+            layer.merge(safe_merge=True)
+        except (RuntimeError, ValueError, NotImplementedError) as error:
+            raise _not_merged(name, str(error)) from error
+    for name in _lora_layers(model.llm.net):
+        sums = exact.llm.net.get_submodule(name).get_base_layer()
+        rounded = model.llm.net.get_submodule(name).get_base_layer()
+        with torch.no_grad():
+            for own, summed in zip(rounded.parameters(), sums.parameters(), strict=True):
+                own.copy_(summed)
+    for each in (model, exact):
+        _without_branches(each)
+
+
+def check_plain(model: AffectMLLM) -> None:
+    """Raise CheckpointError where the LLM's weights are not plain ones, which could be merged."""
+    if model.llm.quantize != "none":
+        raise CheckpointError(
+            "llm.quantize",
+            f"{model.llm.quantize}: weights of few bits, into which LoRA cannot be merged",
+            expected="a checkpoint whose LLM has plain weights",
+            fix="train with llm.quantize: none, or use the checkpoint as it is",
+        )
+
+
+def _lora_layers(net: nn.Module) -> list[str]:
+    from peft.tuners.lora import LoraLayer
+
+    return [name for name, layer in net.named_modules() if isinstance(layer, LoraLayer)]
+
+
+def _without_branches(model: AffectMLLM) -> None:
+    net = model.llm.net
+    for name in _lora_layers(net):
+        parent, _, child = name.rpartition(".")
+        setattr(net.get_submodule(parent), child, net.get_submodule(name).get_base_layer())
+    model.llm.has_lora = False
+
+
+def _not_merged(layer: str, why: str) -> CheckpointError:
+    return CheckpointError(
+        layer, f"LoRA cannot be merged into it ({why})", expected="a layer of plain weights"
     )
 
 
-def merged(model: AffectMLLM) -> AffectMLLM:
-    """The same model with LoRA's products added to the weights and its branches gone."""
-    from peft.tuners.lora import LoraLayer
+def greedy(model: AffectMLLM, data: DataSettings) -> GenerationConfig:
+    """How an exported model answers: greedily, to the end of a turn as it was trained.
 
-    net = model.llm.net
-    for name, layer in [*net.named_modules()]:
-        if not isinstance(layer, LoraLayer):
-            continue
-        if not isinstance(layer.get_base_layer(), nn.Linear | nn.Embedding):
-            raise CheckpointError(
-                name, "LoRA on a quantized layer", expected="a layer of plain weights to merge into"
-            )
-        layer.merge(safe_merge=True)
-        parent, _, child = name.rpartition(".")
-        setattr(net.get_submodule(parent), child, layer.get_base_layer())
-    model.llm.has_lora = False
-    return model
+    Nothing is taken over from the LLM's own generation_config.
+    """
+    tokenizer = model.llm.tokenizer
+    end = data.maker(tokenizer, model.span_lengths()).chat.end_id
+    pad = end if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    return GenerationConfig(do_sample=False, eos_token_id=end, pad_token_id=pad)
 
 
-def save(model: AffectMLLM, checkpoint: Path, folder: Path) -> None:
+def save(
+    model: AffectMLLM,
+    generation: GenerationConfig,
+    checkpoint: Path,
+    folder: Path,
+    plugins: Sequence[str] = (),
+) -> None:
     """Weights, configuration, tokenizer and processor of a merged model."""
     node = _model_node(checkpoint)
     parts = {place: _files(at(node, place)["model"]) for place in places(node)}
@@ -69,12 +124,10 @@ def save(model: AffectMLLM, checkpoint: Path, folder: Path) -> None:
         architectures=[AffectForConditionalGeneration.__name__],
     )
     with torch.device("meta"):
-        shell = AffectForConditionalGeneration(config)
+        shell = AffectForConditionalGeneration(config, plugins=plugins)
     shell.affect = model
-    shell.generation_config = copy.deepcopy(model.llm.net.generation_config)
     tokenizer = model.llm.tokenizer
-    pad_id = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-    shell.generation_config.pad_token_id = pad_id
+    shell.generation_config = generation
     shell.save_pretrained(folder, max_shard_size=SHARD)
     recipe = {
         "data": OmegaConf.to_container(_data_node(checkpoint), resolve=True),
@@ -86,48 +139,6 @@ def save(model: AffectMLLM, checkpoint: Path, folder: Path) -> None:
     }
     text = OmegaConf.to_yaml(recipe)
     AffectProcessor(tokenizer, text, tokenizer.chat_template).save_pretrained(folder)
-
-
-def probes(model: AffectMLLM, data: DataSettings) -> Batch:
-    """Prompts about noise, one a modality, one with all that can go together, one of words."""
-    rng = np.random.default_rng(0)
-    transforms = model.transforms()
-    pictures = rng.integers(0, 256, (3, 90, 130, 3), dtype=np.uint8)
-    sound = rng.standard_normal(16_000).astype(np.float32) / 10
-    media: dict[str, Any] = {}
-    for name, transform in transforms.items():
-        width = getattr(transform, "width", 0)  # of a feature file's states
-        given = sound if name == "audio" else pictures[: 1 if name == "image" else 3]
-        item = transform(rng.standard_normal((4, width)) if width else given)
-        media[name] = item.timed(np.arange(3) / 2) if isinstance(item, Patches) else item
-    kinds = [(name,) for name in media]
-    kinds += [(name, "audio") for name in media if "audio" in media and name != "audio"]
-    maker = data.maker(model.llm.tokenizer, model.span_lengths())
-    question = "Which emotion does the person express?"
-    examples = [
-        maker.make(
-            Sample(str(number), Path(), subtitle="I see." if not kind else None),
-            {name: media[name] for name in kind},
-            question=question,
-            answer="happy",
-            encoded=False,
-        )
-        for number, kind in enumerate([*kinds, ()])
-    ]
-    return collate(examples, pad_id=model.llm.tokenizer.pad_token_id or 0)
-
-
-@torch.no_grad()
-def probe_logits(model: AffectMLLM, batch: Batch) -> torch.Tensor:
-    """Logits `[M, V]` at every real position, in the arithmetic that evaluation uses."""
-    real = batch.segments >= 0
-    with torch.autocast(batch.input_ids.device.type, torch.bfloat16, enabled=model.llm.is_bf16):
-        return model(batch, lambda m, _, hidden: m.llm.logits(hidden.states[real])).float()
-
-
-def exact_logits(checkpoint: Path, batch: Batch) -> torch.Tensor:
-    """The checkpoint's logits in float32, whatever precision its parts have."""
-    return probe_logits(store.load_model(checkpoint).float(), batch)
 
 
 def _data_node(checkpoint: Path) -> DictConfig:

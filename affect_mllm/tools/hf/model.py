@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import nn
+from transformers.generation.configuration_utils import GenerationConfig
 from transformers.generation.utils import GenerationMixin
 from transformers.modeling_outputs import CausalLMOutput
 from transformers.modeling_utils import PreTrainedModel
@@ -19,6 +21,14 @@ from affect_mllm.tools.hf.config import AffectConfig
 from affect_mllm.tools.hf.inputs import Media, to_batch
 from affect_mllm.types import Batch
 
+# What transformers' `post_init` gathers from a model's parts: names and patterns without a place.
+GATHERED = (
+    "_keep_in_fp32_modules",
+    "_no_split_modules",
+    "_skip_keys_device_placement",
+    "_keys_to_ignore_on_load_unexpected",
+    "_keys_to_ignore_on_load_missing",
+)
 AUTO = ("AutoModel", "AutoModelForImageTextToText")
 
 
@@ -34,14 +44,18 @@ class AffectForConditionalGeneration(PreTrainedModel, GenerationMixin):
     _supports_sdpa = True
     _supports_flash_attn = True
 
-    def __init__(self, config: AffectConfig) -> None:
+    def __init__(self, config: AffectConfig, plugins: Sequence[str] = ()) -> None:
+        """`plugins` are packages whose classes the model may be made of: the caller's to name."""
         super().__init__(config)
         with config.node() as node, weightless():
-            self.affect: AffectMLLM = configuration.build(node, kind=AffectMLLM)
+            self.affect: AffectMLLM = configuration.build(node, kind=AffectMLLM, plugins=plugins)
+        # What the LLM's own config.json says of decoding would fill what ours leaves open.
+        self.affect.llm.net.generation_config = GenerationConfig()
         if config.experts:
             self.affect.use_experts(config.experts)
         self._keep_in_fp32_modules_strict = set(config.float32_parts)
         self.post_init()
+        self._gather_from_below()
 
     def forward(
         self,
@@ -73,10 +87,13 @@ class AffectForConditionalGeneration(PreTrainedModel, GenerationMixin):
     ) -> torch.Tensor:
         """New token ids `[N, T]`; `generation` are transformers' options (`max_new_tokens` …)."""
         batch = self._batch(input_ids, attention_mask, spans, media)
-        options = {"generation_config": self.generation_config, "do_sample": False, **generation}
+        settings = copy.deepcopy(
+            generation.pop("generation_config", None) or self.generation_config
+        )
+        others = settings.update(**generation)
         with self._arithmetic():
             prompt, _ = self.affect.prompt(batch)
-            return self.affect.llm.generate(prompt, **options)
+            return self.affect.llm.generate(prompt, generation_config=settings, **others)
 
     def get_input_embeddings(self) -> nn.Module:
         """The LLM's."""
@@ -85,6 +102,20 @@ class AffectForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def get_output_embeddings(self) -> nn.Module:
         """The LLM's."""
         return self.affect.llm.net.get_output_embeddings()
+
+    def _gather_from_below(self) -> None:
+        """What transformers' models in our plain modules say of themselves, tied weights foremost.
+
+        `post_init` asks direct children only, and would lose that a head is the embeddings.
+        """
+        self.all_tied_weights_keys = self.get_expanded_tied_weights_keys(all_submodels=True)
+        for name, module in self.named_modules():
+            if module is self or not isinstance(module, PreTrainedModel):
+                continue
+            for kind in GATHERED:
+                getattr(self, kind).update(getattr(module, kind, None) or ())
+            unsaved = {f"{name}.{key}" for key in module._keys_to_ignore_on_save or ()}
+            self._keys_to_ignore_on_save = {*(self._keys_to_ignore_on_save or ()), *unsaved}
 
     def _init_weights(self, module: nn.Module) -> None:
         """Our modules set theirs when they are made; transformers' parts see to themselves."""

@@ -39,7 +39,22 @@ class AffectProcessor(ProcessorMixin):
     ) -> None:
         super().__init__(tokenizer, chat_template=chat_template)
         self.recipe = recipe
+        self._plugins: tuple[str, ...] = ()
         self._made: tuple[DataSettings, dict[str, Any], dict[str, Any]] | None = None
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: Any,
+        *args: Any,
+        plugins: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> Any:
+        """As transformers' own; `plugins` are packages that the recipe may name, the caller's to
+        say: a folder's files cannot admit them."""
+        made = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        made._plugins = tuple(plugins)
+        return made
 
     def __call__(  # type: ignore[override]
         self,
@@ -93,7 +108,9 @@ class AffectProcessor(ProcessorMixin):
                 ("spans", dict[str, SpanRule]),
             )
             data, transforms, spans = (
-                configuration.build(node[key], kind=kind, where=f"processor, {key}")
+                configuration.build(
+                    node[key], kind=kind, plugins=self._plugins, where=f"processor, {key}"
+                )
                 for key, kind in kinds
             )
             self._made = data, transforms, spans

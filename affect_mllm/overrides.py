@@ -25,6 +25,7 @@ PATHS = PLACES | {
     "url",
     "wheel_tables",
 }
+SEARCHPATH = "hydra.searchpath"
 GROUPS = frozenset({"model"})
 _FUNCTIONS = "choice|range|glob|sort|shuffle|tag|str|interval"
 _FORMS = re.compile(rf"""null|'.*'|".*"|({_FUNCTIONS})\(.*\)""", re.S)
@@ -56,6 +57,8 @@ def _prepared(text: str, sweeping: bool) -> str:
     if equals and is_path(key):
         return _path(key, value, sweeping)
     parsed = _parsed(text)
+    if parsed is None and key == SEARCHPATH and (one := re.fullmatch(r"\[(.*)\]", value)):
+        return f"{key}=[{quoted('', one[1])[1:]}]"
     if parsed is None or not key.strip("+~"):
         raise _unreadable(text)
     if parsed.is_sweep_override() and not sweeping:
@@ -138,7 +141,7 @@ def check_searchpath(overrides: Sequence[str], ours: Path) -> None:
     Raises ConfigError for a file that has the place of one of ours: Hydra would not read it.
     """
     for text in overrides:
-        if text.lstrip("+").partition("=")[0] == "hydra.searchpath":
+        if text.lstrip("+").partition("=")[0] == SEARCHPATH:
             found = _parsed(text).value()
             if not isinstance(found, list):
                 raise ConfigError(text, "not a list", fix="write hydra.searchpath=[FOLDER]")
@@ -151,11 +154,11 @@ def _check_folder(given: str, ours: Path) -> None:
         return
     folder = Path(given.removeprefix("file://"))
     if not folder.is_dir():
-        raise ConfigError("hydra.searchpath", f"no such folder: {folder}")
+        raise ConfigError(SEARCHPATH, f"no such folder: {folder}")
     for path in sorted(folder.rglob("*.yaml")):
         if (ours / path.relative_to(folder)).is_file():
             raise ConfigError(
-                "hydra.searchpath",
+                SEARCHPATH,
                 f"{path} has the name of one of ours, which is found first",
                 fix="give it another name",
             )

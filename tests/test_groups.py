@@ -141,7 +141,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_folder_of_ones_own_adds_to_the_groups(folder: Path) -> None:
-    given = [f"hydra.searchpath=['{folder}']", "experiment=mine"]
+    given = [f"hydra.searchpath=[{folder}]", "experiment=mine"]
     cfg = config.checked(config.compose("train", given))
     assert (cfg.name, cfg.model.fusion.hidden_size, cfg.model.fusion.normalize) == (
         "mine",

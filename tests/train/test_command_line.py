@@ -19,7 +19,7 @@ def test_rates_are_swept_and_any_of_the_runs_is_evaluated_by_its_path(tiny, tmp_
     runs = tmp_path / ODD
     given = tiny.overrides(runs, "~stages.align", "~stages.emotion")
     given = [text for text in given if not text.startswith("experiment")]
-    own = ["experiment=mine", f"hydra.searchpath=['{own_folder(tmp_path)}']"]
+    own = ["experiment=mine", f"hydra.searchpath=[{own_folder(tmp_path)}]"]
     swept = [f"{RATE}=1e-4,2e-4", "stages.instruct.steps=1"]
     code, said = finished(["train.py", "-m", *own, *given, *swept])
     assert code == 0, said

@@ -105,7 +105,7 @@ def _continue(
     cache: Any,
 ) -> torch.Tensor:
     """Hidden states `[N, L, H]` of `embeds`, which see `masks` `[N, 1, L, cached + L]`."""
-    embeds = embeds.to(llm.net.dtype)
+    embeds = embeds.to(llm.dtype)
     decoder = llm.net.get_decoder()
     output = decoder(
         inputs_embeds=embeds,

@@ -50,6 +50,7 @@ class LanguageModel(nn.Module):
             self.net: Any = self._load(path, dtype)
         take_over(self.net, model)
         self.net.requires_grad_(False)
+        self.dtype: torch.dtype = self.net.dtype  # of the base; what a stage trains is float32
         self.config: Any = self.net.config.get_text_config()
         _check_head(model, self.config.to_dict())
         self.hidden_size = int(self.config.hidden_size)
@@ -160,15 +161,16 @@ class LanguageModel(nn.Module):
     @property
     def is_bf16(self) -> bool:
         """Whether the base weights are bfloat16, and arithmetic around them should be."""
-        return self.net.dtype == torch.bfloat16
+        return self.dtype == torch.bfloat16
 
     def generate(self, prompt: Prompt, **options: Any) -> torch.Tensor:
         """New token ids `[R, T]` of left-padded prompts; `options` are transformers'."""
         with prompted(self.net.get_decoder(), prompt.deep):
             return self.net.generate(
-                inputs_embeds=prompt.embeds.to(self.net.dtype),
+                inputs_embeds=prompt.embeds.to(self.dtype),
                 attention_mask=prompt.real.long(),
                 position_ids=prompt.positions,
+                synced_gpus=False,  # the weights are whole: ranks need not take equally many steps
                 **options,
             )
 

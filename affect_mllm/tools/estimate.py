@@ -68,15 +68,18 @@ def estimate(
     from affect_mllm.tools.rehearsal import rehearse
     from affect_mllm.train.engine import DTYPES
     from affect_mllm.train.optim import build
-    from affect_mllm.train.trainable import select
+    from affect_mllm.train.trainable import unfreeze
 
     plan = blueprint(overrides)
     lower = DTYPES.get(plan.cfg.launch.precision)
     items = nominal(plan, clip_s)
     stages = {}
+    base = [(parameter, parameter.dtype) for parameter in plan.model.parameters()]
     for stage in plan.stages:
         plan.model.use_experts(stage.experts)
-        groups = select(plan.model, stage.trainable)
+        for parameter, dtype in base:  # what only the stage before trained is the base's again
+            parameter.data = parameter.data.to(dtype)
+        groups = unfreeze(plan.model, stage.trainable)
         # The fused step has no form on the meta device; what the states take is the same.
         settings = replace(stage.optimizer, fused=False)
         optimizer = build(

@@ -25,7 +25,7 @@ from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.progress import Progress
 from affect_mllm.train.share import share
 from affect_mllm.train.stage import Stage
-from affect_mllm.train.trainable import Group, select
+from affect_mllm.train.trainable import Group, select, unfreeze
 from affect_mllm.train.trainer import Trainer
 from affect_mllm.types import Batch, MediaBatch, Span
 
@@ -81,7 +81,7 @@ class Trial:
             for name, parameter in model.named_parameters():
                 if "lora_B" in name:
                     parameter.normal_(std=0.02)
-        select(model, TRAINABLE)
+        unfreeze(model, TRAINABLE)
         return model.train()
 
     def optimizer(self, module: torch.nn.Module) -> torch.optim.Optimizer:

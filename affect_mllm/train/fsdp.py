@@ -44,14 +44,19 @@ class FullyShard(Engine):
 
     @contextlib.contextmanager
     def whole(self) -> Iterator[nn.Module]:
-        """The model with all weights gathered on every rank."""
+        """The model with all weights gathered on every rank, until the end of the block.
+
+        Passes inside it neither gather nor split again, so ranks may run as many as they like.
+        """
         parts = [part for part in self.module.modules() if isinstance(part, FSDPModule)]
         for part in parts:
+            part.set_reshard_after_forward(False, recurse=False)
             part.unshard()
         try:
             yield self.module
         finally:
             for part in parts:
+                part.set_reshard_after_forward(part is not self.module, recurse=False)
                 part.reshard()
 
 

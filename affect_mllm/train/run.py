@@ -34,7 +34,7 @@ from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.progress import Progress
 from affect_mllm.train.speed import Speed
 from affect_mllm.train.stage import Stage, check_heads
-from affect_mllm.train.trainable import select, spoken
+from affect_mllm.train.trainable import select, spoken, unfreeze
 from affect_mllm.train.trainer import Stopped, Trainer
 from affect_mllm.train.validation import ValidationLoss
 from affect_mllm.types import ConfigError, ExitCode
@@ -155,6 +155,7 @@ class TrainRun:
             ahead.check_stages(model, self._unchecked, self._data, seed=self.seed)
             self._unchecked = []
         stage.add_heads(model)
+        unfreeze(model, stage.trainable)
         origin = resume[0] if resume else parent
         if origin is not None:
             checkpoint.load_weights(origin, model)

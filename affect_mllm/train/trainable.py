@@ -114,7 +114,8 @@ Trainable = Annotated[dict[str, Group], refusing(_groups)]
 def select(model: nn.Module, trainable: Mapping[str, Group]) -> dict[str, list[nn.Parameter]]:
     """Freeze all, then unfreeze what a group matches; the first group that does decides.
 
-    Returns the parameters by group. A regex that matches no parameter is a ConfigError.
+    Returns the parameters by group. Raises ConfigError for a regex that matches no parameter, and
+    for a quantised weight, which cannot train.
     """
     members: dict[str, list[nn.Parameter]] = {name: [] for name in trainable}
     wanted = [(name, regex) for name, group in trainable.items() for regex in group.regexes]
@@ -122,6 +123,13 @@ def select(model: nn.Module, trainable: Mapping[str, Group]) -> dict[str, list[n
     matched = set()
     for parameter_name, parameter in model.named_parameters():
         hits = [(n, regex) for n, regex, p in patterns if p.fullmatch(parameter_name)]
+        if hits and not parameter.is_floating_point():
+            raise ConfigError(
+                f"stage.trainable.{hits[0][0]}.match",
+                f"{parameter_name} is kept in few bits ({parameter.dtype})",
+                expected="weights in floating point",
+                fix="train LoRA beside it, or set model.llm.quantize=none",
+            )
         parameter.requires_grad_(bool(hits))
         matched.update(hits)
         if hits:
@@ -134,6 +142,19 @@ def select(model: nn.Module, trainable: Mapping[str, Group]) -> dict[str, list[n
                 expected=f"a regex for whole names such as {_examples(model)}",
             )
     return {name: parameters for name, parameters in members.items() if parameters}
+
+
+def unfreeze(model: nn.Module, trainable: Mapping[str, Group]) -> dict[str, list[nn.Parameter]]:
+    """`select`, and what trains becomes float32; what is frozen keeps its dtype.
+
+    In bfloat16 an update of 1e-6 is less than half a step of most weights and would be lost. A
+    checkpoint of float32 weights is loaded after this, so that they come back to the bit.
+    """
+    members = select(model, trainable)
+    for parameters in members.values():
+        for parameter in parameters:
+            parameter.data = parameter.data.float()
+    return members
 
 
 def spoken(members: Mapping[str, list[nn.Parameter]], trainable: Mapping[str, Group]) -> str:

@@ -99,11 +99,34 @@ class Zero(Engine):
 
     @contextlib.contextmanager
     def whole(self) -> Iterator[nn.Module]:
-        """The model with all weights gathered on every rank."""
+        """The model with all weights gathered on every rank, until the end of the block.
+
+        Passes inside it neither gather nor split again, so ranks may run as many as they like.
+        """
         from deepspeed.runtime.zero.partition_parameters import GatheredParameters
 
-        with GatheredParameters(list(self.module.parameters())):
+        with GatheredParameters(list(self.module.parameters())), self._without_hooks():
             yield self.module
+
+    @contextlib.contextmanager
+    def _without_hooks(self) -> Iterator[None]:
+        """ZeRO-3's hooks off: they would split each layer again after its first pass.
+
+        DeepSpeed has no public way; TRL's `unwrap_model_for_generation` takes the same hooks away.
+        """
+        keeper = getattr(self.model.optimizer, "parameter_offload", None)
+        if keeper is None:  # ZeRO-1 and -2 leave weights alone
+            yield
+            return
+        for hook in (*keeper.forward_hooks, *keeper.backward_hooks):
+            hook.remove()
+        keeper.forward_hooks, keeper.backward_hooks = [], []
+        for parameter in self.module.parameters():
+            getattr(parameter, "ds_active_sub_modules", set()).clear()
+        try:
+            yield
+        finally:
+            keeper._register_deepspeed_module(keeper.module)
 
     def save(self, folder: Path) -> None:
         """DeepSpeed's own files; frozen weights are left out, as everywhere."""

@@ -120,7 +120,7 @@ def save(
         parts=parts,
         experts=store.read_meta(checkpoint)["experts"],
         float32_parts=_float32_parts(model),
-        dtype=model.llm.net.dtype,
+        dtype=model.llm.dtype,
         architectures=[AffectForConditionalGeneration.__name__],
     )
     with torch.device("meta"):

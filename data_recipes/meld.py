@@ -106,7 +106,7 @@ def _entry(line: Line, split: str, clips: Path, inputs: Inputs) -> Entry:
 
 def _decodes(path: Path) -> bool:
     """Whether a clip is there and decodes, as `affect-mllm validate --decode` would see it."""
-    return path.is_file() and decode_one(Job(path.parent, "video", path.name)).problem is None
+    return path.is_file() and decode_one(Job(path.parent, "video", path.name)) is None
 
 
 APP = app(DATASET, rows)

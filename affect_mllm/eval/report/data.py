@@ -108,6 +108,11 @@ def is_fraction(metric: str) -> bool:
     return found.worst is not None and max(found.best, found.worst) <= 1
 
 
+def is_percent(metric: str) -> bool:
+    """Whether a metric is a share of something: a correlation lies in the range, but is none."""
+    return is_fraction(metric) and METRICS[metric].scale in ("share", "error")
+
+
 def drawn_metric(summary: Mapping[str, Any]) -> str:
     """A task's first metric that a bar from 0 to 1 can show; its first one if there is none."""
     names = summary["task"]["metrics"]

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from affect_mllm.eval.files import write_text_atomic
 from affect_mllm.eval.report import charts, data
 from affect_mllm.eval.report.clips import Clips, load_clips
-from affect_mllm.eval.report.data import Run, is_fraction
+from affect_mllm.eval.report.data import Run, is_percent
 from affect_mllm.eval.report.reads import against_first, family_wheel
 from affect_mllm.log import LOGGER
 from affect_mllm.types import ConfigError
@@ -150,7 +150,7 @@ def _shown(value: float | None, metric: str) -> str:
     """A metric's value: percent of its range, or a plain number where it has the task's unit."""
     if value is None:
         return "–"
-    return _percent(value) if is_fraction(metric) else f"{value:.3f}"
+    return _percent(value) if is_percent(metric) else f"{value:.3f}"
 
 
 def _interval(found: Mapping[str, Any], metric: str) -> str:
@@ -158,7 +158,7 @@ def _interval(found: Mapping[str, Any], metric: str) -> str:
     low, high = found["ci_low"], found["ci_high"]
     if low is None or high is None:
         return "no interval" + (": one group" if "one group" in found.get("interval", "") else "")
-    return f"{100 * low:.1f}–{100 * high:.1f}" if is_fraction(metric) else f"{low:.3f}–{high:.3f}"
+    return f"{100 * low:.1f}–{100 * high:.1f}" if is_percent(metric) else f"{low:.3f}–{high:.3f}"
 
 
 def _percent(value: float | None, digits: int = 1) -> str:

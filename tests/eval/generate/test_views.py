@@ -69,7 +69,8 @@ def test_a_donor_differs_in_the_tasks_class_not_in_the_raw_label() -> None:
         chosen = donors(rows, "audio", polarity, seed=seed)
         assert all(own[chosen[id].id] != own[id] for id in own)
         theirs = {id: own[donor.id] for id, donor in chosen.items()}
-        assert followed(own, own, theirs)["own"]["value"] == 1.0
+        groups = {id: id for id in own}
+        assert followed(own, own, theirs, groups)["own"]["value"] == 1.0
     with pytest.raises(DataError, match="different classes"):
         donors(rows[:3], "audio", polarity)
 

@@ -275,6 +275,40 @@ def test_a_mean_over_classes_that_do_not_all_occur_says_so(tmp_path):
     assert page.words.count("only 3 of 4 classes occur") == 1
 
 
+def test_of_one_group_open_lists_and_numbers_nothing_is_claimed(tmp_path):
+    """No interval and no p below 1; right is what scoring decided; a correlation is no percent."""
+    from affect_mllm.data import manifest
+    from affect_mllm.eval.predictions import Prediction
+    from affect_mllm.eval.report.clips import load_clips
+    from affect_mllm.types import Sample
+    from tests.eval.runs import write_predictions
+
+    lists = task(kind="open_vocabulary", labels=(), truth="emotions", metrics=("ew_f1",))
+    scale = task(kind="regression", labels=(), low=-3, high=3, truth="sentiment",
+                 metrics=("mae", "pearson"))  # fmt: skip
+    rows = [
+        Sample(f"s{i}", tmp_path, subtitle="x", split="test", group="one",
+               labels={"emotions": ["angry", "sad"], "sentiment": i - 2.0})
+        for i in range(5)
+    ]  # fmt: skip
+    manifest.write(rows, tmp_path / "manifest.jsonl")
+    for one, said in ((lists, "mad"), (scale, "{:.2f}")):
+        run = tmp_path / one.kind
+        answered = [Prediction(s.id, said.format(s.labels["sentiment"] + 0.1)) for s in rows]
+        path = write_predictions(run / "x.predictions.jsonl", answered)
+        found = summarise(one, rows, {"face+audio+text": answered})
+        found |= {"manifest": tmp_path / "manifest.jsonl", "predictions": {"face+audio+text": path}}
+        write_results(run, {"toy": found})
+        clips = load_clips(load_run(run), load_run(run).benchmarks["toy"])
+        assert [clip.right for clip in clips.items] == [True] * 5
+        page = Page(write_report([run], run / "page.html").read_text())
+        assert "no interval: one group" in page.words
+        assert "With 1 group no difference can reach p = 0.05." in page.words
+        assert not page.all("line", "whisker")
+        assert "< 0.001" not in page.words
+    assert "1.000 no interval" in page.words, "Pearson's"
+
+
 def test_who_read_the_answers_is_what_the_result_records(tmp_path):
     samples = corpus()
     said = [

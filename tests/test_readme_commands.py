@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,13 @@ import pytest
 import typer
 
 from affect_mllm import config
+from affect_mllm.data import manifest
 from affect_mllm.tools import app
 from scripts.readme import LEFT, ROOT, commands, left, shortened
+from tests import tiny_vlm
+from tests.eval import runs
+from tests.media import clips
+from tests.tools.exports import checkpoint
 
 README = ROOT / "README.md"
 # extend.md's are about files that its reader writes: test_extend.py follows it to the letter.
@@ -96,3 +103,49 @@ def test_what_is_left_out_of_make_readme_is_there_and_the_rest_is_made_short() -
         if "train.py" in each and "--help" not in each:
             assert "dry_run=true" in each or re.search(r"stages\.\w+\.steps=2\b", each)
             understood(LAUNCHERS.sub("python ", each))
+
+
+@pytest.fixture
+def outputs(tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with what the demo leaves, of tiny parts, and with the README's own clips."""
+    demo = tmp_path / "outputs/demo"
+    (tmp_path / "scored").mkdir()
+    shutil.copytree(runs.make_run(tmp_path / "scored"), demo)
+    checkpoint(demo / "train/instruct/final", tiny.cfg)
+    rows = list(manifest.read(tiny.root / "manifest.jsonl"))
+    (demo / "corpus").mkdir()
+    shutil.copytree(tiny.root / "clips", demo / "corpus/clips")
+    shutil.copy(tiny.root / "manifest.jsonl", demo / "corpus/manifest.jsonl")
+    said = [{"id": row.id, "response": "happy"} for row in rows if row.split == "test"]
+    path = demo / "eval/synthetic/face.predictions.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in said))
+    shutil.copytree(tiny.root / "clips", tmp_path / "clips")
+    table = [f"{Path(row.media['video']).name},{row.labels['emotion']}" for row in rows[3:]]
+    (tmp_path / "clips.csv").write_text("\n".join(["file,emotion", *table]) + "\n")
+    clips.make_video(tmp_path / "clip.mp4", frames=12, sound_s=0.5)
+    clips.make_image(tmp_path / "photo.png")
+    tiny_vlm.build(tiny, tmp_path).rename(tmp_path / "FOLDER")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+SHORT = [
+    each
+    for each in commands(README)
+    if re.match(r"affect-mllm (?!import|cache|estimate|spread)", each) and "MELD" not in each
+]
+
+
+def test_the_readmes_short_commands_run_in_order_on_tiny_outputs(
+    outputs: Path, assets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert {each.split()[1] for each in SHORT} >= {
+        "predict", "validate", "score", "report", "train", "manifest", "export", "describe"
+    }  # fmt: skip
+    for command in SHORT:
+        with pytest.raises(SystemExit) as leave:
+            app.main(shlex.split(command)[1:])
+        assert not leave.value.code, f"{command}\n{capsys.readouterr().err}"
+    made = ("outputs/hf/model.safetensors", "outputs/demo/report.html", "clips/manifest.jsonl")
+    assert all((outputs / name).is_file() for name in made)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +10,14 @@ from omegaconf import OmegaConf
 
 from affect_mllm import config
 from affect_mllm.types import ConfigError
+from tests.variants import names, variant
 
 CONF = config.conf_dir()
 # Groups of parts: a variant has all its options, whoever chooses it.
 PARTS = ("encoder", "fusion", "compressor", "llm", "prompt", "chat", "loss")
-MODELS = sorted({path.stem for path in (CONF / "model").glob("*.yaml")} - {"affect_mllm"})
-EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+MODELS = sorted({*names("model")} - {"affect_mllm"})
+EXPERIMENTS = names("experiment")
 TREES = [f"model={name}" for name in MODELS] + [f"experiment={name}" for name in EXPERIMENTS]
-
-
-def variants(group: str) -> list[str]:
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
 def composed(tree: str, *overrides: str) -> tuple[dict[str, Any], dict[str, str]]:
@@ -43,14 +38,6 @@ def composed(tree: str, *overrides: str) -> tuple[dict[str, Any], dict[str, str]
     return found, choices
 
 
-@cache
-def alone() -> dict[str, dict[str, Any]]:
-    """Every variant by itself, by group and name."""
-    added = [f"+{group}@parts.{group}.{name}={name}" for group in PARTS for name in variants(group)]
-    tree, _ = composed("experiment=demo", *added)
-    return tree["parts"]
-
-
 def put(tree: dict[str, Any], place: str, node: Any) -> None:
     *way, last = place.split("@")[1].split(".")
     for key in way:
@@ -63,9 +50,9 @@ def swapped(tree: dict[str, Any], choices: dict[str, str], number: int) -> dict[
     now = {}
     for place, chosen in choices.items():
         group = place.split("@")[0]
-        names = variants(group)
-        now[place] = names[(names.index(chosen) + number) % len(names)]
-        put(tree, place, copy.deepcopy(alone()[group][now[place]]))
+        every = names(group)
+        now[place] = every[(every.index(chosen) + number) % len(every)]
+        put(tree, place, variant(group, now[place]))
     return now
 
 
@@ -84,7 +71,7 @@ def test_every_variant_at_every_place_of_every_model_passes_the_check(name: str)
     """As composed: the test above shows that a swap is nothing else."""
     whole, choices = composed(f"model={name}")
     places = {place: chosen for place, chosen in choices.items() if "@model." in place}
-    for number in range(max(len(variants(place.split("@")[0])) for place in places)):
+    for number in range(max(len(names(place.split("@")[0])) for place in places)):
         swapped(whole, places, number)
         model: Any = OmegaConf.create(whole["model"])
         for key in OmegaConf.missing_keys(model):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,9 @@ from affect_mllm.tools.shapes import RealMasks
 from affect_mllm.types import DataError
 from tests import tiny_experiments
 from tests.tiny import Tiny
+from tests.variants import names, variant
 
-ENCODERS = sorted(path.stem for path in (config.conf_dir() / "encoder").glob("*.yaml"))
+ENCODERS = names("encoder")
 
 
 def media(seed: int, longer: bool) -> list[np.ndarray]:
@@ -40,7 +40,7 @@ def read(encoder: Encoder, seed: int, *, longer: bool = False) -> np.ndarray:
 
 
 def build(tiny: Tiny, name: str) -> Encoder:
-    cfg: Any = OmegaConf.load(Path(config.conf_dir()) / "encoder" / f"{name}.yaml")
+    cfg: Any = OmegaConf.create(variant("encoder", name))
     tiny_experiments.shrink(tiny, cfg)
     config.check(cfg)
     torch.manual_seed(0)

@@ -12,12 +12,13 @@ from affect_mllm import config
 from affect_mllm.models.llm import LanguageModel
 from tests import tiny_experiments
 from tests.tiny import Tiny
+from tests.variants import names, variant
 
-LLMS = sorted(path.stem for path in (config.conf_dir() / "llm").glob("*.yaml"))
+LLMS = names("llm")
 
 
 def build(tiny: Tiny, name: str) -> LanguageModel:
-    cfg: Any = OmegaConf.load(config.conf_dir() / "llm" / f"{name}.yaml")
+    cfg: Any = OmegaConf.create(variant("llm", name))
     tiny_experiments.shrink(tiny, cfg)
     cfg.pop("quantize", None)  # needs a package and a GPU
     config.check(cfg)

@@ -18,8 +18,9 @@ from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.train.loss.objective import Loss, Objective
 from affect_mllm.types import Batch
 from tests import tiny as parts
+from tests.variants import names, variant
 
-LOSSES = sorted(path.stem for path in (config.conf_dir() / "loss").glob("*.yaml"))
+LOSSES = names("loss")
 KINDS = [("face", "audio", "text"), ("face", "audio"), ("audio", "text"), ("face", "text")]
 LABELS: list[dict[str, Any]] = [
     {"emotion": "happy", "emotions": ["happy", "proud"], "intensity": 0.9, "valence": 0.8}
@@ -33,7 +34,7 @@ LABELS: list[dict[str, Any]] = [
 
 
 def load(name: str) -> Loss:
-    cfg: Any = OmegaConf.load(config.conf_dir() / "loss" / f"{name}.yaml")
+    cfg: Any = OmegaConf.create(variant("loss", name))
     config.check(cfg)
     return config.build(cfg)
 

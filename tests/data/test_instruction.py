@@ -25,6 +25,7 @@ ROW = Sample(
         "emotions": ["happy", "calm"],
         "sentiment": "positive",
         "description": "She smiles.",
+        "visual_cues": "A smile.",
         "intensity": 0.25,
         "valence": -0.5,
         "arousal": 0.0,

@@ -15,7 +15,7 @@ help:
 	@echo "make demo    train, evaluate and report on a synthetic corpus (SEED=$(SEED))"
 	@echo "make readme  the README's commands, run on the demo's outputs"
 	@echo "make test    the tests"
-	@echo "make soak    kills of training and evaluation, every experiment with every launch, overfitting"
+	@echo "make soak    kills of training and evaluation, fuzzed answers, every experiment with every launch, overfitting"
 	@echo "make bench   training speed against transformers and TRL"
 	@echo "make gpu-check  what a machine with CUDA GPUs has to show"
 	@echo "make check   the tests, ruff, pyright, import layers, hadolint"
@@ -53,6 +53,7 @@ test: $(STAMP)
 
 soak: $(STAMP)
 	AFFECT_SOAK=1 $(BIN)/python -m pytest tests/train/test_kill_ranks.py tests/contracts/test_pairs.py tests/eval/metrics/test_simulation.py
+	AFFECT_FUZZED=20000 $(BIN)/python -m pytest tests/eval/read/test_engine.py -k no_text
 	AFFECT_KILLS=10 $(BIN)/python -m pytest tests/eval/test_killed.py
 	$(BIN)/python benchmarks/overfit.py
 

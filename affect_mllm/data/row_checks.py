@@ -8,6 +8,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -164,9 +165,15 @@ def _url_problem(key: str, value: str) -> str | None:
 
 
 def _unknown(key: str, known: Iterable[str], prefix: str = "") -> str:
-    near = difflib.get_close_matches(str(key).lower(), list(known), n=1, cutoff=0.7)
-    hint = f" (did you mean {prefix}{near[0]}?)" if near else ""
+    near = _nearest(str(key).lower(), tuple(known), 0.7)
+    hint = f" (did you mean {prefix}{near}?)" if near else ""
     return f"unknown key {prefix}{key}{hint}"
+
+
+@lru_cache(maxsize=4096)
+def _nearest(key: str, known: tuple[str, ...], cutoff: float) -> str | None:
+    """The known key that is most like `key`. Every row of a manifest asks about the same few."""
+    return next(iter(difflib.get_close_matches(key, known, n=1, cutoff=cutoff)), None)
 
 
 def _is_text(value: Any) -> bool:
@@ -216,7 +223,7 @@ def _label_problems(labels: Any) -> Iterator[str]:
                 yield f"labels.{key} must be a non-empty string, got {value!r}"
         elif key not in _LABEL_KEYS:
             # Other keys are welcome; one that is nearly a known key is a slip of the pen.
-            if difflib.get_close_matches(str(key).lower(), _LABEL_KEYS, n=1, cutoff=0.85):
+            if _nearest(str(key).lower(), _LABEL_KEYS, 0.85) is not None:
                 yield _unknown(key, _LABEL_KEYS, "labels.")
         else:
             yield from _other_label_problems(key, value)

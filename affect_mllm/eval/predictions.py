@@ -19,13 +19,17 @@ _SHOWN_PROBLEMS = 50
 class Prediction:
     """One answer. `labels` stands where extraction was done elsewhere (`extraction` names it),
     `scores` (label → number, such as a log-likelihood) where labels were compared instead of
-    generated; `confidence` is the model's own, from 0 to 1. `gate` maps a modality to the weights
-    of its experts; `line` is the row's place, `FILE:LINE`."""
+    generated, `ranking` (labels, the best first) where they were ordered. `finish_reason` says how
+    generation ended: "length" where a limit cut the answer off. `confidence` is the model's own,
+    from 0 to 1. `gate` maps a modality to the weights of its experts; `line` is the row's place,
+    `FILE:LINE`."""
 
     id: str
     response: str = ""
     labels: tuple[str, ...] | None = None
     scores: dict[str, float] = field(default_factory=dict)
+    ranking: tuple[str, ...] = ()
+    finish_reason: str | None = None
     confidence: float | None = None
     prompt_hash: str | None = None
     checkpoint: str | None = None
@@ -108,10 +112,15 @@ def _row(line: bytes, place: str) -> Prediction:
     if (half := next(text_problems(row), None)) is not None:
         raise ValueError(f"{row['id']!r}: {half}")
     labels, scores, confidence = row.get("labels"), row.get("scores"), row.get("confidence")
-    if labels is None and not scores and not isinstance(row.get("response"), str):
-        raise ValueError(f"{row['id']!r} has neither a response (a string), labels nor scores")
+    ranking = row.get("ranking")
+    if labels is None and not scores and not ranking and not isinstance(row.get("response"), str):
+        raise ValueError(
+            f"{row['id']!r} has neither a response (a string), labels, scores nor ranking"
+        )
     if labels is not None and not (_strings(labels)):
         raise ValueError(f"{row['id']!r}: labels is not a list of strings")
+    if ranking is not None and not (_strings(ranking) and len({*ranking}) == len(ranking)):
+        raise ValueError(f"{row['id']!r}: ranking is not a list of different strings")
     if scores is not None and not (isinstance(scores, dict) and all(map(finite, scores.values()))):
         raise ValueError(f"{row['id']!r}: scores is not an object of finite numbers")
     if confidence is not None and not (finite(confidence) and 0 <= confidence <= 1):
@@ -121,6 +130,8 @@ def _row(line: bytes, place: str) -> Prediction:
         response=str(row.get("response") or ""),
         labels=None if labels is None else tuple(labels),
         scores={name: float(value) for name, value in (scores or {}).items()},
+        ranking=tuple(ranking or ()),
+        finish_reason=_text(row, "finish_reason"),
         confidence=None if confidence is None else float(confidence),
         prompt_hash=_text(row, "prompt_hash"),
         checkpoint=_text(row, "checkpoint"),

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from affect_mllm.eval.metrics.judged import NAMES as JUDGED
 from affect_mllm.eval.metrics.registry import METRICS, metrics_of
 from affect_mllm.eval.read.base import Space
-from affect_mllm.eval.read.lists import POLES
+from affect_mllm.eval.read.polarity import POLES
 from affect_mllm.eval.read.policies import POLICIES
 from affect_mllm.eval.truth import (
     CLOSED,
@@ -55,9 +55,10 @@ class Task:
     options with their letters. `truth` is the key of `Sample.labels` with the right answer,
     `rename` maps its values to the task's labels, `where` gives further label values a row must
     have, or a list of them. `low` and `high` are the ends of a scale; `levels` maps the labels of a
-    scale that is answered in words to numbers on it; all three belong to a regression. `verdicts`
-    gives the lowest and highest score of each thing that a judge rates in a description. `neutral`
-    says whether rows of neutral sentiment count, in a task of sentiment.
+    scale that is answered in words to numbers on it; all three belong to a regression. `aliases`
+    gives other names of labels, which an answer may use. `verdicts` gives the lowest and highest
+    score of each thing that a judge rates in a description. `neutral` says whether rows of neutral
+    sentiment count, in a task of sentiment.
     `breakdowns` are label keys whose values are reported one by one (source, language and modality
     set always are), `clusters` the row's key by which errors are grouped. `require` names the
     modalities without which an answer is an error. `status` is provisional where the protocol is
@@ -78,6 +79,7 @@ class Task:
     low: float | None = None
     high: float | None = None
     levels: dict[str, float] = field(default_factory=dict)
+    aliases: dict[str, tuple[str, ...]] = field(default_factory=dict)
     verdicts: dict[str, tuple[float, float]] = field(default_factory=dict)
     neutral: Literal["keep", "exclude"] = "keep"
     extraction: str | None = None
@@ -97,6 +99,8 @@ class Task:
         self._check_keys()
         bounds = {name: (float(low), float(high)) for name, (low, high) in self.verdicts.items()}
         object.__setattr__(self, "verdicts", bounds)
+        aliases = {label: tuple(names) for label, names in self.aliases.items()}
+        object.__setattr__(self, "aliases", aliases)
         if isinstance(self.official, dict):
             object.__setattr__(self, "official", Official(**self.official))
         if self.kind == "sentiment" and not self.labels:
@@ -108,7 +112,7 @@ class Task:
         if not self.truth:
             object.__setattr__(self, "truth", TRUTH_KEYS[self.kind])
         if self.extraction is None:
-            policy = "closed_label_v2" if self.levels else DEFAULT_POLICIES[self.kind]
+            policy = "closed_label_v3" if self.levels else DEFAULT_POLICIES[self.kind]
             object.__setattr__(self, "extraction", policy)
         self._check_answers()
         self._check_policy(self.policy, "extraction")
@@ -125,18 +129,22 @@ class Task:
 
     def space(self, sample: Sample) -> Space:
         """What an answer about `sample` may be; nothing of it depends on the truth."""
-        options = sample.labels.get("options") or {}
-        if isinstance(options, list):
-            options = {chr(ord("A") + i): str(text) for i, text in enumerate(options)}
-        return Space(self.labels, self.low, self.high, options)
+        names = tuple((name, label) for label, names in self.aliases.items() for name in names)
+        return Space(self.labels, self.low, self.high, _options(sample), names, self._asked(sample))
+
+    def _asked(self, sample: Sample) -> str:
+        """The prompt for one row, as far as the row has what it names."""
+        try:
+            return self.ask(sample)
+        except DataError:
+            return self.question
 
     def ask(self, sample: Sample) -> str:
         """The prompt for one row; DataError if the row lacks what the prompt names."""
 
         def fill(match: re.Match[str]) -> str:
             if match[1] == "options":
-                options = self.space(sample).options
-                return "\n".join(f"{letter}. {text}" for letter, text in options.items())
+                return "\n".join(f"{letter}. {text}" for letter, text in _options(sample).items())
             if match[1] not in sample.labels:
                 raise DataError(
                     f"row {sample.id}",
@@ -253,6 +261,8 @@ class Task:
             fault, expected = f"{list(self.labels)}", "first, second and perhaps a tie"
         elif self.kind == "multiple_choice" and not all(len(label) == 1 for label in self.labels):
             fault, expected = f"{list(self.labels)}", "letters"
+        elif unknown := self.aliases.keys() - {*self.labels}:
+            fault, expected = f"aliases of {sorted(unknown)}", f"of some of {list(self.labels)}"
         elif self.kind == "sentiment" and self.labels != POLES:
             fault, expected = f"{list(self.labels)}", f"{list(POLES)}, or no labels"
         elif self.kind == "regression" and self.labels != tuple(self.levels):
@@ -295,3 +305,11 @@ class Task:
 
 def _default(entry: Field[Any]) -> Any:
     return entry.default if entry.default_factory is MISSING else entry.default_factory()
+
+
+def _options(sample: Sample) -> dict[str, str]:
+    """A row's options by letter."""
+    options = sample.labels.get("options") or {}
+    if isinstance(options, list):
+        options = {chr(ord("A") + i): str(text) for i, text in enumerate(options)}
+    return options

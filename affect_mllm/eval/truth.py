@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from affect_mllm.eval.read.lists import POLES
+from affect_mllm.eval.read.polarity import POLES
 from affect_mllm.eval.read.shares import normalised
 from affect_mllm.types import finite
 
@@ -35,16 +35,16 @@ TRUTH_KEYS: dict[Kind, str] = {
     "description": "description",
 }
 DEFAULT_POLICIES: dict[Kind, str] = {
-    "closed_label": "closed_label_v2",
-    "multi_label": "multi_label_v1",
-    "open_vocabulary": "label_list_v1",
-    "sentiment": "polarity_v1",
-    "regression": "number_v1",
-    "distribution": "shares_v1",
-    "statement_judgment": "yes_no_v1",
-    "multiple_choice": "letter_v1",
-    "pairwise_preference": "preference_v1",
-    "description": "text_v1",
+    "closed_label": "closed_label_v3",
+    "multi_label": "multi_label_v2",
+    "open_vocabulary": "label_list_v2",
+    "sentiment": "polarity_v2",
+    "regression": "number_v2",
+    "distribution": "shares_v2",
+    "statement_judgment": "yes_no_v2",
+    "multiple_choice": "letter_v2",
+    "pairwise_preference": "preference_v2",
+    "description": "text_v2",
 }
 # Whose answers are labels that the task lists.
 CLOSED: tuple[Kind, ...] = (
@@ -62,9 +62,11 @@ KINDS_OF_KEY: dict[str, tuple[Kind, ...]] = {
     "low": ("regression",),
     "high": ("regression",),
     "levels": ("regression",),
+    "aliases": ("closed_label", "multi_label", "sentiment", "regression", "distribution",
+                "statement_judgment"),
     "verdicts": ("description",),
     "neutral": ("sentiment",),
-}
+}  # fmt: skip
 
 
 def one_label(value: Any, labels: Sequence[str], rename: Mapping[str, str]) -> str | None:

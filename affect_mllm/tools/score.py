@@ -118,6 +118,12 @@ def _title(result: dict[str, Any]) -> str:
 
 
 def _notes(result: dict[str, Any]) -> Iterator[str]:
+    name, first = next(iter(result["metrics"].items()))
+    if first["n_unparsed"] and first.get("if_unread_right") is not None:
+        yield (
+            f"what was not read: {name} {_number(first['if_unread_wrong'])} with all of it wrong, "
+            f"{_number(first['if_unread_right'])} with all of it right"
+        )
     if wheel := result.get("emotion_wheel"):
         yield (
             f"emotion wheel: tables {wheel['tables']} ({wheel['version']}), which have "

@@ -12,7 +12,7 @@ from affect_mllm.eval.metrics.publishers import step_scores
 from affect_mllm.eval.predictions import Prediction
 from affect_mllm.eval.read.base import Space
 from affect_mllm.eval.read.policies import extract
-from affect_mllm.eval.read.text import strip_reasoning
+from affect_mllm.eval.read.publishers import strip_reasoning
 from affect_mllm.eval.score import statistics
 from affect_mllm.eval.score.one_answer import level_mean
 from tests.eval.reference import read_of, values
@@ -247,7 +247,7 @@ def parts(given):
 
 def strip_tags(given):
     tags = [tuple(pair) for pair in given["tags"]]
-    return strip_reasoning(given["text"], tags, keep_unfinished=True)
+    return strip_reasoning(given["text"], tags)
 
 
 CLASSES = ("DFEW", "EmoSet-8", "IEMOCAP-4", "IEMOCAP-6", "MAFW-11", "MELD", "RAF-DB")

@@ -57,7 +57,7 @@ def test_an_unknown_benchmark_names_the_known_ones(conf):
         ("kind: open", "kind"),
         ("labels: []\nkind: regression", "low < high"),
         ("metrics: [mae]", "accuracy"),
-        ("extraction: number_v1", "closed_label_v2"),
+        ("extraction: number_v2", "closed_label_v3"),
         ("official: {source: x, metrics: {war: mae}}", "official.metrics"),
         ("official: {metrics: {}}", "source"),
         ("kind: multi_label\nmetrics: [set_accuracy]\nlevels: {a: 0, b: 1}", "levels.* regression"),
@@ -114,7 +114,12 @@ def test_each_key_that_its_kind_does_not_have_is_refused_in_every_benchmark(path
     made = read_task(path)
     assert replace(made) == made
     values = {"low": -7.0, "high": 7.0, "levels": {"a": 1.0}, "verdicts": {"cot": (0, 1)}}
-    values |= {"neutral": "exclude", "rename": {"a": "b"}, "labels": ("a", "b")}
+    values |= {
+        "neutral": "exclude",
+        "rename": {"a": "b"},
+        "labels": ("a", "b"),
+        "aliases": {"a": ("b",)},
+    }
     assert values.keys() == KINDS_OF_KEY.keys()
     for key, value in values.items():
         if made.kind not in KINDS_OF_KEY[key]:

@@ -123,14 +123,16 @@ def hits_of(read: Read) -> Array:
 def top3_hits(read: Read) -> Array:
     """Whether the truth is among an answer's three best, `[n, 2]`.
 
-    The order is that of a prediction's `scores`, a tie going to the label named first, or of its
-    `labels`; a plain answer is a list of one.
+    The order is that of a prediction's `ranking`, or of its `scores`, a tie going to the label
+    named first, or of its `labels`; a plain answer is a list of one.
     """
     return counted(np.array([t in _ranking(read, i)[:3] for i, t in enumerate(read.truth)]))
 
 
 def _ranking(read: Read, row: int) -> list[str]:
     prediction = read.predictions[row]
+    if prediction is not None and prediction.ranking:
+        return list(prediction.ranking)
     if prediction is not None and prediction.scores:
         scores = prediction.scores
         return sorted((x for x in read.labels if x in scores), key=lambda label: -scores[label])

@@ -6,8 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Status = Literal["ok", "ambiguous", "refused", "empty", "out_of_vocabulary"]
-STATUSES: tuple[Status, ...] = ("ok", "ambiguous", "refused", "empty", "out_of_vocabulary")
+Status = Literal["ok", "ambiguous", "refused", "empty", "out_of_vocabulary", "truncated"]
+STATUSES: tuple[Status, ...] = (
+    "ok",
+    "ambiguous",
+    "refused",
+    "empty",
+    "out_of_vocabulary",
+    "truncated",
+)
 Answer = str | float | tuple[str, ...] | dict[str, float] | None
 
 
@@ -26,9 +33,20 @@ class Extraction:
 
 @dataclass(frozen=True)
 class Space:
-    """What an answer may be: the task's labels, its scale's ends, a row's options by letter."""
+    """What an answer may be: the task's labels, its scale's ends, a row's options by letter.
+
+    `aliases` are pairs of another name and the label that it stands for. `question` is what was
+    asked: an answer that begins by repeating it is read without it.
+    """
 
     labels: tuple[str, ...] = ()
     low: float | None = None
     high: float | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+    aliases: tuple[tuple[str, str], ...] = ()
+    question: str = ""
+
+
+def one_of(found: set[str]) -> Extraction:
+    """The only label of `found`, which is not empty; several are ambiguous, none is chosen."""
+    return Extraction(next(iter(found)), "ok") if len(found) == 1 else Extraction(None, "ambiguous")

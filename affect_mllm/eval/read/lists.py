@@ -1,153 +1,206 @@
-"""Open vocabulary: a list of free labels, and the polarity that labels amount to.
+"""Open vocabulary: a list of free labels.
 
-label_list_v1
-    Reads the `<answer>` tag, or what follows a reasoning trace. A JSON list, or a list in brackets,
-    lines or commas, after a lead-in ("The person feels …") or none, is taken item by item if no
-    item is longer than four words (two between mere commas) or a phrase of our word list; "not …"
-    items and adverbs ("extremely angry") are left out. Any other text is searched for the
-    words of our emotion-wheel list (everyday words such as "down" excepted), and a mention that is
-    negated or stands in a clause that declines does not count. None left: empty (also for "[]"),
-    refused, or out_of_vocabulary.
-polarity_v1
-    "positive", "negative" or "neutral" where the answer says so (as closed_label_v2 does). Else
-    the labels of label_list_v1 vote by the polarity of their sense: both signs are ambiguous, no
-    sign at all is neutral, and no known word is out_of_vocabulary.
+label_list_v2
+    Reads what the answer comes to. A JSON list, or a list in brackets, lines or commas, after a
+    lead-in ("The person feels …", "Emotions: …") or none, is taken item by item if no item is
+    prose: longer than four words, or with a pronoun, a verb of being and the like. What an item
+    says besides (brackets, percentages, "because …", "a bit", "extremely") and "not …" items are
+    left out; "none", "unknown", "N/A", single letters, words such as "person" are no labels.
+    After a lead-in that is a sentence at least one item must be known. Any other text is searched
+    for the words of our emotion list, as `mentions.py` says. None left: empty
+    (also for "[]"), refused, or out_of_vocabulary.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from functools import lru_cache
 
 from affect_mllm.eval.emotion_wheel import own
-from affect_mllm.eval.read import closed
 from affect_mllm.eval.read.base import Extraction, Space
-from affect_mllm.eval.read.text import (
-    CJK,
-    declines,
-    final_answer,
-    is_blank,
-    mentions,
-    normal,
-    spaces,
-    words_pattern,
-)
+from affect_mllm.eval.read.conclusion import Conclusion, conclusions
+from affect_mllm.eval.read.mentions import said_with
+from affect_mllm.eval.read.normal import CJK, folded, is_blank, spaces, word_set
+from affect_mllm.eval.read.vocabulary import free_words
 
-POLES = ("negative", "neutral", "positive")
-_ITEM_WORDS = 4  # of an item between brackets or on a line of its own
-_BARE_WORDS = 2  # of one between commas
-_ITEM_CHARACTERS = 4  # of Chinese
-_SEPARATOR = re.compile(r"[,;/\n、]|\band\b|&|以及|和|与")
-_BULLET = re.compile(r"^\s*(?:[-*•·]|\(?\d+[.)])\s*")
+_ITEM_WORDS, _ITEM_CHARACTERS, _ITEM_LETTERS = 4, 4, 60
+_SEPARATOR = re.compile(
+    r"[,;\n、|]|\s+\(?\d+[.)]\s+|\s*/\s*|\s(?:and|&|plus|or|as well as)\s|&|以及|和|与"
+)
+_BULLET = re.compile(r"^\s*(?:[-*•·+‣◦]\s+|\(?\d+\s*[.):]\s*|[-•·](?=\w))")
+_KEY = re.compile(
+    r"^[\W_]*(?:(?:the|my|his|her|their|primary|secondary|main|other|dominant|overall|final"
+    r"|predicted|detected"
+    r"|possible|identified|expressed|following|person's)\s+)*"
+    r"(?:emotions?|emotional states?|feelings?|labels?|states?|sentiments?|answers?|moods?|情绪"
+    r"|情感|标签|答案|心情)"
+    r"(?:\s*(?:labels?|words?|states?|\d+|list|are|is|detected|shown|expressed"
+    r"|include))*[\W_]*[:=]\s*"
+)
 _LEAD = re.compile(
-    r"^(?:[^.]*\b(?:is|are|feels?|feeling|seems?|appears?|looks?|sounds?|include|expresses|shows?"
-    r"|states?|emotions?|labels?)\b(?: to be| like)?\s*:?"
-    r"|[^。]*(?:情绪|感到|情感)[^:]*?(?:是|为|:))\s*"
+    r"^(?:[^,;:\n]{0,90}?\b)?(?:is|are|feels?|feeling|seems?|appears?|looks?|sounds?"
+    r"|express(?:es|ing)|shows?|showing"
+    r"|includ(?:e|es|ing)|exhibits?|exhibiting|displays?|displaying|convey(?:s|ing)?"
+    r"|experienc(?:es|ing|e)|reflects?)\b"
+    r"(?:\s+(?:to|be|like|both|feeling|as|being|mainly|primarily|mostly|likely|in"
+    r"|a state of))*\s*:?\s*"
 )
-_FILLER = re.compile(r"^(?:and|or|also|a bit|a little|a|an|the|very|quite|slightly|somewhat)\s+")
-_NOT = re.compile(r"^(?:not|no|never|neither|nor|without|不|没有?)\b")
+_LEAD_ZH = re.compile(
+    r"^[^,。;]{0,40}?(?:(?:情绪|情感|心情|感觉|状态|情绪状态)[^,。:]{0,8}?(?:是|为|:|有|包括)"
+    r"|感到|觉得|表现出|显得|感觉到)了?"
+)
+_PHRASE = re.compile(
+    r"^(?:(?:and|or|also|then|but|only|just|mostly|mainly|a bit|a little|a lot of|a|an|the|very"
+    r"|quite|slightly|somewhat|rather"
+    r"|really|so|more|some|both|feeling|feels?|possibly|perhaps|maybe|probably|likely|strong"
+    r"|mild|clear"
+    r"|(?:emotions?|feelings?|signs?|expressions?|hints?|elements?|traces?) of|(?:mix|mixture"
+    r"|combination|blend) of"
+    r"|有点|一点|非常|十分|有些|略带|很|一些)\s+|(?:有点|有些|非常|十分|略带))"
+)
+_CUT = re.compile(
+    r"\s*(?:\(|\[|:|\s[-–—]+\s|—|=|\b(?:because|since|due to|as (?:he|she|they|indicated|shown)"
+    r"|which|with|from|at|about|towards?)\b|,).*$"
+    r"|\s+\(?(?:~|about |around )?\d+(?:\.\d+)?\s*%?\)?$|[.!。]+$",
+    re.DOTALL,
+)
+_MARKUP = " \t.'\"*_`#()[]{}<>。!?~"
+_NOT = re.compile(
+    r"^(?:not|no|never|nor|without|non)\b|^(?:不是|没有|不(?![安满耐屑悦快知解甘服]))"
+)
+_PROSE = word_set("prose")
+_PROSE_ZH = re.compile(r"[他她它我你的是在了着这那并而]")
+_NO_LABELS = word_set("no labels")
 
 
-def label_list_v1(response: str, space: Space) -> Extraction:
-    """The first policy described at the head of this file; `space` has no influence."""
-    text = normal(final_answer(response))
+def label_list_v2(response: str, space: Space) -> Extraction:
+    """The policy described at the head of this file; of `space` the question has influence."""
+    first: Extraction | None = None
+    for conclusion in conclusions(response, space):
+        found = _read(conclusion)
+        if found.value is not None or (conclusion.explicit and found.status == "refused"):
+            return found
+        first = first or found
+        if conclusion.hard:
+            break
+    return first or Extraction(None, "empty")
+
+
+def _read(conclusion: Conclusion) -> Extraction:
+    text = folded(conclusion.text).strip()
+    if conclusion.explicit and not conclusion.hard:
+        text = _paragraph(text)
     if is_blank(text):
         return Extraction(None, "empty")
-    labels = None if declines(text) else _listed(text)
-    labels = _mentioned(text) if labels is None else labels
+    said = said_with(text, free_words())
+    labels = None if said.refused else _listed(text, hard=conclusion.hard)
+    if labels is None:
+        labels = list(said.labels)
     if labels:
         return Extraction(tuple(dict.fromkeys(labels)), "ok")
-    return Extraction(None, "refused" if declines(text) else "out_of_vocabulary")
+    return Extraction(None, "refused" if said.refused else "out_of_vocabulary")
 
 
-def polarity_v1(response: str, space: Space) -> Extraction:
-    """The second policy described at the head of this file."""
-    stated = closed.closed_label_v2(response, Space(labels=POLES))
-    if stated.status == "ambiguous" or (stated.status == "ok" and _says_pole(response)):
-        return stated
-    found = label_list_v1(response, space)
-    return polarity_of(found.value) if isinstance(found.value, tuple) else found
+def _paragraph(text: str) -> str:
+    """The first paragraph of what follows a mark; with the next one after a colon."""
+    first, _, rest = text.partition("\n\n")
+    return first + "\n" + rest.partition("\n\n")[0] if first.rstrip().endswith(":") else first
 
 
-def polarity_of(labels: tuple[str, ...]) -> Extraction:
-    """The vote of labels, which may name a pole themselves."""
-    poles = {pole for label in labels if (pole := _pole(label)) is not None}
-    if not poles:
-        return Extraction(None, "out_of_vocabulary" if labels else "empty")
-    signed = poles - {"neutral"}
-    if len(signed) == 2:
-        return Extraction(None, "ambiguous")
-    return Extraction(signed.pop() if signed else "neutral", "ok")
-
-
-def _pole(label: str) -> str | None:
-    key = own.normal(label)
-    if key in POLES:
-        return key
-    known = own.look_up(key)
-    return (
-        None
-        if known is None
-        else {"+": "positive", "-": "negative", "0": "neutral"}[known[1].polarity]
-    )
-
-
-def _says_pole(response: str) -> bool:
-    """Whether the answer has a word for a pole itself, not one for a neutral emotion."""
-    pattern, _ = closed.vocabulary(POLES[::2])
-    text = normal(final_answer(response))
-    return bool(pattern.search(text)) or "neutral" in text or "中性" in text
-
-
-def _listed(text: str) -> list[str] | None:
+def _listed(text: str, *, hard: bool) -> list[str] | None:
     """The items of a text that is a list; None if it is not one."""
-    inner = text.strip(" .。!")
-    marked = inner.startswith("[") and inner.endswith("]")
+    led = False
+    lines = [line for line in text.split("\n") if not is_blank(line)]
+    marked = [_BULLET.sub("", line) for line in lines if _BULLET.match(line)]
     if marked:
-        inner = _json_items(inner)
-    elif "\n" not in inner:
-        inner = _LEAD.sub("", inner, count=1)
-    items = [_item(part) for part in _SEPARATOR.split(inner)]
-    items = [item for item in items if not is_blank(item)]
-    longest = _ITEM_WORDS if marked or "\n" in inner else _BARE_WORDS
-    if any(_is_prose(item, longest) for item in items):
+        parts = marked
+    elif len(lines) > 1:
+        parts = lines[1:] if lines[0].rstrip(" *").endswith(":") else lines
+    else:
+        inner, led = _without_lead(text)
+        parts = [inner]
+    items: list[str] = []
+    for part in (each for line in parts for each in _SEPARATOR.split(_head(line))):
+        item = _item(part)
+        if not is_blank(item):
+            if _is_prose(item):
+                return None
+            items.append(item)
+    known = [_known(item) for item in items]
+    if led and not any(known):
         return None
-    if len(items) == 1 and own.look_up(items[0]) is None and len(items[0].split()) > 1:
+    if len(items) == 1 and not known[0] and len(items[0].split()) > 1 and not (hard or marked):
         return None
-    return [item for item in items if not _NOT.match(item)]
+    return [item for item in items if _is_label(item)]
 
 
-def _is_prose(item: str, longest: int) -> bool:
-    """Whether an item is no label: too long, and not a phrase of the word list."""
-    if own.look_up(item) is not None:
-        return False
-    characters = _ITEM_CHARACTERS if CJK.search(item) else 80
-    stops = re.search(r"[.!?:。]", item) is not None
-    return len(item.split()) > longest or len(item) > characters or stops
+def _without_lead(text: str) -> tuple[str, bool]:
+    """The text behind its lead-in, and whether that was a sentence."""
+    text = _KEY.sub("", text.strip(), count=1)
+    inner = text.strip(" .。!\"'")
+    if inner.startswith("[") and inner.endswith("]"):
+        return inner[1:-1], False
+    led = False
+    for _ in range(4):
+        match = _LEAD.match(inner) or _LEAD_ZH.match(inner)
+        if match is None or match.end() >= len(inner):
+            break
+        inner, led = inner[match.end() :], True
+    return inner, led
 
 
-def _json_items(text: str) -> str:
-    try:
-        return ",".join(str(item) for item in json.loads(text))
-    except ValueError:
-        return text[1:-1]
+def _head(part: str) -> str:
+    """A line without its key, and without what is said about each label in brackets."""
+    part = _KEY.sub("", part, count=1)
+    return re.sub(r"\s*\([^()\n]*\)", "", part) if "(" in part else part
 
 
 def _item(part: str) -> str:
-    part = _BULLET.sub("", part).strip(" .'\"“”‘’()[]*。")
-    while (shorter := _FILLER.sub("", part)) != part:
+    part = _trimmed(part)
+    if _known(part):
+        return part
+    shorter = _trimmed(_CUT.sub("", part))
+    part = shorter or part
+    while not _known(part) and (shorter := _PHRASE.sub("", part)) != part:
         part = shorter
     first, _, rest = part.partition(" ")
-    if first.endswith("ly") and own.look_up(spaces(rest)) is not None:
+    if first.endswith("ly") and rest and _known(rest):
         return spaces(rest)  # "extremely angry"
     return spaces(part)
 
 
-def _mentioned(text: str) -> list[str]:
-    return list(mentions(text, _words()))
+def _trimmed(part: str) -> str:
+    return spaces(part.strip(_MARKUP))
 
 
-@lru_cache(maxsize=1)
-def _words() -> re.Pattern[str]:
-    return words_pattern([form for form in own.forms() if form not in own.everyday()])
+@lru_cache(maxsize=4096)
+def _known(item: str) -> bool:
+    return len(item) <= _ITEM_LETTERS and own.look_up(item) is not None
+
+
+def _is_prose(item: str) -> bool:
+    """Whether an item is no label: too long, or with a word that labels do not have."""
+    if _known(item):
+        return False
+    if CJK.search(item):
+        return len(item) > _ITEM_CHARACTERS or _PROSE_ZH.search(item) is not None
+    words = item.split()
+    if _NOT.match(item):
+        return len(words) > _ITEM_WORDS or not _PROSE.isdisjoint(words[1:])
+    long = len(words) > _ITEM_WORDS or len(item) > _ITEM_LETTERS
+    return (
+        long
+        or (len(words) > 1 and not _PROSE.isdisjoint(words))
+        or re.search(r"[.!?:。]", item) is not None
+    )
+
+
+def _is_label(item: str) -> bool:
+    if _known(item):
+        return item not in _NO_LABELS
+    return not (
+        _NOT.match(item)
+        or item in _NO_LABELS
+        or (len(item) == 1 and item.isascii())
+        or not re.search(r"[^\W\d_]", item)
+    )

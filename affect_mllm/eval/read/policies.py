@@ -6,7 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from affect_mllm.eval.read import closed, free, joint, lists, publishers, shares, values
+from affect_mllm.eval.read import (
+    closed,
+    free,
+    joint,
+    letters,
+    lists,
+    numbers,
+    polarity,
+    preference,
+    publishers,
+    shares,
+    yes_no,
+)
 from affect_mllm.eval.read.base import Extraction, Space
 from affect_mllm.types import ConfigError
 
@@ -26,17 +38,17 @@ class Policy:
 
 
 POLICIES: dict[str, Policy] = {
-    "closed_label_v2": Policy(closed.closed_label_v2, "label"),
-    "joint_label_v1": Policy(joint.joint_label_v1, "label", joint.SEPARATOR),
-    "multi_label_v1": Policy(closed.multi_label_v1, "labels"),
-    "label_list_v1": Policy(lists.label_list_v1, "labels"),
-    "polarity_v1": Policy(lists.polarity_v1, "label"),
-    "number_v1": Policy(values.number_v1, "number"),
-    "shares_v1": Policy(shares.shares_v1, "shares"),
-    "letter_v1": Policy(values.letter_v1, "label"),
-    "yes_no_v1": Policy(values.yes_no_v1, "label"),
-    "preference_v1": Policy(values.preference_v1, "label"),
-    "text_v1": Policy(free.text_v1, "text"),
+    "closed_label_v3": Policy(closed.closed_label_v3, "label"),
+    "joint_label_v2": Policy(joint.joint_label_v2, "label", joint.SEPARATOR),
+    "multi_label_v2": Policy(closed.multi_label_v2, "labels"),
+    "label_list_v2": Policy(lists.label_list_v2, "labels"),
+    "polarity_v2": Policy(polarity.polarity_v2, "label"),
+    "number_v2": Policy(numbers.number_v2, "number"),
+    "shares_v2": Policy(shares.shares_v2, "shares"),
+    "letter_v2": Policy(letters.letter_v2, "label"),
+    "yes_no_v2": Policy(yes_no.yes_no_v2, "label"),
+    "preference_v2": Policy(preference.preference_v2, "label"),
+    "text_v2": Policy(free.text_v2, "text"),
     "affectgpt_list": Policy(publishers.affectgpt_list, "labels"),
     "affectgpt_sentiment": Policy(publishers.affectgpt_sentiment, "label"),
     "exact_lower": Policy(publishers.exact_lower, "label"),

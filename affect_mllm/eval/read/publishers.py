@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 
 from affect_mllm.eval.read import joint
 from affect_mllm.eval.read.base import Extraction, Space
@@ -88,3 +89,15 @@ def any_number(response: str, space: Space) -> Extraction:
     return (
         Extraction(value, "ok") if math.isfinite(value) else Extraction(None, "out_of_vocabulary")
     )
+
+
+def strip_reasoning(text: str, tags: Sequence[tuple[str, str]]) -> str:
+    """lmms-eval's `strip_reasoning_tags` (EvolvingLMMs-Lab/lmms-eval@75571cf, `api/reasoning`).
+
+    Each pair's blocks go, from its opening to the next closing tag, then what stands before a
+    closing tag without an opening one. A trace that was never closed stays.
+    """
+    for opening, closing in tags:
+        text = re.sub(f"{re.escape(opening)}.*?{re.escape(closing)}", "", text, flags=re.DOTALL)
+        text = text.rpartition(closing)[2]
+    return text.strip()

@@ -1,37 +1,44 @@
 """Distributions over a task's labels, as shares that add up to 1.
 
-shares_v1
-    Reads a number, with or without a per cent sign, right after each label ("joy 60 %",
-    "joy: 0.6", {"joy": 0.6}), labels being found like those of closed_label_v2. What has no number
-    has no share; the numbers are divided by their sum. Two different numbers for one label are
-    ambiguous. No number, or zeros alone: empty, refused or out_of_vocabulary, as there.
+shares_v2
+    Reads a number for each label, with or without a per cent sign, before it or behind it ("joy
+    60", "60 % joy", "joy: about 60", "60 for joy"), item by item; in a table the numbers of a row
+    below the labels. Labels are found like those of closed_label_v3, also where they are denied.
+    What has no number has no share; the numbers are divided by their sum. Two different numbers for
+    one label, such as a range, are ambiguous. None, zeros alone, or one below zero: empty,
+    refused or out_of_vocabulary.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from itertools import pairwise
 
 from affect_mllm.eval.read.base import Extraction, Space
-from affect_mllm.eval.read.closed import vocabulary
-from affect_mllm.eval.read.text import declines, final_answer, is_blank, normal, spaces
+from affect_mllm.eval.read.conclusion import conclusions
+from affect_mllm.eval.read.mentions import declines
+from affect_mllm.eval.read.normal import folded, is_blank
+from affect_mllm.eval.read.tokens import tokens_of
+from affect_mllm.eval.read.vocabulary import vocabulary
 
-_NUMBER = r"[\"'*)]*\s*(?:[:=(—–]|\bis\b|\bof\b)?\s*[\"'*(]*(\d+(?:\.\d+)?)(?![\d.]*\d)"
+_ENDS = frozenset([";", "\n", ",", "|\n", "and", "&", "、", "和", "与", "."])
+_OF_WHOLE = frozenset(["viewers", "people", "persons", "percent:", "total", "points"])
+Event = tuple[str, str | float]  # ("label", name), ("number", value) or ("end", sign)
 
 
-def shares_v1(response: str, space: Space) -> Extraction:
+def shares_v2(response: str, space: Space) -> Extraction:
     """The policy described at the head of this file."""
-    text = normal(final_answer(response))
+    conclusion = next(conclusions(response, space, whole_json=True))
+    text = folded(conclusion.text)
     if is_blank(text):
         return Extraction(None, "empty")
-    _, forms = vocabulary(space.labels)
     found: dict[str, set[float]] = {}
-    for word, number in _pattern(space.labels).findall(text):
-        found.setdefault(forms[spaces(word)], set()).add(float(number))
+    for label, number in _pairs(_events(text, space)):
+        found.setdefault(label, set()).add(number)
     if any(len(numbers) > 1 for numbers in found.values()):
         return Extraction(None, "ambiguous")
-    shares = normalised({label: numbers.pop() for label, numbers in found.items()}, space.labels)
+    numbers = {label: each.pop() for label, each in found.items()}
+    shares = None if any(n < 0 for n in numbers.values()) else normalised(numbers, space.labels)
     if shares is None:
         return Extraction(None, "refused" if declines(text) else "out_of_vocabulary")
     return Extraction(shares, "ok")
@@ -45,6 +52,90 @@ def normalised(numbers: Mapping[str, float], labels: Sequence[str]) -> dict[str,
     return {label: numbers.get(label, 0.0) / total for label in labels}
 
 
-@lru_cache(maxsize=64)
-def _pattern(labels: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile(f"({vocabulary(labels)[0].pattern}){_NUMBER}")
+def _events(text: str, space: Space) -> list[Event]:
+    """Labels, numbers and ends of items, in the order of the text."""
+    tokens = tokens_of(text)
+    phrases = vocabulary(space.labels, space.aliases).phrases
+    events: list[Event] = []
+    after = 0
+    for start, token in enumerate(tokens):
+        if start < after:
+            continue
+        after, form = phrases.at(tokens, start)
+        if form is not None:
+            events.append(("label", form.label))
+        elif token[0].isdecimal():
+            if not _is_whole(tokens, start):
+                events.append(("number", _number(tokens, start)))
+        elif token in _ENDS and not (
+            token == "." and start + 1 < len(tokens) and tokens[start + 1][0].isdecimal()
+        ):
+            events.append(("end", token))
+    return events
+
+
+def _number(tokens: Sequence[str], start: int) -> float:
+    before = tokens[start - 1] if start else ""
+    digits = tokens[start].replace(",", "") if "." not in tokens[start] else tokens[start]
+    parts = digits.replace(",", ".").split(".")
+    value = float(parts[0] if len(parts) == 1 else f"{parts[0]}.{''.join(parts[1:])}")
+    if before == "." and (start < 2 or not tokens[start - 2][0].isdecimal()):
+        value = float(f"0.{parts[0]}")
+    negative = before in "-−–" and start > 1 and tokens[start - 2] in ":=(|"
+    return -value if before and negative else value
+
+
+def _is_whole(tokens: Sequence[str], start: int) -> bool:
+    """Whether a number says how many there are in all, or numbers an item of a list."""
+    after = tokens[start + 1] if start + 1 < len(tokens) else ""
+    before = tokens[start - 1] if start else "\n"
+    of_all = before == "/" or (before == "of" and start > 1 and tokens[start - 2] == "out")
+    item = (
+        before == "\n" and after in (".", ")") and tokens[start + 2 : start + 3] not in ([], ["\n"])
+    )
+    return of_all or item or (tokens[start] == "100" and after in _OF_WHOLE)
+
+
+def _pairs(events: Sequence[Event]) -> list[tuple[str, float]]:
+    """Each label with its number, item by item; without items by the order of the first two."""
+    items = _items(events)
+    known = [item for item in items if item]
+    single = [_pair(item) for item in known]
+    numbered = [item for item in known if any(kind == "number" for kind, _ in item)]
+    if any(single) and all(_pair(item) for item in numbered):
+        return [pair for pair in single if pair]
+    flat = [event for event in events if event[0] != "end"]
+    kinds = [kind for kind, _ in flat]
+    half = len(kinds) // 2
+    if half and kinds == ["label"] * half + ["number"] * half:
+        return [_as_pair(a, b) for a, b in zip(flat[:half], flat[half:], strict=True)]
+    ranges = [(str(item[0][1]), float(n)) for item in known if _is_range(item) for _, n in item[1:]]
+    if ranges:
+        return [*ranges, *(pair for pair in single if pair)]
+    forward = kinds[:1] == ["label"]
+    first, second = ("label", "number") if forward else ("number", "label")
+    return [_as_pair(a, b) for a, b in pairwise(flat) if (a[0], b[0]) == (first, second)]
+
+
+def _items(events: Sequence[Event]) -> list[list[Event]]:
+    items: list[list[Event]] = [[]]
+    for event in events:
+        if event[0] == "end":
+            items.append([])
+        else:
+            items[-1].append(event)
+    return items
+
+
+def _pair(item: Sequence[Event]) -> tuple[str, float] | None:
+    kinds = {kind for kind, _ in item}
+    return _as_pair(*item) if len(item) == 2 and kinds == {"label", "number"} else None
+
+
+def _as_pair(one: Event, other: Event) -> tuple[str, float]:
+    label, number = (one, other) if one[0] == "label" else (other, one)
+    return str(label[1]), float(number[1])
+
+
+def _is_range(item: Sequence[Event]) -> bool:
+    return len(item) == 3 and [kind for kind, _ in item] == ["label", "number", "number"]

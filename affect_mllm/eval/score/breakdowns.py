@@ -13,6 +13,7 @@ from affect_mllm.eval.metrics.beside_truth import Read
 from affect_mllm.eval.metrics.intervals import Interval, measure, none_of, share_of
 from affect_mllm.eval.metrics.registry import METRICS
 from affect_mllm.eval.read.base import STATUSES
+from affect_mllm.eval.score.unread import bounds
 from affect_mllm.eval.task import Task
 
 UNPARSED = "unparsed"
@@ -32,12 +33,13 @@ def score_read(task: Task, read: Read) -> dict[str, Any]:
     groups = groups_of(task, read)
     measured = measure(read, {name: METRICS[name] for name in task.metrics}, groups)
     statuses = Counter(read.status)
+    unread = bounds(read, task.metrics)
     result = {
         "n": len(read),
         "n_groups": len(set(groups)),
         "status": {name: statuses[name] for name in (*STATUSES, "missing")},
         "metrics": {
-            name: entry(name, found, read) | _coverage_of_list(name, read)
+            name: entry(name, found, read) | unread[name] | _coverage_of_list(name, read)
             for name, found in measured.items()
         },
     }

@@ -2,33 +2,55 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
 from affect_mllm.eval.predictions import Prediction, softmax
-from affect_mllm.eval.read import closed, lists
+from affect_mllm.eval.read import closed, polarity
 from affect_mllm.eval.read.base import Extraction, Space
 from affect_mllm.eval.read.policies import POLICIES, extract
 from affect_mllm.eval.task import Task
 from affect_mllm.types import Sample
 
+CUT_OFF = frozenset(["length", "max_tokens", "max_output_tokens", "max_new_tokens"])
+_ENDS = re.compile(r"[.!?](?=\s)|[。！？\n]|</\w+>|\}")
+
 
 def answer_of(task: Task, sample: Sample, row: Prediction, *, policy: str) -> Extraction:
-    """What `row` answers as the task's kind has it, by `scores`, `labels` or its response.
+    """What `row` answers as the task's kind has it, by its `scores`, `ranking`, `labels` or text.
 
     `scores` decide a task with labels: the best label, a tie being ambiguous; on a scale of levels
-    their mean weighted by softmax; the softmax itself where shares are asked for. `labels` are
-    taken as extracted elsewhere, before `scores` if the row names its `extraction`.
+    their mean weighted by softmax; the softmax itself where shares are asked for. Of a `ranking`
+    the first label is the answer. `labels` are taken as extracted elsewhere, before `scores` if the
+    row names its `extraction`. Of a response that a limit cut off only what was complete is read.
     """
     space = task.space(sample)
     gives = POLICIES[policy].gives
     extracted = row.labels is not None and row.extraction is not None and gives != "text"
     if row.scores and space.labels and not extracted:
         return _from_scores(task, row.scores)
+    if row.ranking and gives == "label" and row.labels is None:
+        return _on_scale(task, closed.from_labels(row.ranking[:1], space))
     if row.labels is not None and gives != "text":
         return _from_labels(task, row.labels, space, policy)
-    found = extract(row.response, space, policy)
-    return _on_scale(task, found)
+    response = row.response
+    if is_cut_off(row):
+        response = complete_part(response)
+        found = extract(response, space, policy)
+        return _on_scale(task, found if found.status == "ok" else Extraction(None, "truncated"))
+    return _on_scale(task, extract(response, space, policy))
+
+
+def is_cut_off(row: Prediction) -> bool:
+    """Whether a limit of tokens ended the answer."""
+    return (row.finish_reason or "").lower() in CUT_OFF
+
+
+def complete_part(response: str) -> str:
+    """A response that was cut off, up to the end of its last complete sentence, line or tag."""
+    ends = [match.end() for match in _ENDS.finditer(response)]
+    return response[: ends[-1]] if ends else ""
 
 
 def level_mean(scores: Mapping[str, float], levels: Mapping[str, float]) -> float:
@@ -56,12 +78,12 @@ def _from_labels(task: Task, labels: tuple[str, ...], space: Space, policy: str)
     if task.kind == "open_vocabulary":
         return Extraction(labels, "ok") if labels else Extraction(None, "empty")
     if task.kind == "sentiment" and policy == task.policy:
-        return lists.polarity_of(labels)
+        return polarity.polarity_of(labels)
     if POLICIES[policy].gives in ("number", "shares") or policy != task.policy:
         return extract(labels[0] if len(labels) == 1 else "", space, policy)
     if task.kind == "multi_label":
-        return closed.several_from_labels(labels, task.labels)
-    return _on_scale(task, closed.from_labels(labels, task.labels))
+        return closed.several_from_labels(labels, space)
+    return _on_scale(task, closed.from_labels(labels, space))
 
 
 def _on_scale(task: Task, found: Extraction) -> Extraction:

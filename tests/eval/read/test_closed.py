@@ -11,7 +11,7 @@ from affect_mllm.eval.read.closed import from_labels
 from affect_mllm.eval.read.policies import extract
 from affect_mllm.types import ConfigError
 
-POLICY = "closed_label_v2"
+POLICY = "closed_label_v3"
 LABELS = ("happy", "sad", "angry", "surprise", "fear", "disgust", "neutral")
 
 
@@ -112,7 +112,7 @@ def test_any_text_gets_one_status_and_a_label_only_when_ok(text):
     ],
 )
 def test_labels_extracted_elsewhere(given_labels, expected):
-    assert from_labels(given_labels, LABELS) == expected
+    assert from_labels(given_labels, Space(labels=LABELS)) == expected
 
 
 def test_an_unknown_policy_is_named():
@@ -131,4 +131,4 @@ def test_an_unknown_policy_is_named():
     ],
 )
 def test_several_labels_come_in_the_order_of_the_task(response, value, status):
-    assert read(response, policy="multi_label_v1") == Extraction(value, status)
+    assert read(response, policy="multi_label_v2") == Extraction(value, status)

@@ -42,7 +42,7 @@ def check(policy, space, response, expected):
     ],
 )
 def test_numbers(response, expected):
-    check("number_v1", SCALE, response, expected)
+    check("number_v2", SCALE, response, expected)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_numbers(response, expected):
     ],
 )
 def test_letters(response, expected):
-    check("letter_v1", OPTIONS, response, expected)
+    check("letter_v2", OPTIONS, response, expected)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_letters(response, expected):
     ],
 )
 def test_judgments(response, expected):
-    check("yes_no_v1", STATEMENT, response, expected)
+    check("yes_no_v2", STATEMENT, response, expected)
 
 
 @pytest.mark.parametrize(
@@ -107,10 +107,10 @@ def test_judgments(response, expected):
     ],
 )
 def test_preferences(response, expected):
-    check("preference_v1", PAIR, response, expected)
+    check("preference_v2", PAIR, response, expected)
 
 
 def test_a_text_is_taken_whole_unless_it_declines():
-    check("text_v1", Space(), "<think>hm</think> She smiles.", "She smiles.")
-    check("text_v1", Space(), "I'm sorry, I can't see the video.", "refused")
-    check("text_v1", Space(), "<think>She smiles", "empty")
+    check("text_v2", Space(), "<think>hm</think> She smiles.", "She smiles.")
+    check("text_v2", Space(), "I'm sorry, I can't see the video.", "refused")
+    check("text_v2", Space(), "<think>She smiles", "empty")

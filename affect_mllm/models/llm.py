@@ -177,7 +177,13 @@ class LanguageModel(nn.Module):
     def answers(
         self, prompt: Prompt, *, max_new_tokens: int, end_id: int | None = None
     ) -> list[str]:
-        """Greedy continuations of left-padded prompts up to `end_id`, as text.
+        """Greedy continuations of left-padded prompts up to `end_id`, as text."""
+        return self.written(prompt, max_new_tokens=max_new_tokens, end_id=end_id)[0]
+
+    def written(
+        self, prompt: Prompt, *, max_new_tokens: int, end_id: int | None = None
+    ) -> tuple[list[str], list[bool]]:
+        """The same, and which of them the limit of tokens cut off.
 
         `end_id` is the chat's (`data.chat.Chat.end_id`); None: the tokenizer's eos.
         """
@@ -190,8 +196,10 @@ class LanguageModel(nn.Module):
             eos_token_id=end,
             pad_token_id=end if tokenizer.pad_token_id is None else tokenizer.pad_token_id,
         )
-        said = [row[: row.index(end)] if end in row else row for row in ids.tolist()]
-        return [text.strip() for text in tokenizer.batch_decode(said, skip_special_tokens=True)]
+        rows = ids.tolist()
+        said = [row[: row.index(end)] if end in row else row for row in rows]
+        texts = tokenizer.batch_decode(said, skip_special_tokens=True)
+        return [text.strip() for text in texts], [end not in row for row in rows]
 
     def use_lora(self, enabled: bool) -> None:
         """Switch LoRA's branches on or off; off is exact while they are still zero, and cheaper."""

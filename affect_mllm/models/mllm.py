@@ -221,16 +221,23 @@ class AffectMLLM(nn.Module):
         module = self._compressor(modality)
         return module.names if isinstance(module, HybridCompressor) else ()
 
-    @torch.no_grad()
     def generate(
         self, batch: Batch, *, max_new_tokens: int, end_id: int | None = None
     ) -> tuple[list[str], Gates]:
         """Greedy answers to prompts of a row each (`LanguageModel.answers`), and their gates."""
+        answers, _, gates = self.written(batch, max_new_tokens=max_new_tokens, end_id=end_id)
+        return answers, gates
+
+    @torch.no_grad()
+    def written(
+        self, batch: Batch, *, max_new_tokens: int, end_id: int | None = None
+    ) -> tuple[list[str], list[bool], Gates]:
+        """The same, and which answers the limit of tokens cut off."""
         prompt, media = self.prompt(batch)
-        answers = self.llm.answers(prompt, max_new_tokens=max_new_tokens, end_id=end_id)
+        answers, cut_off = self.llm.written(prompt, max_new_tokens=max_new_tokens, end_id=end_id)
         owners = {name: tuple(items) for name, items in media.tokens.items()}
         gates = {n: self._named(n, owners[n], weights) for n, weights in media.gates.items()}
-        return answers, gates
+        return answers, cut_off, gates
 
     def _named(
         self, modality: str, owners: tuple[int, ...], gate: torch.Tensor

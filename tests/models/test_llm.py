@@ -138,6 +138,19 @@ def test_answers_are_those_of_the_models_own_generate(folders, name: str) -> Non
 
 
 @torch.no_grad()
+def test_an_answer_says_whether_the_limit_of_tokens_cut_it_off(folders) -> None:
+    llm = model(folders, next(iter(FAMILIES)))
+    ids, segments, places = padded()
+    prompt = Prompt(llm.embed(ids), places, segments >= 0).padded_left()
+    first = llm.generate(prompt, do_sample=False, max_new_tokens=1, eos_token_id=-1, pad_token_id=0)
+    end = int(first[0, 0])  # what the first answer begins with ends it
+    texts, cut_off = llm.written(prompt, max_new_tokens=4, end_id=end)
+    assert (texts[0], cut_off[0]) == ("", False)
+    assert any(cut_off)
+    assert texts == llm.answers(prompt, max_new_tokens=4, end_id=end)
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("name", ["gemma", "gemma3", "llama3"])
 def test_the_size_of_embeddings_is_what_the_decoder_gets(folders, name: str) -> None:
     """Gemma multiplies them by the root of its width: media tokens have to be as large."""

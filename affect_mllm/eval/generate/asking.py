@@ -172,12 +172,13 @@ class Asker:
 
     def _written(self, batch: Batch) -> list[dict[str, Any]]:
         """Greedy answers, and the gates of each example."""
-        answers, gates = self.model.generate(
+        answers, cut_off, gates = self.model.written(
             batch, max_new_tokens=self.max_new_tokens, end_id=self.maker.chat.end_id
         )
         return [
             {
                 "response": self.maker.chat.answer_text(response),
+                "finish_reason": "length" if cut_off[number] else "stop",
                 "gate": {name: rows[number] for name, rows in gates.items() if number in rows},
             }
             for number, response in enumerate(answers)

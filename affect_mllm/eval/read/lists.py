@@ -24,6 +24,7 @@ from affect_mllm.eval.read.normal import CJK, folded, is_blank, spaces, word_set
 from affect_mllm.eval.read.vocabulary import free_words
 
 _ITEM_WORDS, _ITEM_CHARACTERS, _ITEM_LETTERS = 4, 4, 60
+_PROSE_LETTERS = 120
 _SEPARATOR = re.compile(
     r"[,;\n、|]|\s+\(?\d+[.)]\s+|\s*/\s*|\s(?:and|&|plus|or|as well as)\s|&|以及|和|与"
 )
@@ -116,6 +117,8 @@ def _listed(text: str, *, hard: bool) -> list[str] | None:
         parts = marked
     elif len(lines) > 1:
         parts = lines[1:] if lines[0].rstrip(" *").endswith(":") else lines
+    elif len(text) > _PROSE_LETTERS and ". " in text:
+        return None  # several sentences: no list, and no need to look at its items
     else:
         inner, led = _without_lead(text)
         parts = [inner]

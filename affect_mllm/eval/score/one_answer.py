@@ -42,6 +42,14 @@ def answer_of(task: Task, sample: Sample, row: Prediction, *, policy: str) -> Ex
     return _on_scale(task, extract(response, space, policy))
 
 
+def ranked(task: Task, row: Prediction) -> Prediction:
+    """The row with its ranking in the task's own names of labels."""
+    if not (row.ranking and task.aliases):
+        return row
+    names = {name.casefold(): label for label, each in task.aliases.items() for name in each}
+    return replace(row, ranking=tuple(names.get(x.casefold(), x) for x in row.ranking))
+
+
 def is_cut_off(row: Prediction) -> bool:
     """Whether a limit of tokens ended the answer."""
     return (row.finish_reason or "").lower() in CUT_OFF

@@ -16,7 +16,7 @@ from affect_mllm.eval.predictions import Prediction
 from affect_mllm.eval.read.base import STATUSES, Extraction, Space
 from affect_mllm.eval.read.policies import POLICIES, extract
 from affect_mllm.eval.read.traces import BRACKETS, NAMES, PAIRS
-from affect_mllm.eval.score.one_answer import answer_of
+from affect_mllm.eval.score.one_answer import answer_of, ranked
 from affect_mllm.types import Sample
 from tests.eval.answers import LABELS
 
@@ -153,6 +153,7 @@ def test_of_a_ranking_the_first_is_the_answer():
     task, sample = TASKS["vce"], Sample("a", Path())
     row = Prediction("a", ranking=("wonder", "joy", "fear"))
     assert answer_of(task, sample, row, policy=task.policy).value == "awe (or wonder)"
+    assert ranked(task, row).ranking == ("awe (or wonder)", "joy", "fear")
 
 
 @pytest.mark.parametrize("name", sorted(TASKS))

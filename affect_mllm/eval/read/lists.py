@@ -65,7 +65,8 @@ _CUT = re.compile(
     r"|\s+\(?(?:~|about |around )?\d+(?:\.\d+)?\s*%?\)?$|[.!。]+$",
     re.DOTALL,
 )
-_MARKUP = " \t.'\"*_`#()[]{}<>。!?~"
+_REMARK = re.compile(r"(?<=[\w*])\s*\([^()\n]*\)")
+_EDGES = re.compile(r"^[\W_]+|[\W_]+$")
 _NOT = re.compile(
     r"^(?:not|no|never|nor|without|non)\b|^(?:不是|没有|不(?![安满耐屑悦快知解甘服]))"
 )
@@ -155,7 +156,7 @@ def _without_lead(text: str) -> tuple[str, bool]:
 def _head(part: str) -> str:
     """A line without its key, and without what is said about each label in brackets."""
     part = _KEY.sub("", part, count=1)
-    return re.sub(r"\s*\([^()\n]*\)", "", part) if "(" in part else part
+    return _REMARK.sub("", part) if "(" in part else part
 
 
 def _item(part: str) -> str:
@@ -173,7 +174,7 @@ def _item(part: str) -> str:
 
 
 def _trimmed(part: str) -> str:
-    return spaces(part.strip(_MARKUP))
+    return spaces(_EDGES.sub("", part))
 
 
 @lru_cache(maxsize=4096)

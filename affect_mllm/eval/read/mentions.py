@@ -76,7 +76,7 @@ class _Reader:
         self.found = scan(tokens, phrases, grammar(), keeps=keeps)
         self.speech = speech_in(tokens) if '"' in tokens or "'" in tokens else ()
         self.negation, self.reach_from, self.list_until = "", 0, -1
-        self.nor = False
+        self.nor = self.lessened = False
         self.declining = self.explaining = self.explained = False
         self.sentence = 0  # number of mentions before the sentence
 
@@ -140,6 +140,10 @@ class _Reader:
     # One method for each role of the grammar.
 
     def _not(self, number: int, each: Found) -> None:
+        if self.tokens[each.start] == "than" and self.lessened:
+            self.negation, self.lessened = "", False  # "less angry than sad"
+            return
+        self.lessened = self.tokens[each.start] == "less"
         if self.negation and each.start - self.reach_from <= 1 and each.start > self.reach_from - 1:
             doubled = self.tokens[each.start] not in ("not", "nor", "neither", "no", "不")
             if doubled:
@@ -251,7 +255,7 @@ class _Reader:
         pass
 
     def _emotion(self, number: int, each: Found) -> None:
-        if self._reaches(each.start) and self.neutral is not None and not self.declining:
+        if self._reaches(each.start) and self.neutral is not None and not self.said.refused:
             mention = Mention(self.neutral, each.start, each.end, sure=False)
             self.said.mentions.append(mention)
 

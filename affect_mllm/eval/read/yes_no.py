@@ -27,6 +27,7 @@ _STANDING = frozenset(["yes", "yeah", "no", "nope"])
 _ARTICLES = word_set("articles")
 _NOUNS = word_set("what a verdict is on")
 _PLACES = word_set("after a place")
+_NO_NOUNS = word_set("after a leading no")
 _SUBJECTS = word_set("subjects of a verdict")
 _ENDS = word_set("ends of a verdict") | {"\n"}
 _OPENS = _ENDS | word_set("before a verdict")
@@ -76,6 +77,8 @@ def _leading(tokens: Sequence[str]) -> set[str]:
             break
         sides.add(side)
         at = sum(place < end for place in words)
+        if _other(side) == _leads_at(tokens, words, at):
+            continue  # "yes no"
         joined = at < len(words) and tokens[words[at]] in (",", "/", "and", "or", "but")
         at += joined
         if not joined:
@@ -97,6 +100,8 @@ def _stands(tokens: Sequence[str], end: int, side: str) -> bool:
     """Whether a leading word is no adjective or determiner: "no anger", "right now"."""
     word = tokens[end - 1]
     if end >= len(tokens) or tokens[end] in _ENDS or tokens[end] in ("/", "or", "|", "-", "<"):
+        return True
+    if word == "no" and tokens[end] in _NO_NOUNS:
         return True
     return word in ("yes", "yeah", "yep", "nope") or bool(CJK.match(word) and end > 1 and side)
 

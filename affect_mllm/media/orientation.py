@@ -30,12 +30,6 @@ def display_matrix(frame: VideoFrame) -> Matrix:
     return made
 
 
-def is_mirrored(matrix: Matrix) -> bool:
-    """Whether the picture is seen from behind, which no rotation does."""
-    (a, b), (c, d) = matrix
-    return a * d - b * c < 0
-
-
 def swaps_sides(matrix: Matrix) -> bool:
     """Whether the stored width is the height that is shown."""
     return matrix[0][0] == 0

@@ -21,7 +21,8 @@ CRASHED = "the decoder crashed on it"
 class Job:
     """What is to be decoded: the medium `kind` that is named `where` beside `root`, or a part.
 
-    `start_s` and `end_s` are the part's; None: the file's own.
+    `start_s` and `end_s` are the part's; None: the file's own. `sound`: whether a video's own is
+    read, too; training leaves it alone where the row names an `audio`.
     """
 
     root: Path
@@ -29,13 +30,16 @@ class Job:
     where: str
     start_s: float | None = None
     end_s: float | None = None
+    sound: bool = True
 
     @staticmethod
     def of(sample: Sample, kind: str) -> Job:
         """The job of a row's medium; rows about the same part share it."""
-        if kind in TIMED:
-            return Job(sample.root, kind, sample.media[kind], sample.start_s, sample.end_s)
-        return Job(sample.root, kind, sample.media[kind])
+        where = sample.media[kind]
+        if kind not in TIMED:
+            return Job(sample.root, kind, where)
+        sound = kind == "audio" or "audio" not in sample.media
+        return Job(sample.root, kind, where, sample.start_s, sample.end_s, sound)
 
 
 def decode_all(jobs: Sequence[Job], *, workers: int | None) -> dict[Job, str | None]:
@@ -109,7 +113,7 @@ def _decode(path: Path, job: Job) -> None:
         for picture in picture_files(path) if path.is_dir() else [path]:
             check_media(picture, "image")
     else:
-        check_media(path, job.kind, start_s=job.start_s, end_s=job.end_s)
+        check_media(path, job.kind, start_s=job.start_s, end_s=job.end_s, sound=job.sound)
 
 
 def _one_thread() -> None:

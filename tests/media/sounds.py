@@ -60,6 +60,19 @@ def noisy(path: Path, source: Path, share: float = 0.5) -> Path:
     return path
 
 
+def without_begin(path: Path, source: Path, until_s: float) -> Path:
+    """`source` with zeros for what its packets of sound before `until_s` hold."""
+    data = bytearray(source.read_bytes())
+    with av.open(str(source)) as container:
+        for packet in container.demux(audio=0):
+            if packet.pos is None or packet.pts is None or packet.time_base is None:
+                continue
+            if packet.pts * packet.time_base < until_s:
+                data[packet.pos : packet.pos + packet.size] = bytes(packet.size)
+    path.write_bytes(bytes(data))
+    return path
+
+
 def program_stream(path: Path, sound: npt.NDArray[np.float32], rate: int) -> Path:
     """MPEG-PS, whose seeks go astray: small pictures at 25 fps beside mono `sound` [1, n]."""
     step = rate // clips.FPS

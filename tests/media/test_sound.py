@@ -6,12 +6,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from affect_mllm.media.audio import read_audio, resample
 from affect_mllm.media.check import check_media
+from affect_mllm.media.resample import _kept as kept
 from affect_mllm.types import DataError
 from tests.media import clips, sounds
 
@@ -53,11 +56,25 @@ def test_damage_inside_is_said_and_what_is_whole_before_it_is_heard(tmp_path) ->
         with pytest.raises(DataError, match=r"its sound is damaged at [12]\.\d+ s") as caught:
             ask(bad)
         assert caught.value.where == str(bad)
-    window = {"start_s": 0.0, "end_s": 1.0}
+    window: dict[str, Any] = {"start_s": 0.0, "end_s": 1.0}
     np.testing.assert_allclose(heard(bad, **window), heard(whole, **window), atol=1e-3)
     check_media(bad, "audio", **window)
     with pytest.raises(DataError, match="its sound is damaged"):
         heard(bad, start_s=3.0, end_s=3.8)  # an mp3 has no time stamps: how much was lost?
+
+
+def test_damage_at_the_beginning_is_said_but_for_a_torn_edge(tmp_path) -> None:
+    whole = sounds.write(tmp_path / "s.m4a", "aac", sounds.tone(440, 4, 44100), rate=44100)
+    bad = sounds.without_begin(tmp_path / "b.m4a", whole, 2.0)
+    for window in ({}, {"start_s": 1.0, "end_s": 3.0}):
+        with pytest.raises(
+            DataError, match=r"its sound is damaged at -?\d\.\d+ s: \d\.\d+ s of it"
+        ):
+            heard(bad, **window)
+    behind = {"start_s": 2.5, "end_s": 3.5}
+    np.testing.assert_allclose(heard(bad, **behind), heard(whole, **behind), atol=1e-3)
+    torn = heard(sounds.without_begin(tmp_path / "t.m4a", whole, 0.03))
+    assert len(torn) == len(heard(whole))
 
 
 def test_the_track_that_players_choose_is_heard(tmp_path) -> None:
@@ -80,7 +97,6 @@ def test_a_seek_that_goes_astray_is_made_good(tmp_path) -> None:
 
 
 def test_kept_kernels_give_torchaudios_own_result() -> None:
-    import torch
     from torchaudio.functional import resample as theirs
 
     waveform = clips.tones(0.3)[0]
@@ -89,6 +105,18 @@ def test_kept_kernels_give_torchaudios_own_result() -> None:
         torch.testing.assert_close(
             torch.from_numpy(ours), theirs(torch.from_numpy(waveform), 44100, 16000)
         )
+
+
+def test_a_large_kernel_is_not_kept() -> None:
+    from torchaudio.functional import resample as theirs
+
+    kept.cache_clear()
+    waveform = clips.tones(0.3)[0]
+    for rate, count in ((44100, 1), (15991, 1), (8000, 2)):
+        ours = resample(waveform, rate, 1000)
+        expected = theirs(torch.from_numpy(waveform), rate, 1000)
+        torch.testing.assert_close(torch.from_numpy(ours), expected)
+        assert kept.cache_info().currsize == count
 
 
 def test_seven_point_one_in_planes_is_read_and_does_not_crash() -> None:

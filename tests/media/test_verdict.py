@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from affect_mllm.data.reader import Reader, Transform
+from affect_mllm.media.backends import pyav
 from affect_mllm.media.check import check_media
 from affect_mllm.media.sampling import Sampling
 from affect_mllm.media.video import read_frames
@@ -93,6 +94,30 @@ def test_a_row_about_the_whole_part_of_a_damaged_file_is_good(tmp_path) -> None:
     sounds.noisy(tmp_path / "n.mp3", whole)
     jobs = [Job(tmp_path, "audio", "n.mp3", *cut) for cut in ((0.0, 1.0), (1.5, 2.5))]
     assert [decode_one(job) is None for job in jobs] == [True, False]
+
+
+def test_the_sound_of_a_video_beside_an_audio_is_not_judged(tmp_path) -> None:
+    """Training takes the `audio`; the damaged sound of the video it never opens."""
+    whole = clips.make_video(tmp_path / "w.mp4", sound_s=2.0)
+    sounds.without_begin(tmp_path / "v.mp4", whole, 1.0)
+    clips.make_sound(tmp_path / "a.wav", duration_s=2.0)
+    alone = Sample("a", tmp_path, {"video": "v.mp4"})
+    beside = Sample("b", tmp_path, {"video": "v.mp4", "audio": "a.wav"})
+    transforms: dict[str, Transform] = {"frame": np.asarray, "audio": np.asarray}
+    reader = Reader(Sampling(frames=4), visual="frame")
+    assert {*reader.read(beside, transforms).arrays} == {"frame", "audio"}
+    assert [decode_one(Job.of(beside, kind)) for kind in beside.media] == [None, None]
+    with pytest.raises(DataError, match="its sound is damaged"):
+        reader.read(alone, transforms)
+    assert "its sound is damaged" in str(decode_one(Job.of(alone, "video")))
+
+
+def test_a_frame_that_cannot_be_converted_is_bad_data(tmp_path, monkeypatch) -> None:
+    path = clips.make_video(tmp_path / "v.mp4", frames=5)
+    strange = av.VideoFrame(64, 48, "rgba128le")  # FFmpeg stores it and does not convert it
+    monkeypatch.setattr(pyav, "frames_of", lambda *_: iter([(0, strange)]))
+    with pytest.raises(DataError, match="cannot be converted to RGB"):
+        read_frames(path, Sampling(frames=1))
 
 
 def test_an_audio_without_sound_is_a_bad_row_for_both(tmp_path) -> None:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from affect_mllm.media.container import need_video, opened
 from affect_mllm.media.orientation import display_matrix, displayed
 from affect_mllm.media.timeline import Timeline, truncated
+from affect_mllm.types import DataError
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -22,13 +23,22 @@ if TYPE_CHECKING:
 def decode_frames(path: Path, timeline: Timeline, ranks: list[int]) -> npt.NDArray[np.uint8]:
     """Frames `ranks` (ascending, unique) of `timeline`: uint8 [len(ranks), H, W, 3] RGB.
 
-    DataError when a frame that the file lists does not decode.
+    DataError when a frame that the file lists does not decode or cannot be converted to RGB.
     """
+    from av.error import FFmpegError
+
     found: dict[int, npt.NDArray[np.uint8]] = {}
     size: tuple[int, int] | None = None
-    for rank, frame in frames_of(path, timeline, ranks):
-        size = size or (frame.width, frame.height)
-        found[rank] = _upright(frame, size)
+    try:
+        for rank, frame in frames_of(path, timeline, ranks):
+            size = size or (frame.width, frame.height)
+            found[rank] = _upright(frame, size)
+    except FFmpegError as error:
+        raise DataError(
+            str(path),
+            f"a frame that cannot be converted to RGB ({error.strerror})",
+            fix="write the video again with usual pixels (ffmpeg -pix_fmt yuv420p)",
+        ) from error
     return np.stack([found[rank] for rank in ranks])
 
 

@@ -63,7 +63,7 @@ class _Track:
         self.pieces.append((rate, samples))
         self.heard_s += len(samples) / rate
 
-    def miss(self, packet: Packet, now_s: float, error: Exception) -> None:
+    def miss(self, packet: Packet, now_s: float) -> None:
         """Note a packet that does not decode; one that holds no sound is passed over."""
         no_sound = packet.size <= 1 or bytes(packet)[:8].startswith(TAGS)
         if not no_sound:
@@ -71,23 +71,24 @@ class _Track:
             self.lost.append((now_s, length))
 
     def check(self, start_s: float, *, done: bool) -> None:
-        """DataError for packets lost at or after `start_s`, but for a torn edge of the recording.
+        """DataError for packets lost at or after `start_s`, but for torn edges of the recording.
 
         Without time stamps, what is behind a loss stands nobody knows where, so that an earlier
         one counts too. `done`: what comes behind is not wanted, and the last packet is no edge.
         """
         start_s = -math.inf if self.counted else start_s
-        end_s = (self.first_s or 0.0) + self.heard_s
-        inside = [
-            (at_s, length)
-            for at_s, length in self.lost
-            if at_s + length > start_s and not (self.first_s is None or at_s < self.first_s)
-        ]
+        if self.first_s is None:
+            return  # nothing was heard, which the caller says
+        end_s = self.first_s + self.heard_s
+        inside = [each for each in self.lost if sum(each) > start_s]
+        head = [each for each in inside if each[0] < self.first_s]
+        if _length(head) <= EDGE_S:
+            inside = inside[len(head) :]
         tail = [each for each in inside if each[0] >= end_s - GAP_S]
-        if not done and sum(length for _, length in tail) <= EDGE_S:
+        if not done and _length(tail) <= EDGE_S:
             inside = inside[: len(inside) - len(tail)]
         if inside:
-            lost_s = sum(length for _, length in inside)
+            lost_s = _length(inside)
             raise DataError(
                 str(self.path),
                 f"its sound is damaged at {inside[0][0]:.2f} s: {lost_s:.2f} s of it do not decode",
@@ -110,6 +111,10 @@ class _Track:
                 rate = self.pieces[begin][0]
                 yield np.concatenate([part for _, part in self.pieces[begin:end]]), rate
                 begin = end
+
+
+def _length(lost: list[tuple[float, float]]) -> float:
+    return sum(length for _, length in lost)
 
 
 def decode_audio(
@@ -158,8 +163,8 @@ def _heard(
         for packet, now_s in _packets(path, container, stream, zero):
             try:
                 frames = packet.decode()
-            except FFmpegError as error:
-                track.miss(packet, now_s, error)
+            except FFmpegError:
+                track.miss(packet, now_s)
                 continue
             for frame in frames:
                 frame_s = None if frame.time is None else frame.time - zero

@@ -103,10 +103,9 @@ def _replace(rows: list[dict[str, Any]], path: Path, root: Path | None) -> None:
         else:
             _write_jsonl(rows, Path(temporary))
         os.chmod(temporary, 0o644)  # mkstemp's 0600 is not meant for data that others read
-        media_roots.place(path, root)
-        os.replace(temporary, path)
+        media_roots.replace(Path(temporary), path, root)
     except BaseException:
-        os.unlink(temporary)
+        Path(temporary).unlink(missing_ok=True)
         raise
 
 

@@ -14,6 +14,7 @@ from affect_mllm.types import DataError
 
 ENDING = ".media_root.json"
 KEY = "media_root"
+CUT_OFF = {KEY: None, "because": "the manifest was being written"}
 
 
 def sidecar(manifest: Path) -> Path:
@@ -24,36 +25,75 @@ def sidecar(manifest: Path) -> Path:
 def root_of(manifest: Path) -> Path:
     """The folder that the manifest's paths start from.
 
-    DataError for a file beside it that names no folder, a relative one, or the whole disk.
+    DataError for a file beside it that names no folder, a relative one, or the whole disk, and for
+    a manifest whose writing was cut off.
     """
     path = sidecar(manifest)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError):
-        return manifest.parent
+        text = _read(path)
     except OSError as error:
         raise DataError(str(path), f"cannot be read: {error.strerror}") from error
+    if text is None:
+        return manifest.parent
     try:
-        named = json.loads(text)[KEY]
+        said = json.loads(text)
+        if said == CUT_OFF:
+            raise _cut_off(path)
+        named = said[KEY]
         root = Path(named)
         real = Path(os.path.realpath(root))
         usable = root.is_absolute() and real != Path(real.anchor) and real.is_dir()
     except (ValueError, KeyError, TypeError) as error:
-        raise _wrong(path, text.strip()[:80]) from error
+        raise _wrong(path, text.strip()[:80].decode(errors="backslashreplace")) from error
     if not usable:
         raise _wrong(path, named)
     return root
 
 
-def place(manifest: Path, root: Path | None) -> None:
-    """Say where the media of a manifest are that is about to be written; None: beside it."""
+def replace(temporary: Path, manifest: Path, root: Path | None) -> None:
+    """Put `temporary` in the manifest's place and say where its media are; None: beside it.
+
+    While both change, the file beside it names no folder: a manifest whose writing is cut off there
+    is refused, never read from another folder. A failure leaves both as they were.
+    """
     path = sidecar(manifest)
-    if root is None:
+    old, new = _read(path), None if root is None else _text({KEY: os.path.abspath(root)})
+    if old == new:
+        os.replace(temporary, manifest)
+        return
+    _write(path, _text(CUT_OFF))
+    try:
+        os.replace(temporary, manifest)
+    except BaseException:
+        if temporary.exists():  # else the new manifest is there, to which the old folder is wrong
+            _write(path, old)
+        raise
+    _write(path, new)
+
+
+def _text(named: dict[str, str | None]) -> bytes:
+    """In ASCII: a folder's name need not be UTF-8."""
+    return json.dumps(named).encode() + b"\n"
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _write(path: Path, text: bytes | None) -> None:
+    if text is None:
         path.unlink(missing_ok=True)
         return
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps({KEY: os.path.abspath(root)}, ensure_ascii=False) + "\n")
-    os.replace(temporary, path)
+    try:
+        temporary.write_bytes(text)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def elsewhere(media: Path, manifest: Path) -> Path | None:
@@ -68,4 +108,12 @@ def _wrong(path: Path, got: object) -> DataError:
         f"{KEY} {got}",
         expected=f'{{"{KEY}": "/an/absolute/folder"}} that is there and not the whole disk',
         fix="make the manifest again with --media-root, or write the folder's present place",
+    )
+
+
+def _cut_off(path: Path) -> DataError:
+    return DataError(
+        str(path),
+        "the manifest's writing was cut off: its rows may be of one folder and its place another's",
+        fix="make the manifest again; its file is whole, from before or after",
     )

@@ -7,12 +7,13 @@ import itertools
 import math
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from affect_mllm.data.path_hints import missing_hint
+from affect_mllm.media.near import near
 from affect_mllm.types import MEDIA_FIELDS, MODALITIES, finite, is_encodable, is_url
 
 TEXT_KEYS = ("subtitle", "language", "speaker", "group", "split", "source", "licence")
@@ -71,17 +72,30 @@ def row_problems(row: Mapping[str, Any]) -> Iterator[str]:
 
 def text_problems(value: Any, where: str = "") -> Iterator[str]:
     """Keys and values, however deep, that no tokenizer can read and no file can hold as UTF-8."""
+    if _encodes(value):  # nearly always, and quickly seen
+        return
     if isinstance(value, str):
-        if not is_encodable(value):
-            yield f"{where} holds half a character (a lone UTF-16 surrogate), got {value!r}"
+        yield f"{where} holds half a character (a lone UTF-16 surrogate), got {value!r}"
     elif isinstance(value, dict):
         for key, each in value.items():
             inner = f"{where}.{key}" if where else str(key)
             yield from text_problems(key, f"the key {inner}")
             yield from text_problems(each, inner)
-    elif isinstance(value, list | tuple):
+    else:
         for at, each in enumerate(value):
-            yield from text_problems(each, f"{where}[{at}]")
+            if not _encodes(each):
+                yield from text_problems(each, f"{where}[{at}]")
+
+
+def _encodes(value: Any) -> bool:
+    """Whether all text in it does. No call for a number: faces bring thousands of them a row."""
+    if isinstance(value, str):
+        return is_encodable(value)
+    if isinstance(value, dict):
+        return all(map(_encodes, value)) and all(map(_encodes, value.values()))
+    if isinstance(value, list | tuple):
+        return all(_encodes(each) for each in value if type(each) not in _NUMBERS)
+    return True
 
 
 def values_outside(value: Any, allowed: Iterable[str]) -> list[Any]:
@@ -130,11 +144,22 @@ class PathCheck:
         if os.path.isfile(full):
             return None
         if not os.path.isdir(full):
-            return f"{key} is missing: {value}{missing_hint(self._root, value)}"
-        if key in ("video", "audio", "image") or key.startswith("features."):
+            return f"{key} is missing: {value}{self._hint(key, value)}"
+        if _is_file_only(key):
             return f"{key} must be a file, got a folder: {value}"
         # A last component of `..` names a folder that its parent does not contain.
         return None if self._is_inside(full) else f"{key} leaves the manifest's folder: {value}"
+
+    def _hint(self, key: str, value: str) -> str:
+        """What to write instead of a path that names nothing, in brackets; "" for no idea."""
+        meant = near(self._root / value, slips=False, folders=not _is_file_only(key))
+        if meant is None or not self._is_inside(str(meant)):
+            return " (write / between folders, not Windows' \\)" if "\\" in value else ""
+        there = str(meant.relative_to(self._root))
+        if "\\" in value:
+            return f" (it is there as {there}: write / instead of Windows' \\)"
+        form = "NFC" if unicodedata.is_normalized("NFC", there) else "NFD"
+        return f" (it is there in Unicode form {form}, which looks the same: rename one of them)"
 
     def _folder_is_inside(self, folder: str) -> bool:
         if folder not in self._inside:
@@ -144,6 +169,10 @@ class PathCheck:
     def _is_inside(self, full: str) -> bool:
         real = os.path.realpath(full)
         return real == self._real_root or real.startswith(self._real_root.rstrip(os.sep) + os.sep)
+
+
+def _is_file_only(key: str) -> bool:
+    return key in ("video", "audio", "image") or key.startswith("features.")
 
 
 def media_paths(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -275,3 +304,4 @@ def _is_box(box: Any) -> bool:
 
 
 _KNOWN = frozenset(ROW_KEYS)
+_NUMBERS = frozenset({int, float})

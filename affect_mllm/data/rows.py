@@ -23,6 +23,7 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
+from affect_mllm import types
 from affect_mllm.config import cache_dir
 from affect_mllm.data import records, row_checks, row_scan
 from affect_mllm.data.media_root import root_of
@@ -274,8 +275,8 @@ def _key(path: Path) -> str:
     """What the finding depends on: the bytes, where media are looked for, and the checks."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
-    digest.update(f"{path.suffix} {os.path.realpath(root_of(path))} ".encode())
-    for module in (row_checks, row_scan, records):
+    digest.update(os.fsencode(f"{path.suffix} {os.path.realpath(root_of(path))} "))
+    for module in (row_checks, row_scan, records, types):
         digest.update(Path(str(module.__file__)).read_bytes())
     return digest.hexdigest()
 

@@ -2,49 +2,52 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 
+NAMES_COMPARED = 2000  # in a larger folder a slip is not looked for: it would take seconds
 
-def near(path: Path) -> Path | None:
-    """A file that is there and has nearly this name, or None.
+
+def near(path: Path, *, slips: bool = True, folders: bool = False) -> Path | None:
+    """A file that is there and has nearly this name, or None; with `folders` a folder, too.
 
     Windows' backslashes for slashes; letters with their accents apart or in one (macOS writes
-    names in the first way, most others in the second); a slip in the last part.
+    names in the first way, most others in the second). With `slips` also a slip in the last part,
+    which takes reading a folder; the others take a look per part.
     """
-    slashed = Path(str(path).replace("\\", "/"))
-    if slashed != path and slashed.is_file():
-        return slashed
-    folder = Path(slashed.anchor)
-    for part in slashed.parts[1 if slashed.anchor else 0 :]:
-        found = folder / part
-        if not found.exists():
-            same = _same(folder, part)
-            if same is None:
-                return _slip(folder, part) if part == slashed.name else None
-            found = same
+    folder, parts = Path(path.anchor), list(path.parts[1 if path.anchor else 0 :])
+    while parts:
+        part = parts.pop(0)
+        found = _same(folder, part)
+        if found is None and "\\" in part:
+            parts = [each for each in part.split("\\") if each] + parts
+            continue
+        if found is None:
+            return _slip(folder, part) if slips and not parts else None
         folder = found
-    return folder if folder.is_file() else None
+    return folder if folder.is_file() or (folders and folder.is_dir()) else None
 
 
 def _same(folder: Path, name: str) -> Path | None:
-    """The entry whose name is the same text in another Unicode form."""
-    wanted = unicodedata.normalize("NFC", name)
-    names = _names(folder)
-    return next(
-        (folder / each for each in names if unicodedata.normalize("NFC", each) == wanted), None
-    )
+    """What is there under this name or the same text in another Unicode form."""
+    forms = (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))
+    return next((folder / each for each in forms if os.path.exists(folder / each)), None)
 
 
 def _slip(folder: Path, name: str) -> Path | None:
-    close = get_close_matches(name, _names(folder), 1, cutoff=0.8)
+    names = _names(folder)
+    close = get_close_matches(name, names, 1, cutoff=0.8) if len(names) <= NAMES_COMPARED else []
     found = folder / close[0] if close else None
     return found if found is not None and found.is_file() else None
 
 
 def _names(folder: Path) -> list[str]:
+    """The names in a folder, or one more of them than are compared."""
     try:
-        return [each.name for each in folder.iterdir()]
+        with os.scandir(folder) as entries:
+            return [each.name for each in islice(entries, NAMES_COMPARED + 1)]
     except OSError:
         return []

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from affect_mllm.data import manifest
+from affect_mllm.data import manifest, row_checks
 from affect_mllm.tools.app import main
 from affect_mllm.types import DataError
 
@@ -47,6 +47,18 @@ def test_validate_names_the_line_and_the_place(tmp_path, capsys, place) -> None:
     with pytest.raises(DataError, match="half a character") as caught:
         manifest.read(path)
     str(caught.value).encode()
+
+
+def test_numbers_of_faces_are_not_walked_through(monkeypatch) -> None:
+    """A row of thousands of numbers asks about its texts alone, a bad one names them."""
+    asked: list[Any] = []
+    real = row_checks._encodes
+    monkeypatch.setattr(row_checks, "_encodes", lambda each: (asked.append(each), real(each))[1])
+    boxes = [[1.5, 2, 3, 4]] * 300
+    row = {"id": "x", "face_boxes": boxes, "face_times_s": [*range(300)], "labels": {"a": [HALF]}}
+    (said,) = row_checks.text_problems(row)
+    assert said.startswith("labels.a[0] holds half")
+    assert not [each for each in asked if isinstance(each, int | float)]
 
 
 def test_an_id_twice_with_half_a_character_is_no_traceback(tmp_path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from affect_mllm import types
 from affect_mllm.data import manifest, row_scan, rows
 from affect_mllm.types import DataError
 
@@ -82,6 +83,21 @@ def test_the_same_content_is_checked_once_and_another_again(path, monkeypatch) -
     monkeypatch.setattr(row_scan, "scan_text", refuse)
     assert len(manifest.read(path)) == COUNT
     path.write_text(path.read_text().replace("happy", "calm!"))
+    with pytest.raises(AssertionError, match="checked again"):
+        manifest.read(path)
+
+
+def test_other_checks_check_again(path, tmp_path, monkeypatch) -> None:
+    """What decides over a row is code, too: the nouns' module tells what a number is."""
+    manifest.read(path)
+    changed = tmp_path / "types.py"
+    changed.write_text(Path(str(types.__file__)).read_text() + "# other\n")
+    monkeypatch.setattr(types, "__file__", str(changed))
+
+    def refuse(*_args, **_options):
+        raise AssertionError("checked again")
+
+    monkeypatch.setattr(row_scan, "scan_text", refuse)
     with pytest.raises(AssertionError, match="checked again"):
         manifest.read(path)
 

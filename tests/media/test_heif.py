@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from affect_mllm.media import heif
+from affect_mllm.media import heif, near
 from affect_mllm.media.container import check_file
 from affect_mllm.media.sampling import Sampling
 from affect_mllm.media.video import probe, read_frames, read_image
@@ -76,3 +76,12 @@ def test_a_file_that_is_not_there_is_guessed_at(tmp_path: Path, monkeypatch) -> 
         check_file(folder / "another name altogether.wav")
     with pytest.raises(DataError, match="correct the path"):
         check_file(Path("nowhere/at/all.mp4"))
+
+
+def test_a_slip_is_not_looked_for_among_thousands(tmp_path: Path, monkeypatch) -> None:
+    for number in range(4):
+        (tmp_path / f"clip{number}.mp4").touch()
+    assert near.near(tmp_path / "clip0.mp3") == tmp_path / "clip0.mp4"
+    assert near.near(tmp_path / "clip0.mp3", slips=False) is None
+    monkeypatch.setattr(near, "NAMES_COMPARED", 3)
+    assert near.near(tmp_path / "clip0.mp3") is None

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from affect_mllm.data import manifest
+from affect_mllm.data.row_checks import PathCheck
 from affect_mllm.tools import splits
 from affect_mllm.tools.app import main
 from affect_mllm.tools.manifest import Layout, convert, manifest_command
@@ -99,6 +100,19 @@ def test_paths_of_windows_and_names_of_macos_get_a_hint(clips: Path) -> None:
     assert "write / between folders" in said[1]
     assert "Unicode form NFD" in said[2]
     assert said[3].endswith("none.mp4")
+
+
+def test_a_missing_path_is_hinted_at_as_its_key_may_be_and_not_outside(tmp_path: Path) -> None:
+    root = tmp_path / "a\\b"  # a folder's own backslash is none of Windows'
+    (root / "day/é").mkdir(parents=True)
+    (root / "day/clip.mp4").touch()
+    (tmp_path / "secret.mp4").touch()
+    check, apart = PathCheck(root), unicodedata.normalize("NFD", "day\\é")
+    assert "it is there as day/é:" in (check.problem("frames", apart) or "")
+    assert "write / between folders" in (check.problem("video", apart) or "")
+    assert "it is there as day/clip.mp4:" in (check.problem("video", "day\\clip.mp4") or "")
+    assert "secret.mp4:" not in (check.problem("video", "..\\secret.mp4") or "")
+    assert check.problem("video", "day/clip.mp3") == "video is missing: day/clip.mp3"
 
 
 def test_all_errors_come_together_with_their_lines(clips: Path) -> None:

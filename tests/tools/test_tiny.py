@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from affect_mllm.models.tiny.weights import architecture
+from affect_mllm.models.tiny.weights import WEIGHTS, architecture, tiny_timm
 from affect_mllm.tools.app import main
 from affect_mllm.types import CheckpointError, ExitCode
 
@@ -56,6 +56,12 @@ def test_an_experiment_that_does_not_exist_leaves_nothing(tmp_path: Path, capsys
     assert call("tiny", str(tmp_path / "x"), "--experiment", "demon") == ExitCode.USAGE
     assert "demon" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
+
+
+def test_a_folder_that_a_killed_command_left_is_filled(tmp_path: Path) -> None:
+    (tmp_path / "weights").mkdir()
+    settings = tiny_timm("timm/efficientnet_b0", tmp_path / "weights")
+    assert (Path(settings["model"]) / WEIGHTS).is_file()
 
 
 def test_a_name_tells_an_architecture_and_one_that_does_not_is_refused(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def tiny_timm(model: str, folder: Path) -> dict[str, Any]:
 
     name, options = _timm_architecture(model)
     net = timm.create_model(name, num_classes=3, **options)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)  # a command that was cut off may have left it
     weights = {key: tensor.contiguous() for key, tensor in net.state_dict().items()}
     save_file(weights, folder / WEIGHTS)
     spec = {"architecture": name, "num_classes": 3, "model_args": options}

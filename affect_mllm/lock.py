@@ -24,6 +24,8 @@ STALE_S = 300.0  # after so long without a word another host's run counts as dea
 # What a file system without locks says.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL)
 _TAKEN = (errno.EACCES, errno.EAGAIN)
+# This process's own: the kernel's lock does not hold off the process that has it.
+_HELD: set[Path] = set()
 
 
 @contextlib.contextmanager
@@ -35,12 +37,16 @@ def held(folder: Path, *, key: str) -> Iterator[None]:
     reach other hosts, a file that was touched lately counts as one. Raises ConfigError when
     another run is there, or the folder cannot be written.
     """
+    place = folder.resolve()
+    if place in _HELD:
+        raise ConfigError(key, f"{folder} is in use by this process", fix=f"give another {key}")
     made = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = _taken(folder / NAME, key)
     except OSError as error:
         raise _unusable(folder, key, error) from error
+    _HELD.add(place)
     over = threading.Event()
     beat = threading.Thread(target=_beat, args=(descriptor, over), name="lock", daemon=True)
     beat.start()
@@ -49,9 +55,10 @@ def held(folder: Path, *, key: str) -> Iterator[None]:
     finally:
         over.set()
         beat.join()
-        with contextlib.suppress(FileNotFoundError):
+        if _is_still(folder / NAME, descriptor):  # not where it was removed and another's is there
             os.unlink(folder / NAME)
         os.close(descriptor)
+        _HELD.discard(place)
         for each in made:  # a run that never began leaves no empty folders
             with contextlib.suppress(OSError):
                 each.rmdir()

@@ -8,7 +8,7 @@ import typing
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import is_dataclass
 from types import UnionType
-from typing import Annotated, Any
+from typing import Annotated, Any, Union
 
 from affect_mllm.types import ConfigError
 
@@ -64,8 +64,13 @@ def misfit(hint: Any, value: object, plugins: Collection[str] = ()) -> str | Non
         items = value.values() if isinstance(value, dict) else value
         inner = _items_hint(hint, type(value))
         return next((why for each in items if (why := misfit(inner, each, plugins))), None)
-    if not isinstance(value, dict) or value.get("_partial_"):
+    if not isinstance(value, dict):
         return None
+    if value.get("_partial_"):
+        made = list(_made_by(hint))
+        if not made:
+            return f"{value['_target_']} is wanted here itself, not with _partial_"
+        hint = Union[tuple(made)]  # noqa: UP007
     try:
         target = resolve(value["_target_"], plugins)
     except ConfigError:
@@ -83,6 +88,15 @@ def _kinds(hint: Any) -> tuple[type, ...] | None:
     kinds = [typing.get_origin(each) or each for each in _alternatives(hint)]
     said = all(inspect.isclass(each) and not getattr(each, "_is_protocol", False) for each in kinds)
     return tuple(kinds) if said and Any not in kinds else None
+
+
+def _made_by(hint: Any) -> Iterator[Any]:
+    """What the callables among an annotation's members make; Any where that is not said."""
+    for each in _alternatives(hint):
+        if typing.get_origin(each) is Callable:
+            yield (typing.get_args(each) or (Any,))[-1]
+        elif not inspect.isclass(each) or each is object or getattr(each, "_is_protocol", False):
+            yield Any
 
 
 def _items_hint(hint: Any, container: type) -> Any:

@@ -99,11 +99,11 @@ def test_the_refusal_names_target_and_place(tmp_path: Path) -> None:
 def test_a_class_of_another_kind_is_refused_before_it_runs(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     log = {"_target_": "affect_mllm.train.callbacks.JsonlLog", "path": str(mark), "first_step": 0}
-    stage = {"_target_": "affect_mllm.train.stage.Stage", "name": "a", "trainable": {"x": 1.0},
-             "sources": [], "steps": 1}  # fmt: skip
+    stage = {"_target_": "affect_mllm.train.stage.Stage", "name": "a", "sources": {}, "steps": 1,
+             "trainable": {"x": {"match": "x", "lr": 1.0}}}  # fmt: skip
     for node, place in (
         ({**stage, "schedule": log}, "schedule"),
-        ({**stage, "sources": [log]}, "sources"),
+        ({**stage, "sources": {"data": log}}, "sources"),
         ({**stage, "losses": {"lm": log}}, "losses"),
         ({**stage, "validation": log}, "validation"),
     ):
@@ -113,6 +113,13 @@ def test_a_class_of_another_kind_is_refused_before_it_runs(tmp_path: Path) -> No
 
     with pytest.raises(ConfigError, match="JsonlLog makes no DataSettings"):
         config.build(log, kind=DataSettings)
+    later = {**log, "_partial_": True}
+    with pytest.raises(ConfigError, match="JsonlLog is wanted here itself, not with _partial_"):
+        config.build(later, kind=DataSettings)
+    compressor = {"_target_": "affect_mllm.models.compressor.projector.Projector",
+                  "_partial_": True, "pooler": later}  # fmt: skip
+    with pytest.raises(ConfigError, match=r"pooler: .*JsonlLog makes no "):
+        config.build(compressor)
     assert not mark.exists()
 
 

@@ -181,3 +181,18 @@ def test_turns_in_a_folder_are_taken_one_after_another(tmp_path) -> None:
     for process in [subprocess.Popen(command) for _ in range(3)]:
         assert process.wait(120) == 0
     assert path.read_text() == "600"
+
+
+def test_a_process_does_not_take_its_own_folder_twice_and_keeps_it(tmp_path) -> None:
+    with lock.held(tmp_path, key="run_dir"):
+        with pytest.raises(ConfigError, match="in use by this process"):
+            take(tmp_path / ".." / tmp_path.name)
+        assert (tmp_path / lock.NAME).is_file()
+    take(tmp_path)
+
+
+def test_what_another_run_put_in_a_removed_locks_place_stays(tmp_path) -> None:
+    with lock.held(tmp_path, key="run_dir"):
+        (tmp_path / lock.NAME).unlink()
+        (tmp_path / lock.NAME).write_text("{}")
+    assert (tmp_path / lock.NAME).read_text() == "{}"

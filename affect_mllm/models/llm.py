@@ -68,6 +68,12 @@ class LanguageModel(nn.Module):
 
         return tiny_llm(model, folder)
 
+    def _apply(self, fn: Any, recurse: bool = True) -> LanguageModel:
+        """`to`, `float` and their like change the dtype of the base too."""
+        super()._apply(fn, recurse)
+        self.dtype = fn(torch.empty(0, dtype=self.dtype, device=self.device)).dtype
+        return self
+
     def _load(self, path: str, dtype: str) -> Any:
         from transformers import AutoModelForCausalLM
 

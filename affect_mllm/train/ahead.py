@@ -38,10 +38,16 @@ def check_settings(
         check_instructions(stage.sources, data.instructions)
         check_ema(stage.ema, launch.strategy)
         stage.optimizer.check(launch.strategy)
-        if stage.init_from != "previous":
+        if stage.init_from != "previous" and not _comes(stage, stages):
             checkpoint.read_meta(Path(stage.init_from))
         made(stage, make, data)
         _check_best(stage)
+
+
+def _comes(stage: Stage, stages: Sequence[Stage]) -> bool:
+    """Whether what it starts from is not there yet, but of a stage that runs before it."""
+    folder, names = Path(stage.init_from), [each.name for each in stages]
+    return not folder.exists() and folder.parent.name in names[: names.index(stage.name)]
 
 
 def check_stages(
@@ -51,7 +57,8 @@ def check_stages(
 
     The model is left with everything frozen and without heads, and no random number is drawn.
     """
-    with torch.random.fork_rng(), torch.no_grad():
+    here = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(here), torch.no_grad():
         _check_encoders(model, data)
         for stage in stages:
             _check_parameters(model, stage, data)

@@ -138,6 +138,16 @@ def test_answers_are_those_of_the_models_own_generate(folders, name: str) -> Non
 
 
 @torch.no_grad()
+def test_the_dtype_is_the_bases_whatever_trains_and_follows_the_model(folders) -> None:
+    llm = LanguageModel(str(folders["llama3"]), dtype="bfloat16")
+    next(llm.net.parameters()).data = next(llm.net.parameters()).data.float()  # as what trains
+    assert llm.is_bf16
+    llm.to("cpu")
+    assert llm.is_bf16
+    assert not llm.float().is_bf16
+    assert llm.to(torch.bfloat16).is_bf16
+
+
 def test_an_answer_says_whether_the_limit_of_tokens_cut_it_off(folders) -> None:
     llm = model(folders, next(iter(FAMILIES)))
     ids, segments, places = padded()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -120,3 +121,13 @@ def test_what_needs_no_model_is_refused_without_one(tiny, override: str, why: st
     data = config.build(cfg.data)
     with pytest.raises(AffectError, match=why):
         ahead.check_settings(stages, data, Launch(precision="fp32"), benchmark)
+
+
+def test_a_stage_may_start_from_one_that_runs_before_it(tiny, tmp_path) -> None:
+    """Its folder is not there yet; of a stage that comes later it would never be."""
+    for name, refused in (("align", False), ("instruct", True)):
+        origin = tmp_path / name / "final"
+        cfg, stages = composed(tiny, f"+stages.emotion.init_from={origin}")
+        data = config.build(cfg.data)
+        with pytest.raises(AffectError) if refused else contextlib.nullcontext():
+            ahead.check_settings(stages, data, Launch(precision="fp32"), benchmark)

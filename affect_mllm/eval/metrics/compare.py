@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -61,6 +61,7 @@ def difference_of(
     metric: Metric, first: Array, second: Array, groups: Groups, width: float
 ) -> Difference:
     """The same of statistics `[n, ...]`; no difference is greater than `width`."""
+    metric = replace(metric, digits=None)  # a publisher's rounding would make chances of its own
     used = counts(first) | counts(second)
     first, second, groups = first[used], second[used], groups.take(used)
     value = metric.of(first) - metric.of(second) if used.any() else NONE
@@ -94,6 +95,7 @@ def _variance(metric: Metric, pair: tuple[Array, Array], groups: Groups, value: 
 
 def permutation_p(metric: Metric, first: Array, second: Array, groups: Groups) -> float:
     """Two-sided p of exchanging two runs' statistics `[n, ...]` in whole groups."""
+    metric = replace(metric, digits=None)
     if metric.value is mean_of and metric.proportion and (first[:, 0] == second[:, 0]).all():
         gaps = np.abs(groups.sums(first[:, 1] - second[:, 1]))
         exact = exact_p(gaps[gaps > 0].astype(int), int(abs((first - second)[:, 1].sum())))

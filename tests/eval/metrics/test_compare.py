@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -128,3 +129,16 @@ def test_many_groups_are_merged_and_still_tell_runs_apart():
     gaps = groups.sums(rows[0][:, 1] - rows[1][:, 1])
     expected = stats.ttest_1samp(gaps, 0).pvalue  # pyright: ignore[reportAttributeAccessIssue]
     assert found.p == pytest.approx(expected, abs=0.01)
+
+
+def test_a_publishers_rounding_does_not_make_the_p_smaller():
+    """Rounded, the difference that was found could be larger than any that can be drawn."""
+    generator = np.random.default_rng(4)
+    coarse = replace(ACCURACY, digits=1)
+    groups = [str(i // 4) for i in range(20)]
+    for _ in range(10):
+        first, second = (right(generator.random(20) < p) for p in (0.8, 0.5))
+        exact, found = (
+            compare.difference(first, second, each, groups) for each in (ACCURACY, coarse)
+        )
+        assert (found.value, found.p) == (exact.value, exact.p)

@@ -106,12 +106,14 @@ def test_the_prompt_hash_tells_the_wording(asker) -> None:
 def test_a_question_may_name_what_the_row_says(tiny, asker) -> None:
     about = Question("Is it {x}?", lambda sample: f"Is it {sample.id}?")
     same = Question("Is it {x}?", lambda sample: "Is it c00?")
-    rows = tiny.samples[:3]
+    rows, compared = tiny.samples[:3], replace(asker, labels=("happy", "sad"))
     first, second = (
-        {r["id"]: r["response"] for r in asker.answer(rows, question)} for question in (about, same)
+        {r["id"]: r["scores"] for r in compared.answer(rows, question)}
+        for question in (about, same)
     )
-    assert first["c00"] == second["c00"]
-    assert first != second
+    assert first["c00"] == pytest.approx(second["c00"])
+    for row in ("c01", "c02"):
+        assert first[row] != pytest.approx(second[row])
 
 
 def test_labels_are_compared_instead_of_generated(tiny, asker) -> None:

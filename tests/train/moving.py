@@ -111,7 +111,7 @@ def trainer_of(
     nothing: Any = None
     trainer = Trainer(
         engine,
-        stage=Stage("s", rates, [], steps=100, losses=losses),
+        stage=Stage("s", rates, {}, steps=100, losses=losses),
         objective=Objective(losses, world=engine.world),
         callbacks=[],
         checkpoints=nothing,

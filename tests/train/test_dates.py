@@ -14,10 +14,10 @@ from affect_mllm.data.example import ExampleMaker
 from affect_mllm.data.settings import DataSettings
 from affect_mllm.models import checkpoint
 from affect_mllm.models.pretrained import load_tokenizer
+from affect_mllm.models.tiny.language import CHAT
 from affect_mllm.train import dates
 from affect_mllm.train.main import main
 from affect_mllm.types import ExitCode
-from tests import tiny as maker
 from tests.train.resuming import stop_after
 
 ALONE = ("~stages.align", "~stages.emotion", "stages.instruct.steps=3")
@@ -46,7 +46,7 @@ def dated_llm(tiny, tmp_path) -> Path:
     folder = tmp_path / "llm"
     shutil.copytree(tiny.root / "llm", folder)
     tokenizer = load_tokenizer(str(folder))
-    tokenizer.chat_template = DATED + maker.CHAT
+    tokenizer.chat_template = DATED + CHAT
     tokenizer.save_pretrained(folder)
     return folder
 

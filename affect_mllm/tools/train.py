@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from affect_mllm.data import manifest
-from affect_mllm.data.features import ensure
+from affect_mllm.data.features import Features, ensure
 from affect_mllm.data.settings import DataSettings
 from affect_mllm.eval.benchmarks import load_task
 from affect_mllm.eval.generate.asking import Asker, Question
@@ -35,22 +35,29 @@ class Watched:
     samples: list[Sample]
     data: DataSettings
     asked: Asked
+    made: dict[str, Features] = field(default_factory=dict)
 
     def prepare(self, model: AffectMLLM) -> None:
         """Compute the states that the feature cache lacks."""
         data = self.data
-        features = data.features(model.transforms(), model.fingerprint(), limits=model.limits())
+        features = self._features(model)
         ensure(features, self.samples, model.encode_clip, max_bad_fraction=data.max_bad_fraction)
 
     def ask(self, model: AffectMLLM, rank: int, world: int) -> list[dict[str, Any]]:
         """This rank's share, generated as an evaluation of a checkpoint would."""
-        features = self.data.features(
-            model.transforms(), model.fingerprint(), limits=model.limits()
-        )
+        features = self._features(model)
         maker = self.data.maker(model.llm.tokenizer, model.span_lengths())
         asker = Asker(model, maker, features, "in training", batch_size=self.asked.batch_size)
         question = Question(self.task.question, self.task.ask)
         return list(asker.answer(self.samples[rank::world], question))
+
+    def _features(self, model: AffectMLLM) -> Features:
+        """Made once, while weights are whole: their hash is part of it."""
+        if "features" not in self.made:
+            self.made["features"] = self.data.features(
+                model.transforms(), model.fingerprint(), limits=model.limits()
+            )
+        return self.made["features"]
 
     def metrics(self, rows: Sequence[dict[str, Any]]) -> dict[str, float]:
         """Each metric's value; answers that cannot be read count as wrong, as everywhere."""

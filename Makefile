@@ -1,6 +1,8 @@
 # One venv in .venv; `make demo` and `make test` set it up themselves.
 PYTHON ?= python3
 SEED ?= 1
+# Processes that `make test` runs side by side; whole files go to one of them.
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -14,7 +16,7 @@ EVAL := checkpoint=$(RUN)/train/instruct/final run_dir=$(RUN)
 help:
 	@echo "make demo    train, evaluate and report on a synthetic corpus (SEED=$(SEED))"
 	@echo "make readme  the README's commands, run on the demo's outputs"
-	@echo "make test    the tests"
+	@echo "make test    the tests, in $(JOBS) processes"
 	@echo "make soak    kills of training and evaluation, fuzzed answers, every experiment with every launch, overfitting"
 	@echo "make bench   training speed against transformers and TRL"
 	@echo "make gpu-check  what a machine with CUDA GPUs has to show"
@@ -49,7 +51,7 @@ readme: $(STAMP)
 	$(BIN)/python scripts/readme.py
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 soak: $(STAMP)
 	AFFECT_SOAK=1 $(BIN)/python -m pytest tests/train/test_kill_ranks.py tests/contracts/test_pairs.py tests/eval/metrics/test_simulation.py

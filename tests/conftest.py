@@ -8,6 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+# How long an example takes says nothing here: the machine may be doing other things.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # espeak-ng is GPL: it runs in a process of its own and hands back samples, here as in the recipes.
 SPEAK = """

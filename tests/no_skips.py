@@ -1,8 +1,12 @@
-"""pytest plugin (`-p tests.no_skips`): a skipped test fails the run unless it cannot run here."""
+"""pytest plugin (`-p tests.no_skips`): a skipped test fails the run unless it cannot run here.
+
+With pytest-xdist the workers see the skips, those of whole files too, and tell the controller.
+"""
 
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 
@@ -29,7 +33,7 @@ def note(report: pytest.TestReport | pytest.CollectReport) -> None:
     if not report.skipped or "wasxfail" in vars(report):
         return
     reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-    if not excused(reason):
+    if not excused(reason) and (report.nodeid, reason) not in SKIPPED:
         SKIPPED.append((report.nodeid, reason))
 
 
@@ -41,9 +45,18 @@ def pytest_collectreport(report: pytest.CollectReport) -> None:
     note(report)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A worker of pytest-xdist ended: what it saw skipped counts here."""
+    told = getattr(node, "workeroutput", {}).get("skipped", ())
+    SKIPPED.extend(each for each in map(tuple, told) if each not in SKIPPED)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    if SKIPPED and exitstatus == pytest.ExitCode.OK:
+    if (worker := getattr(session.config, "workeroutput", None)) is not None:
+        worker["skipped"] = SKIPPED
+    elif SKIPPED and exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 

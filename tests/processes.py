@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 ROOT = Path(__file__).parent.parent
-DEADLINE_S = 120
+DEADLINE_S = 600
 GLANCE_S = 0.01
 GRACE_S = 40  # torchrun gives its ranks 30 s
 

@@ -16,21 +16,31 @@ from tests.no_skips import excused
 ROOT = Path(__file__).parents[1]
 
 
+IN = "def test_it():\n    "
+WHOLE = "pytest.importorskip('no_such_package', reason='not today')"  # skips the file
+
+
+@pytest.mark.parametrize("workers", [[], ["-n2"]], ids=["alone", "xdist"])
 @pytest.mark.parametrize(
     ("body", "code"),
     [
-        ("pass", 0),
-        ("pytest.skip('not today')", 1),
-        ("pytest.xfail('known')", 0),
-        ("pytest.skip('AFFECT_REFERENCE_DIR is not set')", 0),
-        ("assert False", 1),
+        (f"{IN}pass", 0),
+        (f"{IN}pytest.skip('not today')", 1),
+        (f"{WHOLE}\n{IN}pass", 1),
+        (f"{IN}pytest.xfail('known')", 0),
+        (f"{IN}pytest.skip('AFFECT_REFERENCE_DIR is not set')", 0),
+        (f"{IN}assert False", 1),
     ],
 )
-def test_only_skips_without_an_excuse_fail(tmp_path: Path, body: str, code: int) -> None:
-    (tmp_path / "test_it.py").write_text(f"import pytest\ndef test_it():\n    {body}\n")
+def test_only_skips_without_an_excuse_fail(
+    tmp_path: Path, body: str, code: int, workers: list[str]
+) -> None:
+    (tmp_path / "test_it.py").write_text(f"import pytest\n{body}\n")
+    (tmp_path / "test_other.py").write_text("def test_other():\n    pass\n")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""}
     environment.pop("AFFECT_REFERENCE_DIR", None)
-    command = [sys.executable, "-m", "pytest", "-p", "tests.no_skips", "-p", "no:cacheprovider"]
+    options = ["-p", "tests.no_skips", "-p", "no:cacheprovider", *workers]
+    command = [sys.executable, "-m", "pytest", *options]
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )

@@ -56,7 +56,7 @@ class Task:
     `rename` maps its values to the task's labels, `where` gives further label values a row must
     have, or a list of them. `low` and `high` are the ends of a scale; `levels` maps the labels of a
     scale that is answered in words to numbers on it; all three belong to a regression. `aliases`
-    gives other names of labels, which an answer may use. `verdicts` gives the lowest and highest
+    maps other names, which an answer may use, to labels. `verdicts` gives the lowest and highest
     score of each thing that a judge rates in a description. `neutral` says whether rows of neutral
     sentiment count, in a task of sentiment.
     `breakdowns` are label keys whose values are reported one by one (source, language and modality
@@ -79,7 +79,7 @@ class Task:
     low: float | None = None
     high: float | None = None
     levels: dict[str, float] = field(default_factory=dict)
-    aliases: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)
     verdicts: dict[str, tuple[float, float]] = field(default_factory=dict)
     neutral: Literal["keep", "exclude"] = "keep"
     extraction: str | None = None
@@ -99,8 +99,6 @@ class Task:
         self._check_keys()
         bounds = {name: (float(low), float(high)) for name, (low, high) in self.verdicts.items()}
         object.__setattr__(self, "verdicts", bounds)
-        aliases = {label: tuple(names) for label, names in self.aliases.items()}
-        object.__setattr__(self, "aliases", aliases)
         if isinstance(self.official, dict):
             object.__setattr__(self, "official", Official(**self.official))
         if self.kind == "sentiment" and not self.labels:
@@ -129,7 +127,7 @@ class Task:
 
     def space(self, sample: Sample) -> Space:
         """What an answer about `sample` may be; nothing of it depends on the truth."""
-        names = tuple((name, label) for label, names in self.aliases.items() for name in names)
+        names = tuple(self.aliases.items())
         return Space(self.labels, self.low, self.high, _options(sample), names, self._asked(sample))
 
     def _asked(self, sample: Sample) -> str:
@@ -261,7 +259,7 @@ class Task:
             fault, expected = f"{list(self.labels)}", "first, second and perhaps a tie"
         elif self.kind == "multiple_choice" and not all(len(label) == 1 for label in self.labels):
             fault, expected = f"{list(self.labels)}", "letters"
-        elif unknown := self.aliases.keys() - {*self.labels}:
+        elif unknown := {*self.aliases.values()} - {*self.labels}:
             fault, expected = f"aliases of {sorted(unknown)}", f"of some of {list(self.labels)}"
         elif self.kind == "sentiment" and self.labels != POLES:
             fault, expected = f"{list(self.labels)}", f"{list(POLES)}, or no labels"

@@ -242,7 +242,7 @@ def test_several_writers_share_a_cache(cache, sample) -> None:
     command = [sys.executable, "-c", WRITER, str(sample.root)]
     root = Path(__file__).parents[2]
     running = [subprocess.Popen([*command, str(first)], cwd=root) for first in (0, 20, 40)]
-    assert [process.wait(timeout=60) for process in running] == [0, 0, 0]
+    assert [process.wait(timeout=600) for process in running] == [0, 0, 0]
     for number in range(80):
         found = cache.get(replace(sample, start_s=float(number)))
         assert found.states["x"].tolist() == [[number] * 2] * 2

@@ -30,7 +30,7 @@ def sample(subtitle: str | None) -> Sample:
     return Sample("row7", Path(), subtitle=subtitle)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.sampled_from(CHATS),
     st.text(st.sampled_from("ab 好é#\n<|im_end|>"), min_size=1, max_size=120),

@@ -63,7 +63,7 @@ def plans(mixture: Mixture, world: int, row_tokens: int, tokens: int | None) -> 
     return [replace(one, rank=rank) for rank in range(world)]
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_a_resumed_run_sees_what_an_uninterrupted_one_sees(manifests, data) -> None:
     """Random mixtures; 0, 1 and 3 loader processes; 1 and 2 ranks; a resume at any step."""

@@ -146,7 +146,7 @@ def test_a_source_that_is_used_up_gives_its_places_to_the_others(three) -> None:
     assert [again[place].sample.id for place in (8999, 4097, 4095, 0)] == ids
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     limits=st.lists(st.one_of(st.none(), st.floats(0.1, 700)), min_size=2, max_size=2),
     step=st.integers(0, 9000),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from affect_mllm.data.packing import Budget, Load, deal, pack
@@ -52,7 +52,6 @@ budgets = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(loads, st.integers(1, 4), st.integers(1, 3), st.sampled_from([0, 40, 120]), budgets)
 def test_everything_is_dealt_once_and_within_the_budget(items, world, micro, row_tokens, budget):
     steps = dealt(items, world, micro, row_tokens=row_tokens, budget=budget)
@@ -113,7 +112,6 @@ def test_the_cost_of_an_example_is_megatrons() -> None:
     assert Budget(unit_tokens=2).cost(Load(0, 3.0), 1000) == 6
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 500), min_size=1, max_size=40), st.integers(2, 4))
 def test_ranks_are_balanced_as_well_as_longest_first_can(lengths, world) -> None:
     """The busiest rank is above the mean by less than its last, and so shortest, example."""

@@ -118,7 +118,7 @@ def test_each_key_that_its_kind_does_not_have_is_refused_in_every_benchmark(path
         "neutral": "exclude",
         "rename": {"a": "b"},
         "labels": ("a", "b"),
-        "aliases": {"a": ("b",)},
+        "aliases": {"b": "a"},
     }
     assert values.keys() == KINDS_OF_KEY.keys()
     for key, value in values.items():

@@ -35,7 +35,7 @@ def test_mojibake_is_undone_where_it_round_trips(found: str, meant: str) -> None
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_what_was_broken_is_repaired_and_a_repair_is_final(text: str) -> None:
     try:
         broken = text.encode("utf-8").decode("cp1252")
@@ -64,7 +64,7 @@ def test_lists_written_as_strings_are_read(text: str, items: list[str]) -> None:
 
 
 @given(st.lists(st.text(alphabet="abc 'é,-", min_size=1).map(str.strip).filter(bool), max_size=4))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_what_python_writes_as_a_list_is_read_back_or_refused(items: list[str]) -> None:
     wanted = list(dict.fromkeys(item.lower() for item in items))
     try:

@@ -34,7 +34,7 @@ def said_by(words: Sequence[str], env: dict[str, str]) -> tuple[list[int], str]:
         )
         for rank, word in enumerate(words)
     ]
-    told = [process.communicate(timeout=120)[1] for process in processes]
+    told = [process.communicate(timeout=600)[1] for process in processes]
     return [process.returncode for process in processes], "".join(told)
 
 

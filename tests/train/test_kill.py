@@ -58,7 +58,7 @@ def test_a_run_killed_and_later_asked_to_stop_ends_at_the_same_bytes(
     with started(command) as process:
         wait_until(process, partial(saved, tmp_path / last))
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=600)
     assert process.returncode == ExitCode.STOPPED == 75, said
     assert f"stage {first}: goes on after step" in said
     status = json.loads((tmp_path / "status.json").read_text())

@@ -73,7 +73,7 @@ def test_killed_at_random_moments_it_ends_at_the_same_bytes(tiny, straight, tmp_
             workers = ranks(launcher)
             for worker in chance.choice([workers[:1], workers[1:], workers]):
                 worker.kill()
-            _, said = launcher.communicate(timeout=120)
+            _, said = launcher.communicate(timeout=600)
         assert launcher.returncode not in (0, 75)
         assert "Signal 9 (SIGKILL) received" in said
         assert json.loads((tmp_path / "status.json").read_text())["resumable"]
@@ -96,7 +96,7 @@ def test_a_signal_to_one_rank_stops_all_at_the_same_step(tiny, straight, tmp_pat
     with started(command(tiny, tmp_path)) as launcher:
         wait_until(launcher, partial(reached, tmp_path, 2))
         ranks(launcher)[1].send_signal(signal.SIGUSR1)
-        _, said = launcher.communicate(timeout=120)
+        _, said = launcher.communicate(timeout=600)
     assert "exitcode  : 75" in said
     status = json.loads((tmp_path / "status.json").read_text())
     assert status == {"state": "stopped", "resumable": True}

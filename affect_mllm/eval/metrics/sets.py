@@ -11,9 +11,9 @@ KINDS = ("multi_label",)
 
 
 def label_counts(read: Read) -> Array:
-    """True positives, false positives and false negatives of each label, `[n, K, 3]`."""
+    """True positives, false positives, false and true negatives of each label, `[n, K, 4]`."""
     truth, answers = read.indicators
-    parts = (truth & answers, ~truth & answers, truth & ~answers)
+    parts = (truth & answers, ~truth & answers, truth & ~answers, ~truth & ~answers)
     return np.stack(parts, axis=-1).astype(np.float64)
 
 
@@ -45,7 +45,7 @@ def wrong_labels(read: Read) -> Array:
 
 def micro_f1(sums: Array) -> Array:
     """F1 of decisions pooled over labels, `[...]`."""
-    hits, extra, lacking = np.moveaxis(sums.sum(-2), -1, 0)
+    hits, extra, lacking, _ = np.moveaxis(sums.sum(-2), -1, 0)
     return ratio(2 * hits, 2 * hits + extra + lacking)
 
 
@@ -87,7 +87,7 @@ def average_precision(rows: Array) -> Array:
 
 
 def _f1(sums: Array) -> Array:
-    hits, extra, lacking = np.moveaxis(sums, -1, 0)
+    hits, extra, lacking, _ = np.moveaxis(sums, -1, 0)
     return ratio(2 * hits, 2 * hits + extra + lacking)
 
 

@@ -46,7 +46,7 @@ def ranked(task: Task, row: Prediction) -> Prediction:
     """The row with its ranking in the task's own names of labels."""
     if not (row.ranking and task.aliases):
         return row
-    names = {name.casefold(): label for label, each in task.aliases.items() for name in each}
+    names = {name.casefold(): label for name, label in task.aliases.items()}
     return replace(row, ranking=tuple(names.get(x.casefold(), x) for x in row.ranking))
 
 

@@ -54,7 +54,7 @@ def test_every_label_in_every_wrapping_reads_as_itself(name):
 
 
 @pytest.mark.parametrize("form", WRAPPINGS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(number=st.integers(-30, 30).map(lambda tenths: tenths / 10))
 def test_a_number_reads_as_itself(form, number):
     space = Space(low=-3.0, high=3.0)
@@ -63,7 +63,7 @@ def test_a_number_reads_as_itself(form, number):
 
 
 @pytest.mark.parametrize("form", ["情感强度为{0}。", "{0}分", "得分:{0}", "答案是{0}", "我觉得{0}"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(number=st.integers(-30, 30).map(lambda tenths: tenths / 10))
 def test_a_number_in_chinese_reads_as_itself(form, number):
     space = Space(low=-3.0, high=3.0)

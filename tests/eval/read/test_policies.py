@@ -20,7 +20,7 @@ KINDS = {"label": str, "labels": tuple, "number": float, "shares": dict, "text":
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(response=TEXTS)
 @example(response="NaN")
 def test_any_text_gets_one_status_and_a_value_only_when_ok(policy, response):

@@ -36,7 +36,7 @@ def opened(page: Path, folder: Path, *more: str) -> tuple[str, set[str]]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=600,
     )
     events = json.loads(log.read_text())["events"]
     urls = {str(event.get("params", {}).get("url", "")) for event in events}

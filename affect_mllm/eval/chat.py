@@ -49,13 +49,21 @@ class Chat(Protocol):
 
 
 @dataclass(frozen=True)
+class Reply:
+    """A reply's text, and how it ended: "length" where a limit of tokens cut it off."""
+
+    text: str
+    finish_reason: str | None
+
+
+@dataclass(frozen=True)
 class Endpoint:
     """A server that speaks OpenAI's chat completions (vLLM, SGLang, llama.cpp, OpenAI …).
 
     `url` ends where `/chat/completions` begins; the key is read from the environment variable
-    `key_env`, and a server without one needs none. Replies are asked for at temperature 0 with
-    `seed`. Busy answers and broken connections are tried again `retries` times, waiting twice as
-    long each time, from `backoff_s` on, or as long as the server says.
+    `key_env`, and a server without one needs none. Replies are asked for at `temperature`, `top_p`
+    if given, with `seed`. Busy answers and broken connections are tried again `retries` times,
+    waiting twice as long each time, from `backoff_s` on, or as long as the server says.
     """
 
     url: str
@@ -63,23 +71,34 @@ class Endpoint:
     key_env: str = "OPENAI_API_KEY"
     max_tokens: int = 512
     seed: int = 0
+    temperature: float = 0
+    top_p: float | None = None
     timeout_s: float = 120.0
     retries: int = 5
     backoff_s: float = 1.0
     workers: int = 8
 
     def identity(self) -> dict[str, Any]:
-        """Model, seed and length; not where the server is."""
+        """Model, seed, temperature and length; not where the server is."""
+        return {"kind": "endpoint", **self._how}
+
+    @property
+    def _how(self) -> dict[str, Any]:
+        nucleus = {} if self.top_p is None else {"top_p": self.top_p}
         return {
-            "kind": "endpoint",
             "model": self.model,
             "seed": self.seed,
-            "temperature": 0,
+            "temperature": self.temperature,
             "max_tokens": self.max_tokens,
+            **nucleus,
         }
 
     def ask(self, messages: Messages) -> str:
-        """The first choice's text.
+        """The first choice's text; raises as `reply`."""
+        return self.reply(messages).text
+
+    def reply(self, messages: Messages) -> Reply:
+        """The first choice.
 
         ReplyError where no reply came or the server refuses these messages (400, 413, 422);
         ConfigError where it would refuse any (401, 403, 404 …).
@@ -101,30 +120,25 @@ class Endpoint:
                 said, wait_s = f"{type(error).__name__}: {error}", None
             else:
                 if response.status_code not in _WAIT_ON:
-                    return self._text(response.status_code, response.text)
+                    return self._reply(response.status_code, response.text)
                 said, wait_s = f"HTTP {response.status_code}", _asked_to_wait(response.headers)
             if attempt < self.retries:
                 time.sleep(self.backoff_s * 2**attempt if wait_s is None else wait_s)
         raise ReplyError(f"{self.url}: {said}, {self.retries + 1} times")
 
     def _body(self, messages: Messages) -> dict[str, Any]:
-        return {
-            "model": self.model,
-            "messages": list(messages),
-            "temperature": 0,
-            "seed": self.seed,
-            "max_tokens": self.max_tokens,
-        }
+        return {"messages": list(messages), **self._how}
 
-    def _text(self, status: int, body: str) -> str:
+    def _reply(self, status: int, body: str) -> Reply:
         if status in _REFUSED:
             raise ReplyError(f"{self.url}: HTTP {status}: {body[:200]}")
         if status != 200:
             fix = f"set {self.key_env}" if status in (401, 403) else "check url and model"
             raise ConfigError(self.url, f"HTTP {status}: {body[:200]}", expected="200", fix=fix)
         try:
-            return str(json.loads(body)["choices"][0]["message"]["content"] or "")
-        except (ValueError, KeyError, IndexError, TypeError) as error:
+            choice = json.loads(body)["choices"][0]
+            return Reply(str(choice["message"]["content"] or ""), choice.get("finish_reason"))
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             raise ConfigError(
                 self.url, f"no chat completion: {body[:200]!r}", expected="choices[0].message"
             ) from error

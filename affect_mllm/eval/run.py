@@ -5,22 +5,31 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 
 from affect_mllm import lock
 from affect_mllm.data import manifest
 from affect_mllm.data.features import ensure
 from affect_mllm.data.settings import DataSettings
+from affect_mllm.eval.again import Asked, asked_again, predictions
 from affect_mllm.eval.emotion_wheel.published import read_tables
+from affect_mllm.eval.files import rounded
 from affect_mllm.eval.generate.asking import WHOLE, Answers, Asker, Question
 from affect_mllm.eval.generate.baseline import VLM, BaselineAsker
 from affect_mllm.eval.generate.prediction_file import predict_file, refuse_faults
-from affect_mllm.eval.generate.requirements import check_classes, check_closed, check_required
+from affect_mllm.eval.generate.requirements import (
+    check_classes,
+    check_closed,
+    check_repeats,
+    check_required,
+)
 from affect_mllm.eval.generate.views import View, donors, followed, parse_subsets, parse_swaps
+from affect_mllm.eval.generate.ways import Way, ways
+from affect_mllm.eval.lines import say
 from affect_mllm.eval.predictions import Prediction, read_predictions
 from affect_mllm.eval.ranks import ranks
 from affect_mllm.eval.score.breakdowns import groups_of
@@ -29,6 +38,7 @@ from affect_mllm.eval.score.summary import read_runs, summarise, write_results
 from affect_mllm.eval.task import Task
 from affect_mllm.log import LOGGER
 from affect_mllm.models import checkpoint
+from affect_mllm.models.decoding import TokenSampling
 from affect_mllm.types import ConfigError, ExitCode, Sample
 
 UNTRAINED = "untrained"
@@ -43,7 +53,9 @@ class EvalRun:
     `subsets`: what the model may see, such as `[face+audio+text, text]`, or `[all]` for every
     single modality, pair and triple. `swaps`: modalities that are taken from another clip of
     another class, one at a time, to see which one the model follows. `untrained` asks the model
-    before any training too, `baseline` another VLM about the same pictures and words.
+    before any training too, `baseline` another VLM about the same pictures and words. The first
+    subset and the baseline are also asked in each of the `variants` of the question (name → words,
+    `{plain}` being the benchmark's own), and `repeats` times with answers drawn by `sampling`.
     `answer_by=likelihood` compares the labels of a closed task instead of generating. Without
     `max_new_tokens` an answer is as long as its kind needs (12 tokens for a label). Where a
     publisher has a scorer, its scores stand beside ours, if it needs them by `wheel_tables`.
@@ -61,6 +73,9 @@ class EvalRun:
     swaps: list[str] = field(default_factory=list)
     untrained: bool = False
     baseline: VLM | None = None
+    variants: dict[str, str] = field(default_factory=dict)
+    repeats: NonNegativeInt = 0
+    sampling: TokenSampling = field(default_factory=TokenSampling)
     answer_by: Literal["generation", "likelihood"] = "generation"
     batch_size: PositiveInt = 32
     max_new_tokens: PositiveInt | None = None
@@ -86,6 +101,8 @@ class EvalRun:
         chosen = self.benchmark.select(rows)
         check_required(self.benchmark, chosen)
         check_closed(self.benchmark, self.answer_by)
+        check_repeats(self.repeats, self.answer_by)
+        self._ways = ways(self.benchmark, self.variants, self.repeats, self.sampling)
         subsets, swaps = parse_subsets(self.subsets), parse_swaps(self.swaps)
         views = [*subsets, *swaps]
         check_classes(self.benchmark, self.swaps)
@@ -93,6 +110,8 @@ class EvalRun:
         self._donors = {v.swap: donors(chosen, v.swap, truth_of) for v in swaps if v.swap}
         asker = self._asker(chosen, path, trained=True)
         files = {view.name: self._predict(asker, chosen, view, view.name) for view in views}
+        first = subsets[0].name
+        again = {first: (files[first], self._again(asker, chosen, subsets[0], first))}
         del asker  # one model at a time
         if self.untrained:
             before = self._asker(chosen, path, trained=False)
@@ -100,9 +119,11 @@ class EvalRun:
             del before
         if self.baseline is not None:
             name = f"baseline-{self.baseline.name}"
-            files[name] = self._predict(self._baseline(path), chosen, subsets[0], name)
+            other = self._baseline(path)
+            files[name] = self._predict(other, chosen, subsets[0], name)
+            again[name] = files[name], self._again(other, chosen, subsets[0], name)
         if self._ranks.is_main:
-            self._summarise(rows, path, files)
+            self._summarise(rows, path, files, again)
         self._ranks.meet()
         return ExitCode.DONE
 
@@ -162,15 +183,33 @@ class EvalRun:
     def _length(self) -> int:
         return self.max_new_tokens or LENGTHS.get(self.benchmark.kind, 12)
 
-    def _predict(self, asker: Answers, samples: Sequence[Sample], view: View, variant: str) -> Path:
-        """The variant's predictions file, complete."""
+    def _again(
+        self, asker: Asker | BaselineAsker, samples: Sequence[Sample], view: View, variant: str
+    ) -> list[Path]:
+        """The predictions of each other way of asking, in their order."""
+        return [
+            self._predict(replace(asker, repeat=way.repeat), samples, view, variant, way)
+            for way in self._ways
+        ]
+
+    def _predict(
+        self,
+        asker: Answers,
+        samples: Sequence[Sample],
+        view: View,
+        variant: str,
+        way: Way | None = None,
+    ) -> Path:
+        """The variant's predictions file, complete; asked in another `way` if given."""
+        task = self.benchmark if way is None else way.task
+        question, more = Question(task.question, task.ask), {} if way is None else way.stamp
+        variant += "" if way is None else f".{way.file}"
         path = self._folder / f"{variant}.predictions.jsonl"
-        question = Question(self.benchmark.question, self.benchmark.ask)
         fresh = predict_file(
             path,
             samples,
-            lambda rest: asker.answer(rest, question, view),
-            stamp=asker.stamp(question) | ({"swap": view.swap} if view.swap else {}),
+            lambda rest: ({**row, **more} for row in asker.answer(rest, question, view)),
+            stamp=asker.stamp(question) | ({"swap": view.swap} if view.swap else {}) | more,
             ranks=self._ranks,
         )
         refuse_faults(path, samples, self._data().max_bad_fraction)
@@ -178,7 +217,13 @@ class EvalRun:
         LOGGER.info("%s, %s: %s (%s)", self.benchmark.name, variant, said, path)
         return path
 
-    def _summarise(self, rows: Sequence[Sample], path: Path, files: dict[str, Path]) -> None:
+    def _summarise(
+        self,
+        rows: Sequence[Sample],
+        path: Path,
+        files: dict[str, Path],
+        again: Mapping[str, Asked],
+    ) -> None:
         if self.benchmark.verdicts:
             LOGGER.info(
                 "%s is judged: `affect-mllm judge` each predictions file, then `affect-mllm score "
@@ -191,7 +236,9 @@ class EvalRun:
         summary = summarise(
             self.benchmark, rows, runs, ceilings=self._ceilings(path), reference=reference
         )
-        summary |= {"manifest": str(path), "predictions": {n: str(f) for n, f in files.items()}}
+        every = files | predictions(self._ways, again)
+        summary |= {"manifest": str(path), "predictions": {n: str(f) for n, f in every.items()}}
+        summary |= rounded(asked_again(self.benchmark, rows, self._ways, again))
         summary["followed"] = self._followed(rows, files)
         summary["official"] = self._official(rows, runs[reference])
         meta = checkpoint.read_meta(Path(self.checkpoint))
@@ -203,7 +250,7 @@ class EvalRun:
             "git": meta["git"],
             "baseline": None if self.baseline is None else self.baseline.identity(),
         }
-        _say(summary)
+        say(summary)
         with lock.turn(Path(self.run_dir)):  # of benchmarks asked side by side
             ordered = sorted({**self._others(), self.benchmark.name: summary}.items())
             LOGGER.info("scores: %s", write_results(Path(self.run_dir), dict(ordered), info=info))
@@ -258,22 +305,3 @@ class EvalRun:
         if not stated.is_file():
             return {}
         return json.loads(stated.read_text())["ceilings"].get(self.benchmark.split, {})
-
-
-def _say(summary: dict[str, Any]) -> None:
-    """A line for each variant, on stderr with the rest of the progress."""
-    for name, variant in summary["variants"].items():
-        found = next(iter(variant["metrics"].values()))
-        ceiling = variant["ceiling"]
-        LOGGER.info(
-            "%-16s %s %s [%s]  n %d  unparsed %d%s",
-            name,
-            next(iter(variant["metrics"])),
-            "none" if found["value"] is None else f"{found['value']:.3f}",
-            found["interval"]
-            if found["ci_low"] is None
-            else f"{found['ci_low']:.3f}, {found['ci_high']:.3f}",
-            found["n"],
-            found["n_unparsed"],
-            "" if ceiling is None else f"  ceiling {ceiling:.3f}",
-        )

@@ -11,7 +11,7 @@ from torch import nn
 
 from affect_mllm.config import weights_path
 from affect_mllm.models.attention import Attention, Borders, choose
-from affect_mllm.models.decoding import take_over
+from affect_mllm.models.decoding import Chooser, take_over
 from affect_mllm.models.deepstack import Deep, prompted
 from affect_mllm.models.neftune import noisy
 from affect_mllm.models.pretrained import load_tokenizer, loading
@@ -187,18 +187,27 @@ class LanguageModel(nn.Module):
         return self.written(prompt, max_new_tokens=max_new_tokens, end_id=end_id)[0]
 
     def written(
-        self, prompt: Prompt, *, max_new_tokens: int, end_id: int | None = None
+        self,
+        prompt: Prompt,
+        *,
+        max_new_tokens: int,
+        end_id: int | None = None,
+        chooser: Chooser | None = None,
     ) -> tuple[list[str], list[bool]]:
         """The same, and which of them the limit of tokens cut off.
 
-        `end_id` is the chat's (`data.chat.Chat.end_id`); None: the tokenizer's eos.
+        `end_id` is the chat's (`data.chat.Chat.end_id`); None: the tokenizer's eos. `chooser` draws
+        tokens in place of the likeliest one (`decoding.Repeat.chooser`).
         """
+        from transformers import LogitsProcessorList
+
         tokenizer = self.tokenizer
         end = tokenizer.eos_token_id if end_id is None else end_id
         ids = self.generate(
             prompt,
             do_sample=False,
             max_new_tokens=max_new_tokens,
+            logits_processor=chooser and LogitsProcessorList([chooser]),
             eos_token_id=end,
             pad_token_id=end if tokenizer.pad_token_id is None else tokenizer.pad_token_id,
         )

@@ -221,20 +221,19 @@ class AffectMLLM(nn.Module):
         module = self._compressor(modality)
         return module.names if isinstance(module, HybridCompressor) else ()
 
-    def generate(
-        self, batch: Batch, *, max_new_tokens: int, end_id: int | None = None
-    ) -> tuple[list[str], Gates]:
+    def generate(self, batch: Batch, **how: Any) -> tuple[list[str], Gates]:
         """Greedy answers to prompts of a row each (`LanguageModel.answers`), and their gates."""
-        answers, _, gates = self.written(batch, max_new_tokens=max_new_tokens, end_id=end_id)
+        answers, _, gates = self.written(batch, **how)
         return answers, gates
 
     @torch.no_grad()
-    def written(
-        self, batch: Batch, *, max_new_tokens: int, end_id: int | None = None
-    ) -> tuple[list[str], list[bool], Gates]:
-        """The same, and which answers the limit of tokens cut off."""
+    def written(self, batch: Batch, **how: Any) -> tuple[list[str], list[bool], Gates]:
+        """Answers, which of them the limit of tokens cut off, and gates.
+
+        `how` is `LanguageModel.written`'s: max_new_tokens, end_id, chooser.
+        """
         prompt, media = self.prompt(batch)
-        answers, cut_off = self.llm.written(prompt, max_new_tokens=max_new_tokens, end_id=end_id)
+        answers, cut_off = self.llm.written(prompt, **how)
         owners = {name: tuple(items) for name, items in media.tokens.items()}
         gates = {n: self._named(n, owners[n], weights) for n, weights in media.gates.items()}
         return answers, cut_off, gates

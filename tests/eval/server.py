@@ -23,7 +23,7 @@ class Served:
 
 
 @contextmanager
-def served(say: Say) -> Iterator[Served]:
+def served(say: Say, *, finish_reason: str = "stop") -> Iterator[Served]:
     """A server while the block runs; `say` gives the status and the message's content."""
     seen, lock = Served(), threading.Lock()
 
@@ -35,7 +35,8 @@ def served(say: Say) -> Iterator[Served]:
                 seen.keys.append(self.headers.get("authorization"))
                 number = len(seen.requests)
             status, text = say(body, number)
-            reply = {"choices": [{"message": {"role": "assistant", "content": text}}]}
+            message = {"role": "assistant", "content": text}
+            reply = {"choices": [{"message": message, "finish_reason": finish_reason}]}
             data = json.dumps(reply).encode() if status == 200 else text.encode()
             self.send_response(status if self.path == "/v1/chat/completions" else 404)
             self.send_header("content-length", str(len(data)))

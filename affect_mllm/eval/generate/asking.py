@@ -13,7 +13,7 @@ from affect_mllm.data.example import Example, ExampleMaker
 from affect_mllm.data.features import Features
 from affect_mllm.eval.generate.views import VISUAL, View
 from affect_mllm.log import LOGGER
-from affect_mllm.models.decoding import GREEDY
+from affect_mllm.models.decoding import GREEDY, Repeat
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.types import Batch, DataError, Sample
 
@@ -63,7 +63,7 @@ class Asker:
 
     `donors[modality]` gives the rows that a view's `swap` takes that modality from. With `labels`
     nothing is generated: a row's `scores` are the log-likelihoods of these labels, its response
-    the likeliest one.
+    the likeliest one. With `repeat` answers are drawn, the same ones in any batch.
     """
 
     model: AffectMLLM
@@ -75,6 +75,7 @@ class Asker:
     data: str = ""  # hash of the manifest that the rows come from
     donors: Mapping[str, Mapping[str, Sample]] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
+    repeat: Repeat | None = None
 
     def answer(
         self, samples: Sequence[Sample], question: Question, view: View = WHOLE
@@ -118,7 +119,7 @@ class Asker:
         end = chat.tokenizer.convert_ids_to_tokens(chat.end_id)
         if self.labels:
             return f"likelihoods of {', '.join(self.labels)}, with {end}"
-        return f"{GREEDY} up to {end}, at most {self.max_new_tokens} tokens"
+        return f"{self.repeat or GREEDY} up to {end}, at most {self.max_new_tokens} tokens"
 
     def _example(
         self, sample: Sample, question: Question, view: View
@@ -165,15 +166,19 @@ class Asker:
         batch = collate(examples, pad_id=pad_id).to(self.model.llm.device)
         device = self.model.llm.device.type
         with torch.autocast(device, torch.bfloat16, enabled=self.model.llm.is_bf16):
-            rows = self._compared(batch) if self.labels else self._written(batch)
+            rows = self._compared(batch) if self.labels else self._written(batch, examples)
         for example, row in zip(examples, rows, strict=True):
             words = ["text"] if example.sample_id in texts else []
             yield {"id": example.sample_id, "modalities": [*example.media, *words], **row}
 
-    def _written(self, batch: Batch) -> list[dict[str, Any]]:
-        """Greedy answers, and the gates of each example."""
+    def _written(self, batch: Batch, examples: Sequence[Example]) -> list[dict[str, Any]]:
+        """Answers, and the gates of each example."""
+        ids = [example.sample_id for example in examples]
         answers, cut_off, gates = self.model.written(
-            batch, max_new_tokens=self.max_new_tokens, end_id=self.maker.chat.end_id
+            batch,
+            max_new_tokens=self.max_new_tokens,
+            end_id=self.maker.chat.end_id,
+            chooser=self.repeat and self.repeat.chooser(ids, self.max_new_tokens),
         )
         return [
             {

@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -19,13 +19,25 @@ import numpy as np
 import torch
 
 from affect_mllm.data.reader import Reader
-from affect_mllm.eval.chat import Endpoint, ReplyError, each, request_hash
+from affect_mllm.eval.chat import Endpoint, Reply, ReplyError, each, request_hash
 from affect_mllm.eval.generate.asking import WHOLE, Question, Unseen, unanswered
 from affect_mllm.eval.generate.views import VISUAL, View
-from affect_mllm.models.decoding import GREEDY, take_over
+from affect_mllm.models.decoding import GREEDY, Repeat, take_over
 from affect_mllm.types import DataError, Sample
 
 Turn = tuple[list[np.ndarray], str]  # pictures `[H, W, 3]` uint8, and the text after them
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """That answers are drawn, and for which rows."""
+
+    repeat: Repeat
+    rows: tuple[str, ...]
+
+    def part(self, start: int, end: int) -> Drawn:
+        """For some of the rows."""
+        return Drawn(self.repeat, self.rows[start:end])
 
 
 class VLM(Protocol):
@@ -40,8 +52,10 @@ class VLM(Protocol):
         """What decides its answers: where its weights are, and what they are computed in."""
         ...
 
-    def generate(self, turns: Sequence[Turn], *, system: str, max_new_tokens: int) -> list[str]:
-        """One greedy answer a turn."""
+    def generate(
+        self, turns: Sequence[Turn], *, system: str, max_new_tokens: int, drawn: Drawn | None = None
+    ) -> list[Reply]:
+        """One answer a turn, greedy or `drawn` for the turns' rows."""
         ...
 
 
@@ -65,15 +79,26 @@ class HFVLM:
         whole = str(folder.resolve()) if folder.is_dir() else self.model
         return {"kind": "hf", "model": whole, "dtype": self.dtype}
 
-    def generate(self, turns: Sequence[Turn], *, system: str, max_new_tokens: int) -> list[str]:
-        """Greedy answers, in batches of left-padded prompts."""
-        answers: list[str] = []
+    def generate(
+        self, turns: Sequence[Turn], *, system: str, max_new_tokens: int, drawn: Drawn | None = None
+    ) -> list[Reply]:
+        """Answers, in batches of left-padded prompts."""
+        answers: list[Reply] = []
         for start in range(0, len(turns), self.batch_size):
-            part = turns[start : start + self.batch_size]
-            answers += self._batch(part, system=system, max_new_tokens=max_new_tokens)
+            end = start + self.batch_size
+            answers += self._batch(
+                turns[start:end],
+                system=system,
+                max_new_tokens=max_new_tokens,
+                drawn=drawn and drawn.part(start, end),
+            )
         return answers
 
-    def _batch(self, turns: Sequence[Turn], *, system: str, max_new_tokens: int) -> list[str]:
+    def _batch(
+        self, turns: Sequence[Turn], *, system: str, max_new_tokens: int, drawn: Drawn | None
+    ) -> list[Reply]:
+        from transformers import LogitsProcessorList
+
         parts = self._parts()
         processor, net = parts["processor"], parts["net"]
         texts = [
@@ -90,9 +115,20 @@ class HFVLM:
             return_tensors="pt",
         ).to(net.device)
         with torch.inference_mode():
-            ids = net.generate(**inputs, do_sample=False, max_new_tokens=max_new_tokens)
+            chooser = drawn and drawn.repeat.chooser(drawn.rows, max_new_tokens)
+            ids = net.generate(
+                **inputs,
+                do_sample=False,
+                max_new_tokens=max_new_tokens,
+                logits_processor=chooser and LogitsProcessorList([chooser]),
+            )
         new = ids[:, inputs["input_ids"].shape[1] :]
-        return [text.strip() for text in processor.batch_decode(new, skip_special_tokens=True)]
+        ended = torch.isin(new, torch.tensor(_ends(net), device=new.device)).any(-1).tolist()
+        texts = processor.batch_decode(new, skip_special_tokens=True)
+        return [
+            Reply(text.strip(), "stop" if done else "length")
+            for text, done in zip(texts, ended, strict=True)
+        ]
 
     def _parts(self) -> dict[str, Any]:
         if not self._loaded:
@@ -132,19 +168,26 @@ class EndpointVLM:
         """The server and its name of the model."""
         return {"kind": "endpoint", "model": self.model, "url": self.url.rstrip("/")}
 
-    def generate(self, turns: Sequence[Turn], *, system: str, max_new_tokens: int) -> list[str]:
-        """Answers at temperature 0; DataError where the server gives none."""
+    def generate(
+        self, turns: Sequence[Turn], *, system: str, max_new_tokens: int, drawn: Drawn | None = None
+    ) -> list[Reply]:
+        """Answers at temperature 0, or drawn with a seed for each row, as far as the server heeds
+        it; DataError where it gives none.
+        """
         server = Endpoint(self.url, self.model, key_env=self.key_env, max_tokens=max_new_tokens)
 
-        def one(turn: Turn) -> str:
-            pictures, text = turn
+        def one(asked: tuple[Turn, Endpoint]) -> Reply:
+            (pictures, text), endpoint = asked
             content = [{"type": "image_url", "image_url": {"url": _png(p)}} for p in pictures]
             messages: list[dict[str, Any]] = [{"role": "system", "content": system}]
             user = {"role": "user", "content": [*content, {"type": "text", "text": text}]}
-            return server.ask([*messages, user]).strip()
+            reply = endpoint.reply([*messages, user])
+            return replace(reply, text=reply.text.strip())
 
+        ways = [server] * len(turns) if drawn is None else _seeded(server, drawn)
+        asked = list(zip(turns, ways, strict=True))
         try:
-            return each(one, turns, workers=self.workers, title=f"asking {self.name}")
+            return each(one, asked, workers=self.workers, title=f"asking {self.name}")
         except ReplyError as error:
             raise DataError(self.url, str(error), fix="start the same command again") from error
 
@@ -159,6 +202,7 @@ class BaselineAsker:
     max_new_tokens: int
     data: str = ""
     chunk: int = 32
+    repeat: Repeat | None = None  # greedy answers without one
 
     def answer(
         self, samples: Sequence[Sample], question: Question, view: View = WHOLE
@@ -173,19 +217,25 @@ class BaselineAsker:
                 except DataError as error:
                     yield {**unanswered(sample, error), **stamp}
             turns = [turn for _, turn, _ in asked]
-            answers = self.vlm.generate(
-                turns, system=self.system, max_new_tokens=self.max_new_tokens
+            rows = tuple(sample.id for sample, _, _ in asked)
+            replies = self.vlm.generate(
+                turns,
+                system=self.system,
+                max_new_tokens=self.max_new_tokens,
+                drawn=self.repeat and Drawn(self.repeat, rows),
             )
-            for (sample, _, seen), response in zip(asked, answers, strict=True):
-                yield {"id": sample.id, "response": response, "modalities": seen, **stamp}
+            for (sample, _, seen), reply in zip(asked, replies, strict=True):
+                said = {"response": reply.text, "finish_reason": reply.finish_reason}
+                yield {"id": sample.id, **said, "modalities": seen, **stamp}
 
     def stamp(self, question: Question) -> dict[str, str]:
         """Model, prompt, reader and data."""
+        how = f"{self.repeat or GREEDY}, at most {self.max_new_tokens} tokens"
         told = json.dumps([self.system, question.text, self.reader.settings()], sort_keys=True)
         return {
             "prompt_hash": hashlib.sha256(told.encode()).hexdigest()[:16],
             "checkpoint": self.vlm.name,
-            "data": f"{self.data[:16]}, {GREEDY}, at most {self.max_new_tokens} tokens",
+            "data": f"{self.data[:16]}, {how}",
         }
 
     def _turn(self, sample: Sample, question: Question, view: View) -> tuple[Turn, list[str]]:
@@ -208,6 +258,19 @@ class BaselineAsker:
 
 def _short_name(model: str, identity: dict[str, str]) -> str:
     return f"{model.rstrip('/').rpartition('/')[2]}-{request_hash(identity)[:8]}"
+
+
+def _ends(net: Any) -> list[int]:
+    """The ids of the tokens that end an answer; a model may have several."""
+    found = net.generation_config.eos_token_id
+    return [] if found is None else [found] if isinstance(found, int) else list(found)
+
+
+def _seeded(server: Endpoint, drawn: Drawn) -> list[Endpoint]:
+    """The server as it is asked for each row."""
+    sampling = drawn.repeat.sampling
+    how = replace(server, temperature=sampling.temperature, top_p=sampling.top_p)
+    return [replace(how, seed=drawn.repeat.seed_of(row)) for row in drawn.rows]
 
 
 def _untouched(images: np.ndarray) -> np.ndarray:

@@ -44,3 +44,11 @@ def check_closed(task: Task, answer_by: str) -> None:
         raise ConfigError(
             "answer_by", "likelihood", expected=f"generation, for a task of kind {task.kind}"
         )
+
+
+def check_repeats(repeats: int, answer_by: str) -> None:
+    """ConfigError where answers are to be drawn again and none is generated."""
+    if repeats and answer_by == "likelihood":
+        raise ConfigError(
+            "repeats", f"{repeats} with answer_by=likelihood", expected="0: nothing is drawn there"
+        )

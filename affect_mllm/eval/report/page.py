@@ -119,6 +119,11 @@ def _benchmark(
         "clips": clips,
         "families": families,
         "followed": summary.get("followed") or {},
+        "again": [
+            (kind, variant, scored)
+            for kind in ("wordings", "repeats")
+            for variant, scored in (summary.get(kind) or {}).items()
+        ],
         "official": summary.get("official"),
     }
 

@@ -14,7 +14,8 @@ config, …) and
         "comparisons": [{"reference", "other", "n", "n10", "n01", "difference",
                          "se", "detectable", "needed", "t_test",     of `difference`
                          "metric": {"name", "value", "ci_low", "ci_high", "se", "method"},
-                         "p", "p_holm"}]}}    of `metric`, alone and among all comparisons
+                         "p", "p_holm"}],     of `metric`, alone and among all comparisons
+        "wordings", "repeats": {VARIANT: {…}}}}    asked in other ways, as `score.varied` has them
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from affect_mllm.eval.generate.asking import Asker, Question
 from affect_mllm.eval.generate.views import View, parse_subsets, parse_swaps
 from affect_mllm.eval.main import main
 from affect_mllm.eval.predictions import read_predictions
+from affect_mllm.models.decoding import Repeat, TokenSampling
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.types import CheckpointError, ConfigError, Sample
 from tests import tiny as parts
@@ -90,6 +91,31 @@ def test_answers_do_not_depend_on_batches(tiny, asker) -> None:
         assert row["gate"].keys() == single[name]["gate"].keys()
         for modality, gate in row["gate"].items():
             assert gate == pytest.approx(single[name]["gate"][modality], abs=1e-5)
+
+
+def test_drawn_answers_do_not_depend_on_batches(tiny, asker) -> None:
+    modalities = ("face", "audio", "text")
+
+    def said(number: int, batch: int, rows: Sequence[Sample]) -> dict[str, str]:
+        repeat = Repeat(TokenSampling(temperature=4.0), number)
+        one = replace(asker, repeat=repeat, batch_size=batch)
+        return {id: row["response"] for id, row in answers(one, rows, modalities).items()}
+
+    first = said(1, 3, tiny.samples)
+    assert said(1, 1, tiny.samples[::-1]) == said(1, 7, tiny.samples) == first
+    assert said(2, 3, tiny.samples) != first
+    greedy = {id: row["response"] for id, row in answers(asker, tiny.samples, modalities).items()}
+    assert greedy != first
+    stamps = [
+        replace(asker, repeat=repeat).stamp(Question("a"))["data"]
+        for repeat in (
+            *(None, Repeat(TokenSampling(), 1), Repeat(TokenSampling(), 2)),
+            *(Repeat(TokenSampling(0.5), 1), Repeat(TokenSampling(seed=1), 1)),
+            Repeat(TokenSampling(top_p=0.9), 1),
+        )
+    ]
+    assert len(set(stamps)) == 6
+    assert "sampled at temperature 0.7, top_p 1, seed 0, repeat 2" in stamps[2]
 
 
 def test_the_prompt_hash_tells_the_wording(asker) -> None:

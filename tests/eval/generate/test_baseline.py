@@ -19,11 +19,13 @@ import torch
 from PIL import Image
 
 from affect_mllm.data.reader import Reader
+from affect_mllm.eval.chat import Reply
 from affect_mllm.eval.generate.asking import Question
 from affect_mllm.eval.generate.baseline import HFVLM, BaselineAsker, EndpointVLM
 from affect_mllm.eval.generate.views import View
 from affect_mllm.eval.main import main
 from affect_mllm.eval.report.page import write_report
+from affect_mllm.models.decoding import Repeat, TokenSampling
 from affect_mllm.types import CheckpointError, DataError, Sample
 from tests import tiny_vlm
 from tests.eval.report.test_browser import needs_browser, opened
@@ -69,9 +71,9 @@ def test_it_gets_the_frames_that_our_own_encoders_get(tiny) -> None:
     class Watcher:
         name = "watcher"
 
-        def generate(self, turns, *, system, max_new_tokens):
+        def generate(self, turns, *, system, max_new_tokens, drawn):
             self.turns, self.system = turns, system
-            return ["happy"] * len(turns)
+            return [Reply("happy", "stop")] * len(turns)
 
     vlm = Watcher()
     found = list(asker(tiny, vlm).answer(tiny.samples[:3], QUESTION))
@@ -119,12 +121,73 @@ def test_its_answer_is_transformers_own(tiny, folder) -> None:
     assert said["response"] == processor.batch_decode(new, skip_special_tokens=True)[0].strip()
 
 
+def test_an_answer_says_whether_the_limit_cut_it_off(tiny, folder, monkeypatch) -> None:
+    """Of a model that ends with one token or with several, as its generation_config has it."""
+    vlm = HFVLM(str(folder), "float32")
+    one = replace(asker(tiny, vlm), max_new_tokens=6)
+    net, generate, written = vlm._parts()["net"], vlm._parts()["net"].generate, []
+
+    def watched(**given):
+        ids = generate(**given)
+        written.append(ids[:, given["input_ids"].shape[1] :])
+        return ids
+
+    monkeypatch.setattr(net, "generate", watched)
+    (row,) = one.answer(tiny.samples[:1], QUESTION)
+    assert row["finish_reason"] == "length"
+    said = written[0][0].tolist()
+    end = next(token for token in said[1:] if said.index(token) > 0)
+    for ends in (end, [next(i for i in range(9) if i not in said), end]):
+        net.generation_config.eos_token_id = ends
+        (row,) = one.answer(tiny.samples[:1], QUESTION)
+        assert row["finish_reason"] == "stop"
+        assert written[-1][0].tolist() == said[: said.index(end) + 1]
+
+
+def test_drawn_answers_are_the_rows_own(tiny, folder) -> None:
+    rows = tiny.samples[:5]
+    repeats = [Repeat(TokenSampling(temperature=3.0), number) for number in (1, 2)]
+
+    def said(repeat: Repeat | None, batch: int, chunk: int = 32) -> dict[str, str]:
+        one = asker(tiny, HFVLM(str(folder), "float32", batch))
+        found = replace(one, repeat=repeat, chunk=chunk).answer(rows, QUESTION)
+        return {row["id"]: row["response"] for row in found}
+
+    first = said(repeats[0], 5)
+    assert said(repeats[0], 1) == said(repeats[0], 2, chunk=3) == first
+    assert said(repeats[1], 5) != first
+    assert said(None, 5) not in (first, said(repeats[1], 5))
+
+
+def test_a_server_is_asked_with_each_rows_seed_and_says_how_it_ended(tiny) -> None:
+    from affect_mllm.eval.predictions import Prediction
+    from affect_mllm.eval.score.one_answer import is_cut_off
+
+    def say(body, number):
+        return 200, "it is rather"
+
+    sampling = TokenSampling(temperature=0.9, top_p=0.8, seed=3)
+    with served(say, finish_reason="length") as seen:
+        greedy = asker(tiny, EndpointVLM(seen.url, "served", workers=1))
+        plain = list(greedy.answer(tiny.samples[:2], QUESTION))
+        for number in (1, 2):
+            list(
+                replace(greedy, repeat=Repeat(sampling, number)).answer(tiny.samples[:2], QUESTION)
+            )
+    assert [row["finish_reason"] for row in plain] == ["length", "length"]
+    assert is_cut_off(Prediction("a", finish_reason=plain[0]["finish_reason"]))
+    how = [(r["temperature"], r.get("top_p"), r["seed"]) for r in seen.requests]
+    assert how[:2] == [(0, None, 0)] * 2
+    assert {each[:2] for each in how[2:]} == {(0.9, 0.8)}
+    assert len({each[2] for each in how[2:]}) == 4, "a seed for each row and repeat"
+
+
 def test_views_and_rows_of_which_nothing_is_left(tiny) -> None:
     class Nothing:
         name = "nothing"
 
-        def generate(self, turns, *, system, max_new_tokens):
-            return ["x"] * len(turns)
+        def generate(self, turns, *, system, max_new_tokens, drawn):
+            return [Reply("x", "stop")] * len(turns)
 
     rows = [*tiny.samples[:1], Sample("s", tiny.root, {"audio": "clips/c02.wav"})]
     found = list(asker(tiny, Nothing()).answer(rows, QUESTION, View(("face",))))

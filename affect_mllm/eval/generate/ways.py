@@ -1,0 +1,60 @@
+"""Other ways of asking the same: the question in other words, and answers drawn again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from affect_mllm.eval.task import Task
+from affect_mllm.models.decoding import Repeat, TokenSampling
+from affect_mllm.types import ConfigError
+
+PLAIN = "{plain}"
+_NAME = re.compile(r"[\w-]+")
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a benchmark is asked once more: the `task` with its words, and perhaps a `repeat`."""
+
+    kind: Literal["wordings", "repeats"]  # as in results
+    name: str
+    task: Task
+    repeat: Repeat | None = None
+
+    @property
+    def file(self) -> str:
+        """What its predictions file is called after the plain one's."""
+        return f"{self.kind.removesuffix('s')}-{self.name}"
+
+    @property
+    def stamp(self) -> dict[str, str]:
+        """What its rows have besides the asker's stamp, which holds the prompt and the seed."""
+        return {self.kind.removesuffix("s"): self.name}
+
+    @property
+    def told(self) -> dict[str, str]:
+        """What results say of it."""
+        drawn = {} if self.repeat is None else {"decoding": str(self.repeat)}
+        return {"question": self.task.question, **drawn}
+
+
+def ways(
+    task: Task, variants: Mapping[str, str], repeats: int, sampling: TokenSampling
+) -> list[Way]:
+    """A way for each of the `variants` (name → question; `{plain}` in it is the task's own) and for
+    each of the `repeats`, numbered from 1. ConfigError for a name or a text that cannot be one.
+    """
+    wrong = [n for n, text in variants.items() if not _NAME.fullmatch(n) or not text.strip()]
+    if wrong:
+        raise ConfigError(
+            "variants",
+            f"{wrong}",
+            expected="names of letters, digits, _ and -, each with a question that is not blank",
+        )
+    asked = {name: text.replace(PLAIN, task.question) for name, text in variants.items()}
+    worded = [Way("wordings", n, replace(task, question=text)) for n, text in asked.items()]
+    drawn = [Repeat(sampling, number) for number in range(1, repeats + 1)]
+    return [*worded, *(Way("repeats", str(each.number), task, each) for each in drawn)]

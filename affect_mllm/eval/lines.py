@@ -1,0 +1,42 @@
+"""What a run found, as lines on stderr with the rest of the progress."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from affect_mllm.log import LOGGER
+
+
+def say(summary: Mapping[str, Any]) -> None:
+    """A line for each variant, and one for each that was asked in other ways."""
+    for name, variant in summary["variants"].items():
+        metric, found = next(iter(variant["metrics"].items()))
+        ceiling = variant["ceiling"]
+        LOGGER.info(
+            "%-16s %s %s [%s]  n %d  unparsed %d%s",
+            name,
+            metric,
+            "none" if found["value"] is None else f"{found['value']:.3f}",
+            found["interval"]
+            if found["ci_low"] is None
+            else f"{found['ci_low']:.3f}, {found['ci_high']:.3f}",
+            found["n"],
+            found["n_unparsed"],
+            "" if ceiling is None else f"  ceiling {ceiling:.3f}",
+        )
+    for kind in ("wordings", "repeats"):
+        for name, scored in summary[kind].items():
+            LOGGER.info("%s", "; ".join(_again(kind, name, scored)))
+
+
+def _again(kind: str, variant: str, scored: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{len(scored['rows'])} {kind} of {variant}, {scored['metric']}"
+    if scored["spread"] is None:
+        yield "no value"
+        return
+    for place in ("best", "worst"):
+        yield f"{place} {scored[place]['name']} {scored[place]['value']:.3f}"
+    spread = scored["spread"]
+    sd = "" if spread["sd"] is None else f", standard deviation {spread['sd']:.3f}"
+    yield f"range {spread['range']:.3f}{sd}"

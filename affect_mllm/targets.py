@@ -15,6 +15,17 @@ from affect_mllm.types import ConfigError
 OURS = "affect_mllm"
 # Third-party classes that a YAML may name, by the module that defines them and their name there.
 THIRD_PARTY = frozenset({"peft.tuners.lora.config.LoraConfig"})
+# Modules whose classes checkpoints name by an earlier place.
+MOVED = {
+    "affect_mllm.models.llm": "affect_mllm.models.llm.language_model",
+    "affect_mllm.models.native_vlm": "affect_mllm.models.vlm.native_vlm",
+    "affect_mllm.train.benchmarks": "affect_mllm.train.plan.stage",
+    "affect_mllm.train.launch": "affect_mllm.train.layout.launch",
+    "affect_mllm.train.optim": "affect_mllm.train.plan.optim",
+    "affect_mllm.train.speed": "affect_mllm.train.plan.speed",
+    "affect_mllm.train.stage": "affect_mllm.train.plan.stage",
+    "affect_mllm.train.trainable": "affect_mllm.train.plan.trainable",
+}
 
 
 def option_types(target: Callable[..., Any]) -> dict[str, Any]:
@@ -38,7 +49,8 @@ def resolve(path: object, plugins: Collection[str] = ()) -> Callable[..., Any]:
     roots = {OURS, *plugins, *(name.split(".")[0] for name in THIRD_PARTY)}
     if path.split(".")[0] not in roots:
         raise ConfigError(path, "outside affect_mllm", fix=_plugin_hint(path))
-    target = _locate(path)
+    module, _, name = path.rpartition(".")
+    target = _locate(f"{MOVED[module]}.{name}" if module in MOVED else path)
     module, name = getattr(target, "__module__", ""), getattr(target, "__qualname__", "")
     defined = f"{module}.{name}"
     package = module.split(".")[0]

@@ -20,7 +20,7 @@ PARTS = sorted(
     if path.parent.name not in {"experiment", "benchmark", "launch", "model"}
 )
 DEMO = "experiment=demo"
-LAUNCH = "affect_mllm.train.launch.Launch"
+LAUNCH = "affect_mllm.train.layout.launch.Launch"
 PLUGIN = """
 import os
 
@@ -155,7 +155,7 @@ def test_a_missing_value_and_a_missing_key_are_refused() -> None:
         "affect_mllm.models.checkpoint.torch.load",
         "affect_mllm.models.checkpoint.replace_folder",
         "affect_mllm.models.mllm.Path",
-        "affect_mllm.models.llm.LanguageModel.load_state_dict",
+        "affect_mllm.models.llm.language_model.LanguageModel.load_state_dict",
         "affect_mllm.log.LOGGER",
         "peft.tuners.lora.config.warnings.warn",
         "peft.AutoPeftModel",
@@ -185,7 +185,7 @@ def test_a_target_hidden_in_a_partial_or_a_list_is_found() -> None:
 
 @pytest.mark.parametrize("key", ["_args_", "_convert_"])
 def test_ways_around_the_signature_are_refused(key: str) -> None:
-    node = {"_target_": "affect_mllm.train.optim.Schedule", key: "all"}
+    node = {"_target_": "affect_mllm.train.plan.optim.Schedule", key: "all"}
     with pytest.raises(ConfigError, match=key):
         check(node)
 
@@ -237,14 +237,14 @@ def test_values_that_cannot_work_are_found_before_anything_is_built(override: st
     ("override", "target"),
     [
         (
-            "+extra={_target_: affect_mllm.train.launch.Launch, budget: {tokens: 9}}",
+            "+extra={_target_: affect_mllm.train.layout.launch.Launch, budget: {tokens: 9}}",
             "affect_mllm.data.packing.Budget",
         ),
         ("+stages.align.mixing.temperature=2", "affect_mllm.data.mixture.Mixing"),
         ("+stages.align.sources.more={manifest: x}", "affect_mllm.data.mixture.Source"),
-        ("+stages.align.best={metric: val/loss}", "affect_mllm.train.stage.Best"),
-        ("+stages.align.validation={sources: {}}", "affect_mllm.train.stage.Validation"),
-        ("+stages.align.benchmarks={names: [x]}", "affect_mllm.train.benchmarks.Asked"),
+        ("+stages.align.best={metric: val/loss}", "affect_mllm.train.plan.stage.Best"),
+        ("+stages.align.validation={sources: {}}", "affect_mllm.train.plan.stage.Validation"),
+        ("+stages.align.benchmarks={names: [x]}", "affect_mllm.train.plan.stage.Asked"),
     ],
 )
 def test_a_part_without_a_class_is_told_which_one(override: str, target: str) -> None:

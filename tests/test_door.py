@@ -19,11 +19,12 @@ from omegaconf import OmegaConf
 import affect_mllm
 from affect_mllm import config
 from affect_mllm.models import checkpoint
+from affect_mllm.targets import resolve
 from affect_mllm.tools import app
 from affect_mllm.types import ConfigError
 
 PACKAGE = Path(affect_mllm.__file__).parent
-SCHEDULE = "affect_mllm.train.optim.Schedule"
+SCHEDULE = "affect_mllm.train.plan.optim.Schedule"
 # What executes by a name that is data, and where the package may do it.
 BY_NAME = {"instantiate", "get_method", "get_class", "get_object", "get_static_method", "locate",
            "eval", "exec", "__import__", "import_module", "load_module", "run_module", "run_path",
@@ -42,7 +43,7 @@ def bombs(mark: Path) -> list[dict[str, Any]]:
         {"_target_": "affect_mllm.models.checkpoint.replace_folder", "finished": "/", "final": "/"},
         # A class of ours in a place of another: its constructor makes folders and files.
         {
-            "_target_": "affect_mllm.train.callbacks.JsonlLog",
+            "_target_": "affect_mllm.train.watch.callbacks.JsonlLog",
             "path": {"_target_": "pathlib.Path", "_args_": [str(mark)]},
             "first_step": 0,
         },
@@ -98,9 +99,18 @@ def test_the_refusal_names_target_and_place(tmp_path: Path) -> None:
 
 def test_a_class_of_another_kind_is_refused_before_it_runs(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
-    log = {"_target_": "affect_mllm.train.callbacks.JsonlLog", "path": str(mark), "first_step": 0}
-    stage = {"_target_": "affect_mllm.train.stage.Stage", "name": "a", "sources": {}, "steps": 1,
-             "trainable": {"x": {"match": "x", "lr": 1.0}}}  # fmt: skip
+    log = {
+        "_target_": "affect_mllm.train.watch.callbacks.JsonlLog",
+        "path": str(mark),
+        "first_step": 0,
+    }
+    stage = {
+        "_target_": "affect_mllm.train.plan.stage.Stage",
+        "name": "a",
+        "sources": {},
+        "steps": 1,
+        "trainable": {"x": {"match": "x", "lr": 1.0}},
+    }
     for node, place in (
         ({**stage, "schedule": log}, "schedule"),
         ({**stage, "sources": {"data": log}}, "sources"),
@@ -125,7 +135,7 @@ def test_a_class_of_another_kind_is_refused_before_it_runs(tmp_path: Path) -> No
 
 PLUGIN = """
 from pathlib import Path
-from affect_mllm.train.optim import Schedule
+from affect_mllm.train.plan.optim import Schedule
 
 class Late(Schedule):
     pass
@@ -222,3 +232,15 @@ def test_no_other_place_of_the_package_makes_objects_by_name() -> None:
         if (used := _by_name(ast.parse(path.read_text(encoding="utf-8"))))
     }
     assert found == MAY
+
+
+EARLIER = """models.llm.LanguageModel models.native_vlm.NativeVLM train.stage.Stage
+train.launch.Launch train.benchmarks.Asked train.optim.AdamW train.speed.Speed
+train.trainable.Group"""
+
+
+@pytest.mark.parametrize("name", EARLIER.split())
+def test_what_a_checkpoint_of_before_names_is_found_where_it_lies_now(name: str) -> None:
+    found = resolve(f"affect_mllm.{name}")
+    assert found.__qualname__ == name.rpartition(".")[2]
+    assert found.__module__.startswith(f"affect_mllm.{name.partition('.')[0]}.")

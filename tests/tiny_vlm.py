@@ -11,8 +11,8 @@ import torch
 from affect_mllm import config
 from affect_mllm.data.example import Example
 from affect_mllm.data.settings import DataSettings
-from affect_mllm.models.native_vlm import NativeVLM
 from affect_mllm.models.tiny.language import tiny_vlm
+from affect_mllm.models.vlm.native_vlm import NativeVLM
 from affect_mllm.types import Sample
 from tests.tiny import QUESTION, Tiny
 
@@ -43,7 +43,7 @@ def overrides(folder: Path) -> list[str]:
 def model(folder: Path, **options: Any) -> NativeVLM:
     """The native VLM of `folder`, in eval mode, with LoRA r = 2."""
     node = {
-        "_target_": "affect_mllm.models.native_vlm.NativeVLM",
+        "_target_": "affect_mllm.models.vlm.native_vlm.NativeVLM",
         "model": str(folder),
         "dtype": "float32",
         "image_pixels": [784, 14112],

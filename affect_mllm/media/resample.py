@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from affect_mllm.media.backends import unavailable
+from affect_mllm.media.refusals import unavailable
 
 if TYPE_CHECKING:
     from torchaudio.transforms import Resample

@@ -65,7 +65,7 @@ def write(
     """Write a checkpoint's files; hashes and the format are added to `meta`.
 
     Weights named `heads.…` go into a file of their own. The caller owns atomicity (see
-    `train/checkpoint.py`).
+    `train/keep/stage_checkpoints.py`).
     """
     from safetensors.torch import save_file
 

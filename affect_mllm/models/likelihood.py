@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from affect_mllm.models.deepstack import prompted
-from affect_mllm.models.llm import LanguageModel, decoder_masks, windowed
+from affect_mllm.models.llm.deepstack import prompted
+from affect_mllm.models.llm.language_model import LanguageModel, decoder_masks, windowed
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.models.pretrained import cache_keyword
 from affect_mllm.types import Batch, ConfigError, DataError

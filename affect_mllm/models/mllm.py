@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,13 +13,13 @@ from torch import nn
 from affect_mllm.models.clip_encoder import FAST, ClipEncoder
 from affect_mllm.models.compressor.base import Compressed, Compressor
 from affect_mllm.models.compressor.hybrid import HybridCompressor
-from affect_mllm.models.deepstack import Deep
 from affect_mllm.models.encoders.base import Encoder, States
 from affect_mllm.models.fusion.base import Fusion, gather
 from affect_mllm.models.hidden import Hidden, Media, Tokens
 from affect_mllm.models.instruction import instruction_means
-from affect_mllm.models.llm import LanguageModel
-from affect_mllm.models.prompt import Prompt
+from affect_mllm.models.llm.deepstack import Deep
+from affect_mllm.models.llm.language_model import LanguageModel
+from affect_mllm.models.llm.prompt import Prompt
 from affect_mllm.models.spans import Limits, TokenRule
 from affect_mllm.models.splice import splice
 from affect_mllm.types import Batch, ConfigError, MediaBatch, SpanRule
@@ -67,13 +66,6 @@ class AffectMLLM(nn.Module):
                 for name, make in compressors.items()
             }
         )
-
-    @staticmethod
-    def from_checkpoint(folder: str | Path, *, plugins: Sequence[str] = ()) -> AffectMLLM:
-        """The model of a checkpoint folder, in eval mode. Raises CheckpointError."""
-        from affect_mllm.models.checkpoint import load_model
-
-        return load_model(Path(folder), plugins=plugins)
 
     def forward(self, batch: Batch, objective: Callable[[AffectMLLM, Batch, Hidden], T]) -> T:
         """What `objective` makes of the hidden states, media tokens and gates of `batch`.

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from affect_mllm import config
 from affect_mllm.models.mllm import AffectMLLM
-from affect_mllm.train.stage import Stage
+from affect_mllm.train.plan.stage import Stage
 from affect_mllm.types import Patches
 
 SIZE = (360, 640)  # height and width of the nominal picture

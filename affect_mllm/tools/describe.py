@@ -31,7 +31,7 @@ def describe(overrides: list[str], *, clip_s: float = CLIP_S) -> dict[str, Any]:
     config cannot be had.
     """
     from affect_mllm.tools.blueprint import blueprint, nominal
-    from affect_mllm.train.trainable import select
+    from affect_mllm.train.plan.trainable import select
 
     plan = blueprint(overrides)
     model = plan.model

@@ -66,9 +66,9 @@ def estimate(
     """
     from affect_mllm.tools.blueprint import blueprint, nominal
     from affect_mllm.tools.rehearsal import rehearse
-    from affect_mllm.train.engine import DTYPES
-    from affect_mllm.train.optim import build
-    from affect_mllm.train.trainable import unfreeze
+    from affect_mllm.train.layout.engine import DTYPES
+    from affect_mllm.train.plan.optim import build
+    from affect_mllm.train.plan.trainable import unfreeze
 
     plan = blueprint(overrides)
     lower = DTYPES.get(plan.cfg.launch.precision)

@@ -22,12 +22,12 @@ from typing import Any, NamedTuple
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from affect_mllm.models.attention import Attention, Borders, flash_lacks
-from affect_mllm.models.llm import block_causal_mask
+from affect_mllm.models.llm.attention import Attention, Borders, flash_lacks
+from affect_mllm.models.llm.language_model import block_causal_mask
 from affect_mllm.models.pretrained import weightless
 from affect_mllm.tools.rehearsal import rehearse
 from affect_mllm.tools.trial import STEPS, Size, Taken, Trial
-from affect_mllm.train.launch import Launch
+from affect_mllm.train.layout.launch import Launch
 
 GIB = 2**30
 LENGTHS = (700, 64, 900, 384)
@@ -190,9 +190,9 @@ def mfu(size: Size = LARGE) -> Answer:
             trial.step(trainer, min(step + 1, STEPS))
             _synchronize(trainer.engine.device)
             busy = time.perf_counter() - began
-            shares.append(trainer.sight.pace((batch,), whole, busy, 0.0)["mfu"])
+            shares.append(trainer.pace.numbers((batch,), whole, busy, 0.0)["mfu"])
     share = median(shares[1:])  # the first counted FLOPs
-    peak = trainer.sight.peak
+    peak = trainer.pace.peak
     rate = share * peak.flops_per_s / 1e12
     found = f"{rate:.1f} TFLOP/s, {share:.0%} of the {peak.source} peak"
     return Answer(share > TOLERANCE["share"], found)

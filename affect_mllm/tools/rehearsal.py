@@ -13,10 +13,10 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from affect_mllm.models.encoders.base import States
-from affect_mllm.models.llm import additive, block_causal_mask
+from affect_mllm.models.llm.language_model import additive, block_causal_mask
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.models.precision import autocast_dtype, autocast_on_meta
-from affect_mllm.models.vision_tower import VisionTower
+from affect_mllm.models.vlm.vision_tower import VisionTower
 from affect_mllm.tools.shapes import RealMasks
 from affect_mllm.train.loss.token import chunked_loss_sum
 

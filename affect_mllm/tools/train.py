@@ -16,8 +16,8 @@ from affect_mllm.eval.predictions import Prediction
 from affect_mllm.eval.score.scoring import score
 from affect_mllm.eval.task import Task
 from affect_mllm.models.mllm import AffectMLLM
-from affect_mllm.train.benchmarks import Asked
 from affect_mllm.train.main import main as train
+from affect_mllm.train.plan.stage import Asked
 from affect_mllm.types import ConfigError, ExitCode, Sample
 
 

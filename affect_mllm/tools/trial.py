@@ -12,21 +12,21 @@ from typing import Any, NamedTuple, cast
 import torch
 
 from affect_mllm.data.loader import StepBatch
-from affect_mllm.models.attention import Attention
 from affect_mllm.models.compressor.poolers import AttentionPooler
 from affect_mllm.models.compressor.projector import Projector
 from affect_mllm.models.encoders.features import FeatureEncoder
-from affect_mllm.models.llm import LanguageModel
+from affect_mllm.models.llm.attention import Attention
+from affect_mllm.models.llm.language_model import LanguageModel
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.tools.rehearsal import Shape
-from affect_mllm.train import optim
-from affect_mllm.train.launch import Launch
+from affect_mllm.train.keep.progress import Progress
+from affect_mllm.train.layout.launch import Launch
 from affect_mllm.train.loss.objective import Objective
-from affect_mllm.train.progress import Progress
-from affect_mllm.train.share import share
-from affect_mllm.train.stage import Stage
-from affect_mllm.train.trainable import Group, select, unfreeze
-from affect_mllm.train.trainer import Trainer
+from affect_mllm.train.plan import optim
+from affect_mllm.train.plan.stage import Stage
+from affect_mllm.train.plan.trainable import Group, select, unfreeze
+from affect_mllm.train.step.agree import share
+from affect_mllm.train.step.trainer import Trainer
 from affect_mllm.types import Batch, MediaBatch, Span
 
 TRAINABLE = {"compressors": Group(r"compressors\..*", 1e-3), "lora": Group(r"llm\..*lora_.*", 1e-3)}

@@ -16,11 +16,11 @@ from affect_mllm.data.settings import DataSettings
 from affect_mllm.media.augment import RandomTransform
 from affect_mllm.models import checkpoint
 from affect_mllm.models.mllm import AffectMLLM
-from affect_mllm.train.benchmarks import MakeBenchmark, made
-from affect_mllm.train.ema import check_ema
-from affect_mllm.train.launch import Launch
-from affect_mllm.train.stage import Stage, check_heads
-from affect_mllm.train.trainable import select
+from affect_mllm.train.keep.ema import check_ema
+from affect_mllm.train.layout.launch import Launch
+from affect_mllm.train.plan.stage import Stage, check_heads
+from affect_mllm.train.plan.trainable import select
+from affect_mllm.train.watch.benchmarks import MakeBenchmark, made
 from affect_mllm.types import ConfigError, DataError, Patches
 
 LOOKED_AT = 8  # draws of each stage whose words are written

@@ -6,24 +6,23 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from affect_mllm import config
+from affect_mllm.train.plan.stage import Stage
+from affect_mllm.train.run import TrainRun
+from affect_mllm.train.watch.benchmarks import MakeBenchmark
 from affect_mllm.types import ExitCode
-
-if TYPE_CHECKING:
-    from affect_mllm.train.benchmarks import MakeBenchmark
-    from affect_mllm.train.run import TrainRun
-    from affect_mllm.train.stage import Stage
 
 STEPS = 2
 
 
-def take(run: TrainRun, names: Sequence[str], make_benchmark: MakeBenchmark | None) -> ExitCode:
+def take(run: TrainRun, make_benchmark: MakeBenchmark | None) -> ExitCode:
     """Two steps of each of these stages, without a feature cache; prints what they cost."""
+    names = run.selected()
     stages = {name: shortened(node) for name, node in run.stages.items()}
     parent = run.parent(config.build(run.stages[names[0]], plugins=run.plugins))
     if parent is not None:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from functools import partial
 
 from affect_mllm import config, log
-from affect_mllm.train import multirun
-from affect_mllm.train.benchmarks import MakeBenchmark
+from affect_mllm.train import dry_run, multirun
 from affect_mllm.train.run import TrainRun
+from affect_mllm.train.watch.benchmarks import MakeBenchmark
 from affect_mllm.types import ConfigError, ExitCode
 
 
@@ -23,4 +23,5 @@ def main(arguments: Sequence[str], *, make_benchmark: MakeBenchmark | None = Non
         name = wrong[0].split("=")[0].split(".", 1)[1]
         raise ConfigError(wrong[0], "has no effect", fix=f"write stages.NAME.{name}=…")
     cfg = config.compose("train", overrides)
-    return config.build(cfg, kind=TrainRun, plugins=cfg.plugins).run(make_benchmark)
+    run = config.build(cfg, kind=TrainRun, plugins=cfg.plugins)
+    return dry_run.take(run, make_benchmark) if run.dry_run else run.run(make_benchmark)

@@ -22,21 +22,30 @@ from affect_mllm.data.settings import DataSettings
 from affect_mllm.log import LOGGER
 from affect_mllm.models import checkpoint
 from affect_mllm.models.mllm import AffectMLLM
-from affect_mllm.train import ahead, benchmarks, dates, dry_run, lineage
-from affect_mllm.train.benchmarks import MakeBenchmark
-from affect_mllm.train.callbacks import Callback, JsonlLog, ProgressBar, Tracker, check_tracker
-from affect_mllm.train.checkpoint import StageCheckpoints
-from affect_mllm.train.ema import Ema
-from affect_mllm.train.engine import Engine, lost_rank
-from affect_mllm.train.feed import Feed
-from affect_mllm.train.launch import Launch
+from affect_mllm.train import ahead
+from affect_mllm.train.keep import lineage
+from affect_mllm.train.keep.ema import Ema
+from affect_mllm.train.keep.progress import Progress
+from affect_mllm.train.keep.stage_checkpoints import StageCheckpoints
+from affect_mllm.train.layout.engine import Engine, lost_rank
+from affect_mllm.train.layout.launch import Launch
 from affect_mllm.train.loss.objective import Objective
-from affect_mllm.train.progress import Progress
-from affect_mllm.train.speed import Speed
-from affect_mllm.train.stage import Stage, check_heads
-from affect_mllm.train.trainable import select, spoken, unfreeze
-from affect_mllm.train.trainer import Stopped, Trainer
-from affect_mllm.train.validation import ValidationLoss
+from affect_mllm.train.plan import dates
+from affect_mllm.train.plan.speed import Speed
+from affect_mllm.train.plan.stage import Stage, check_heads
+from affect_mllm.train.plan.trainable import select, spoken, unfreeze
+from affect_mllm.train.step.feed import Feed
+from affect_mllm.train.step.trainer import Stopped, Trainer
+from affect_mllm.train.step.validation import ValidationLoss
+from affect_mllm.train.watch import benchmarks
+from affect_mllm.train.watch.benchmarks import MakeBenchmark
+from affect_mllm.train.watch.callbacks import (
+    Callback,
+    JsonlLog,
+    ProgressBar,
+    Tracker,
+    check_tracker,
+)
 from affect_mllm.types import ConfigError, ExitCode
 
 Node = dict[str, Any]  # a part of the configuration, built when its time comes
@@ -49,7 +58,8 @@ class TrainRun:
     `from_stage` leaves out the stages before it. Every stage rebuilds model and optimiser from the
     checkpoint of the stage before, so that one run of all stages equals stage by stage. A finished
     stage is re-used, an interrupted one goes on from its newest checkpoint; with `resume=never`
-    both are refused instead. `dry_run` takes two steps of each stage and keeps nothing.
+    both are refused instead. `dry_run` takes two steps of each stage and
+    keeps nothing (`train/dry_run.py`).
     """
 
     name: str
@@ -74,7 +84,7 @@ class TrainRun:
         `make_benchmark` makes what a stage's `benchmarks` asks for; training knows none itself.
         """
         if self.dry_run:
-            return dry_run.take(self, self._selected(), make_benchmark)
+            raise ConfigError("dry_run", "true", fix="take it by `train.dry_run.take(run)`")
         self._make_benchmark = make_benchmark
         self._data: DataSettings = self._build(self.data, DataSettings)
         self._launch: Launch = self._build(self.launch, Launch)
@@ -88,7 +98,7 @@ class TrainRun:
         """The stages, in a folder that is this run's alone."""
         self._begun = False
         try:
-            stages = [self._build(self.stages[name], Stage) for name in self._selected()]
+            stages = [self._build(self.stages[name], Stage) for name in self.selected()]
             ahead.check_settings(stages, self._data, self._launch, self._make_benchmark)
             self._unchecked = stages  # by a model; the first stage's checks them all
             self._accelerator = self._launch.accelerator(
@@ -118,7 +128,8 @@ class TrainRun:
     def _build(self, node: Node, kind: type) -> Any:
         return config.build(node, kind=kind, plugins=self.plugins)
 
-    def _selected(self) -> list[str]:
+    def selected(self) -> list[str]:
+        """The names of the stages to run. Raises ConfigError for one that there is not."""
         names = list(self.stages)
         if self.stage is not None and self.from_stage is not None:
             raise ConfigError("from_stage", "together with stage", fix="give one of them")

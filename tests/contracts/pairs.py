@@ -10,6 +10,7 @@ import sys
 from omegaconf import DictConfig, OmegaConf
 
 from affect_mllm import config, log
+from affect_mllm.train import dry_run
 from affect_mllm.types import ExitCode
 
 
@@ -22,7 +23,7 @@ def main(*files: str) -> None:
         AcceleratorState._reset_state()  # DeepSpeed's plugin is for a process's first one only
         cfg = OmegaConf.load(file)
         assert isinstance(cfg, DictConfig)
-        code = config.build(config.checked(cfg)).run()
+        code = dry_run.take(config.build(config.checked(cfg)), None)
         if code != ExitCode.DONE:
             sys.exit(code)
 

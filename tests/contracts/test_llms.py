@@ -9,7 +9,7 @@ import torch
 from omegaconf import OmegaConf
 
 from affect_mllm import config
-from affect_mllm.models.llm import LanguageModel
+from affect_mllm.models.llm.language_model import LanguageModel
 from tests import tiny_experiments
 from tests.tiny import Tiny
 from tests.variants import names, variant

@@ -11,7 +11,7 @@ import pytest
 from affect_mllm.data import manifest
 from affect_mllm.eval.generate.asking import Asker
 from affect_mllm.eval.main import main
-from affect_mllm.models.llm import LanguageModel
+from affect_mllm.models.llm.language_model import LanguageModel
 from affect_mllm.types import ConfigError, DataError, ExitCode
 
 CEILINGS = {"face+audio+text": 0.9, "audio": 0.5, "untrained": 0.25}

@@ -6,10 +6,9 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from affect_mllm.models import attention
-from affect_mllm.models.attention import Blocked, Borders, blocked_attention, choose
-from affect_mllm.models.llm import block_causal_mask
-from affect_mllm.models.prompt import Prompt
+from affect_mllm.models.llm.attention import Blocked, Borders, blocked_attention, choose
+from affect_mllm.models.llm.language_model import attention, block_causal_mask
+from affect_mllm.models.llm.prompt import Prompt
 from affect_mllm.types import ConfigError
 
 LENGTHS = (5, 1, 140, 33)  # the third is more than one block of queries

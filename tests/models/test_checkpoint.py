@@ -11,8 +11,8 @@ import torch
 from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 
+import affect_mllm
 from affect_mllm.models import checkpoint
-from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.types import CheckpointError, ConfigError
 
 
@@ -36,7 +36,7 @@ def change_config(folder: Path, key: str, value: object) -> None:
 
 
 def test_a_checkpoint_gives_back_what_was_saved(folder: Path, tmp_path: Path) -> None:
-    model = AffectMLLM.from_checkpoint(folder)
+    model = affect_mllm.load(folder)
     assert not model.training
     copy = tmp_path / "copy"
     cfg, meta = checkpoint.load_config(folder), checkpoint.read_meta(folder)

@@ -12,8 +12,8 @@ from affect_mllm import config
 from affect_mllm.data.chat import Chat, ChatFormat, MarkedTurns
 from affect_mllm.eval.generate.asking import Asker, Question
 from affect_mllm.models import decoding
-from affect_mllm.models.llm import LanguageModel
-from affect_mllm.models.prompt import Prompt
+from affect_mllm.models.llm.language_model import LanguageModel
+from affect_mllm.models.llm.prompt import Prompt
 from affect_mllm.types import Sample
 from tests.models import talker
 

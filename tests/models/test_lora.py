@@ -10,9 +10,9 @@ import yaml
 from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 
-from affect_mllm.models.llm import LanguageModel
-from affect_mllm.models.lora import LeanLinear, lean
-from affect_mllm.train.trainable import named, select
+from affect_mllm.models.llm.language_model import LanguageModel
+from affect_mllm.models.llm.lora import LeanLinear, lean
+from affect_mllm.train.plan.trainable import named, select
 from affect_mllm.types import ConfigError
 from tests.tiny import Tiny
 

@@ -12,8 +12,8 @@ import torch
 
 from affect_mllm.data.collate import collate
 from affect_mllm.data.example import Example
-from affect_mllm.models.native_vlm import NativeVLM
-from affect_mllm.train.trainable import Group, select
+from affect_mllm.models.vlm.native_vlm import NativeVLM
+from affect_mllm.train.plan.trainable import Group, select
 from affect_mllm.types import Batch, CheckpointError, ConfigError, DataError
 from tests import tiny_vlm as parts
 

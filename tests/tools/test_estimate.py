@@ -21,8 +21,8 @@ from affect_mllm.tools.estimate import estimate, on_device
 from affect_mllm.tools.rehearsal import Account, Shape, rehearse
 from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.loss.token import TokenLoss
-from affect_mllm.train.optim import AdamW, build
-from affect_mllm.train.trainable import Group, select
+from affect_mllm.train.plan.optim import AdamW, build
+from affect_mllm.train.plan.trainable import Group, select
 from affect_mllm.types import CheckpointError, Sample
 from tests import tiny as parts
 from tests import tiny_vlm

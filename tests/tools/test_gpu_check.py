@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import torch
 
-from affect_mllm.models.attention import Attention
+from affect_mllm.models.llm.attention import Attention
 from affect_mllm.tools import gpu_check, gpu_checks
 from affect_mllm.tools.app import main
 from affect_mllm.tools.trial import Trial
-from affect_mllm.train.engine import Engine
-from affect_mllm.train.launch import Launch
+from affect_mllm.train.layout.engine import Engine
+from affect_mllm.train.layout.launch import Launch
 from affect_mllm.types import ExitCode
 from tests.processes import finished
 from tests.tools.checks import TINY

@@ -20,19 +20,19 @@ from affect_mllm.data.collate import collate
 from affect_mllm.data.example import Example
 from affect_mllm.data.loader import StepBatch
 from affect_mllm.models.mllm import AffectMLLM
-from affect_mllm.train.engine import Engine
-from affect_mllm.train.launch import Launch
+from affect_mllm.train.keep.progress import Progress
+from affect_mllm.train.layout.engine import Engine
+from affect_mllm.train.layout.launch import Launch
 from affect_mllm.train.loss.contrastive import InfoNCE
 from affect_mllm.train.loss.gates import GateEntropy, LoadBalance
 from affect_mllm.train.loss.heads import VADRegression
 from affect_mllm.train.loss.objective import Loss, Objective
 from affect_mllm.train.loss.token import TokenLoss
-from affect_mllm.train.optim import build
-from affect_mllm.train.progress import Progress
-from affect_mllm.train.share import share
-from affect_mllm.train.stage import Stage
-from affect_mllm.train.trainable import Group, select
-from affect_mllm.train.trainer import Trainer
+from affect_mllm.train.plan.optim import build
+from affect_mllm.train.plan.stage import Stage
+from affect_mllm.train.plan.trainable import Group, select
+from affect_mllm.train.step.agree import agree
+from affect_mllm.train.step.trainer import Trainer
 from affect_mllm.types import DataError, Sample
 from tests import tiny as parts
 from tests.tiny import Tiny
@@ -171,7 +171,7 @@ def run(tiny: Tiny, launch: Launch, accelerator: Any, layout: Layout) -> dict[st
     engine, objective = trainer.engine, trainer.objective
     part = batch(examples(tiny, model, layout.samples), layout, engine)
     rows = [
-        trainer.train_step(step, share(engine, objective, part)) for step in range(1, STEPS + 1)
+        trainer.train_step(step, agree(engine, objective, part)) for step in range(1, STEPS + 1)
     ]
     weights = sums(model, engine)
     engine.close()
@@ -193,7 +193,7 @@ def broken(tiny: Tiny, launch: Launch, accelerator: Any) -> dict[str, Any]:
     part = batch(given, Layout("mixed", 3, 0), engine)
     before = sums(model, engine)
     try:
-        trainer.train_step(1, share(engine, trainer.objective, part))
+        trainer.train_step(1, agree(engine, trainer.objective, part))
         said = "nothing"
     except DataError as error:
         said = str(error)

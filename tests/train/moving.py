@@ -19,15 +19,15 @@ from affect_mllm import config
 from affect_mllm.data.collate import collate
 from affect_mllm.data.loader import StepBatch
 from affect_mllm.models.mllm import AffectMLLM
-from affect_mllm.train.launch import Launch
+from affect_mllm.train.keep.progress import Progress
+from affect_mllm.train.layout.launch import Launch
 from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.loss.token import TokenLoss
-from affect_mllm.train.optim import build
-from affect_mllm.train.progress import Progress
-from affect_mllm.train.share import share
-from affect_mllm.train.stage import Stage
-from affect_mllm.train.trainable import Group, select, unfreeze
-from affect_mllm.train.trainer import Trainer
+from affect_mllm.train.plan.optim import build
+from affect_mllm.train.plan.stage import Stage
+from affect_mllm.train.plan.trainable import Group, select, unfreeze
+from affect_mllm.train.step.agree import agree
+from affect_mllm.train.step.trainer import Trainer
 from tests import tiny as parts
 from tests.tiny import Tiny
 
@@ -122,7 +122,7 @@ def trainer_of(
 
 def step(trainer: Trainer, batch: StepBatch, number: int) -> dict[str, Any]:
     """One update."""
-    return trainer.train_step(number, share(trainer.engine, trainer.objective, batch))
+    return trainer.train_step(number, agree(trainer.engine, trainer.objective, batch))
 
 
 def run(tiny: Tiny, accelerator: Any, launch: Launch, case: Case) -> dict[str, Any]:

@@ -19,11 +19,11 @@ import pytest
 import torch
 
 from affect_mllm.train import run as run_module
-from affect_mllm.train import state
-from affect_mllm.train.checkpoint import StageCheckpoints
-from affect_mllm.train.engine import Engine
+from affect_mllm.train.keep.stage_checkpoints import StageCheckpoints
+from affect_mllm.train.layout import engine_state
+from affect_mllm.train.layout.engine import Engine
 from affect_mllm.train.main import main as train
-from affect_mllm.train.trainer import Trainer
+from affect_mllm.train.step.trainer import Trainer
 
 
 def main(plan: str) -> None:
@@ -80,7 +80,7 @@ def _watch(patch: pytest.MonkeyPatch) -> None:
 def _moments(engine: Engine) -> dict[str, torch.Tensor]:
     """The whole state of the optimiser by kind and parameter; DeepSpeed's without its padding."""
     if engine.any_world:
-        return state.moments(engine.module, engine.optimizer)
+        return engine_state.moments(engine.module, engine.optimizer)
     from deepspeed.runtime.zero.stage_1_and_2 import DeepSpeedZeroOptimizer
     from deepspeed.utils import safe_get_full_optimizer_state
 

@@ -14,13 +14,13 @@ import torch
 from affect_mllm import config
 from affect_mllm.tools.train import benchmark, main
 from affect_mllm.train import ahead
-from affect_mllm.train.launch import Launch
-from affect_mllm.train.stage import Stage
+from affect_mllm.train.layout.launch import Launch
+from affect_mllm.train.plan.stage import Stage
 from affect_mllm.types import AffectError, ConfigError
 
 VAD = "+stages.instruct.losses.vad={_target_: affect_mllm.train.loss.heads.VADRegression}"
-BEST = "+stages.instruct.best={_target_: affect_mllm.train.stage.Best, metric: val/loss}"
-ASKED = "+stages.instruct.benchmarks={_target_: affect_mllm.train.benchmarks.Asked, names: [%s]}"
+BEST = "+stages.instruct.best={_target_: affect_mllm.train.plan.stage.Best, metric: val/loss}"
+ASKED = "+stages.instruct.benchmarks={_target_: affect_mllm.train.plan.stage.Asked, names: [%s]}"
 
 
 def composed(tiny, *more: str) -> tuple[Any, list[Stage]]:

@@ -108,9 +108,9 @@ def test_what_is_evaluated_in_a_step_of_bad_clips_only_is_logged(tiny, tmp_path)
     path = broken_corpus(tiny, tmp_path, bad=1)
     source = "{_target_: affect_mllm.data.mixture.Source, manifest: '${data.manifest}', "
     source += "split: train, instructions: {describe_words: 1}}"
-    held_out = "{_target_: affect_mllm.train.stage.Validation, every: 1, batches: 4, "
+    held_out = "{_target_: affect_mllm.train.plan.stage.Validation, every: 1, batches: 4, "
     held_out += f"sources: {{data: {source}}}}}"
-    best = "{_target_: affect_mllm.train.stage.Best, metric: val/loss}"
+    best = "{_target_: affect_mllm.train.plan.stage.Best, metric: val/loss}"
     given = [
         *(f"data.manifest={path}", f"data.cache_dir={tmp_path / 'f'}", "stage=align"),
         *("data.max_bad_fraction=0.5", "stages.align.steps=10", "stages.align.batch_size=1"),

@@ -12,14 +12,15 @@ from omegaconf import OmegaConf
 from affect_mllm import config
 from affect_mllm.models import checkpoint
 from affect_mllm.tools.train import benchmark, main
-from affect_mllm.train.benchmarks import Asked
+from affect_mllm.train import dry_run
 from affect_mllm.train.main import main as train_alone
+from affect_mllm.train.plan.stage import Asked
 from affect_mllm.types import ConfigError, DataError, ExitCode
 from tests.processes import finished
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "train.py")
 ALONE = ("~stages.align", "~stages.emotion")
-ASKED = "+stages.instruct.benchmarks={_target_: affect_mllm.train.benchmarks.Asked, %s}"
+ASKED = "+stages.instruct.benchmarks={_target_: affect_mllm.train.plan.stage.Asked, %s}"
 SPLIT = "names: [synthetic], every: 1, split: train, batch_size: 4"
 
 
@@ -29,7 +30,9 @@ def evals(run_dir: Path) -> list[dict]:
 
 
 def test_a_benchmark_is_asked_on_all_ranks_and_chooses_the_best(tiny, tmp_path) -> None:
-    best = "+stages.instruct.best={_target_: affect_mllm.train.stage.Best, metric: %s, mode: max}"
+    best = (
+        "+stages.instruct.best={_target_: affect_mllm.train.plan.stage.Best, metric: %s, mode: max}"
+    )
     given = [*ALONE, ASKED % SPLIT, best % "val/synthetic/accuracy"]
     command = tiny.overrides(tmp_path / "one", *given)
     assert main(command) == ExitCode.DONE
@@ -113,5 +116,5 @@ def test_a_dry_run_beside_a_run_leaves_that_alone_and_fails_as_it_would(
     nobody = {"nobody": {"match": "no_such", "lr": 1.0}}
     OmegaConf.update(cfg, "stages.instruct.trainable", nobody, force_add=True)
     with pytest.raises(ConfigError, match="matches no parameter"):
-        config.build(config.checked(cfg)).run()
+        dry_run.take(config.build(config.checked(cfg)), None)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from affect_mllm.train.callbacks import JsonlLog, Tracker
 from affect_mllm.train.main import main
+from affect_mllm.train.watch.callbacks import JsonlLog, Tracker
 from affect_mllm.types import ExitCode
 
 ROWS = [

@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from affect_mllm import config
 from affect_mllm.models import checkpoint
 from affect_mllm.train.main import main
+from affect_mllm.train.plan.stage import Best, Validation
 from affect_mllm.train.run import TrainRun
-from affect_mllm.train.stage import Best, Validation
 from affect_mllm.types import CheckpointError, ConfigError, ExitCode
 from tests.processes import finished
 from tests.train import resuming
@@ -57,13 +57,13 @@ def held_out(tiny, split: str = "train") -> dict:
         "split": split,
         "instructions": {"describe_words": 1},
     }
-    target = "affect_mllm.train.stage.Validation"
+    target = "affect_mllm.train.plan.stage.Validation"
     return {"_target_": target, "sources": {"data": source}, "every": 2, "batches": 2}
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])
 def test_the_best_by_a_validation_metric_is_kept(tiny, tmp_path, mode: str) -> None:
-    best = {"_target_": "affect_mllm.train.stage.Best", "metric": "val/loss", "mode": mode}
+    best = {"_target_": "affect_mllm.train.plan.stage.Best", "metric": "val/loss", "mode": mode}
     rates = {"compressors": {"match": r"compressors\..*", "lr": 0.05}}
     changes = {"validation": held_out(tiny), "best": best, "trainable": rates}
     assert built(tiny, tmp_path, changes).run() == ExitCode.DONE
@@ -95,7 +95,7 @@ def test_nothing_is_chosen_on_a_test_set(tiny) -> None:
 
 
 def test_a_metric_that_nobody_reports_is_named_with_those_that_are(tiny, tmp_path) -> None:
-    best = {"_target_": "affect_mllm.train.stage.Best", "metric": "val/f1", "mode": "max"}
+    best = {"_target_": "affect_mllm.train.plan.stage.Best", "metric": "val/f1", "mode": "max"}
     with pytest.raises(ConfigError, match=r"val/f1(.|\n)*val/lm"):
         built(tiny, tmp_path, {"validation": held_out(tiny), "best": best}).run()
 

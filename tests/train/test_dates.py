@@ -15,8 +15,8 @@ from affect_mllm.data.settings import DataSettings
 from affect_mllm.models import checkpoint
 from affect_mllm.models.pretrained import load_tokenizer
 from affect_mllm.models.tiny.language import CHAT
-from affect_mllm.train import dates
 from affect_mllm.train.main import main
+from affect_mllm.train.plan import dates
 from affect_mllm.types import ExitCode
 from tests.train.resuming import stop_after
 

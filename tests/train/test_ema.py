@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from affect_mllm.models import checkpoint
-from affect_mllm.train.ema import Ema, check_ema
+from affect_mllm.train.keep.ema import Ema, check_ema
 from affect_mllm.train.main import main
 from affect_mllm.types import CheckpointError, ConfigError, ExitCode
 from tests.train.resuming import stop_after

@@ -10,13 +10,13 @@ from safetensors.torch import load_file
 
 from affect_mllm.data.collate import collate
 from affect_mllm.models import checkpoint
-from affect_mllm.models.native_vlm import NativeVLM
+from affect_mllm.models.vlm.native_vlm import NativeVLM
 from affect_mllm.tools.predict import predict
 from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.loss.token import TokenLoss
 from affect_mllm.train.main import main
-from affect_mllm.train.optim import AdamW, build
-from affect_mllm.train.trainable import Group, select
+from affect_mllm.train.plan.optim import AdamW, build
+from affect_mllm.train.plan.trainable import Group, select
 from affect_mllm.types import ConfigError
 from tests import tiny_vlm as parts
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from affect_mllm.train.launch import Launch
+from affect_mllm.train.layout.launch import Launch
 from affect_mllm.types import ConfigError
 
 TWO = {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}

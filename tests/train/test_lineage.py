@@ -11,8 +11,8 @@ from omegaconf import OmegaConf
 
 from affect_mllm.eval.main import main as evaluate
 from affect_mllm.models import checkpoint
-from affect_mllm.train.checkpoint import StageCheckpoints
-from affect_mllm.train.lineage import deciding
+from affect_mllm.train.keep.lineage import deciding
+from affect_mllm.train.keep.stage_checkpoints import StageCheckpoints
 from affect_mllm.train.main import main as train
 from affect_mllm.types import ConfigError, ExitCode
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from affect_mllm.train import optim
-from affect_mllm.train.optim import AdamW, Schedule, build, set_rates
-from affect_mllm.train.trainable import Group, select
+from affect_mllm.train.plan import optim
+from affect_mllm.train.plan.optim import AdamW, Schedule, build, set_rates
+from affect_mllm.train.plan.trainable import Group, select
 from affect_mllm.types import ConfigError
 
 

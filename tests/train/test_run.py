@@ -18,7 +18,7 @@ from affect_mllm.models import checkpoint
 from affect_mllm.train import run as run_module
 from affect_mllm.train.loss.token import TokenLoss
 from affect_mllm.train.main import main
-from affect_mllm.train.trainer import Trainer
+from affect_mllm.train.step.trainer import Trainer
 from affect_mllm.types import CheckpointError, ConfigError, DataError, ExitCode
 from tests.train.resuming import stop_after
 

@@ -7,8 +7,8 @@ import math
 
 import pytest
 
+from affect_mllm.train.layout.loss_scale import GROWTH_STEPS, LossScale
 from affect_mllm.train.main import main
-from affect_mllm.train.scale import GROWTH_STEPS, LossScale
 from affect_mllm.types import ExitCode
 
 

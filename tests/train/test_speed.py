@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from affect_mllm.data.collate import collate
+from affect_mllm.models.llm.neftune import noisy
 from affect_mllm.models.mllm import AffectMLLM
-from affect_mllm.models.neftune import noisy
-from affect_mllm.train import speed as speed_module
 from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.loss.token import TokenLoss
-from affect_mllm.train.speed import Speed, liger_lacks
+from affect_mllm.train.plan import speed as speed_module
+from affect_mllm.train.plan.speed import Speed, liger_lacks
 from affect_mllm.types import ConfigError
 from tests.tiny import examples
 

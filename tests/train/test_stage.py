@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from affect_mllm.train.stage import Copy, Stage, copy_weights
-from affect_mllm.train.trainable import Group
+from affect_mllm.train.plan.stage import Copy, Stage, copy_weights
+from affect_mllm.train.plan.trainable import Group
 from affect_mllm.types import ConfigError
 
 COPY = {"emotion_expert": Copy(".experts.general.", ".experts.emotion.")}

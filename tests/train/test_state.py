@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from affect_mllm.models import checkpoint
-from affect_mllm.train import state
+from affect_mllm.train.layout import engine_state
 from affect_mllm.train.main import main
 from affect_mllm.types import CheckpointError, ExitCode
 from tests.train.resuming import stop_after
@@ -19,7 +19,7 @@ EIGHT_BITS = (
     "~stages.align",
     "~stages.emotion",
     "stages.instruct.steps=6",
-    "+stages.instruct.optimizer={_target_: affect_mllm.train.optim.AdamW, bits: 8}",
+    "+stages.instruct.optimizer={_target_: affect_mllm.train.plan.optim.AdamW, bits: 8}",
 )
 
 
@@ -48,11 +48,11 @@ def test_numbers_in_an_optimisers_state_come_back_exactly(tmp_path) -> None:
     layer = nn.Linear(3, 2, bias=False)
     optimizer = Counting(layer.parameters(), lr=1.0)
     stepped(layer, optimizer, 3)
-    state.write_moments(tmp_path, state.moments(layer, optimizer), (1.0, 0))
+    engine_state.write_moments(tmp_path, engine_state.moments(layer, optimizer), (1.0, 0))
     again = nn.Linear(3, 2, bias=False)
     again.load_state_dict(layer.state_dict())
     resumed = Counting(again.parameters(), lr=1.0)
-    assert state.read_moments(tmp_path, again, resumed) == (1.0, 0)
+    assert engine_state.read_moments(tmp_path, again, resumed) == (1.0, 0)
     assert resumed.state[again.weight] == optimizer.state[layer.weight]
     stepped(layer, optimizer, 2)
     stepped(again, resumed, 2)
@@ -64,7 +64,7 @@ def test_a_state_that_cannot_be_saved_is_refused() -> None:
     optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
     optimizer.state[layer.weight]["history"] = [1, 2]
     with pytest.raises(CheckpointError, match=r"SGD's state 'history' of weight(.|\n)*list"):
-        state.moments(layer, optimizer)
+        engine_state.moments(layer, optimizer)
 
 
 def test_under_eight_bits_a_resumed_run_is_the_whole_one(tiny, tmp_path, monkeypatch) -> None:
@@ -73,9 +73,9 @@ def test_under_eight_bits_a_resumed_run_is_the_whole_one(tiny, tmp_path, monkeyp
         stop_after(3, patch)
         assert main(tiny.overrides(tmp_path / "two", *EIGHT_BITS)) == ExitCode.STOPPED
     engine = tmp_path / "two/instruct/step-000003/engine"
-    kinds = {tensor.dtype for tensor in load_file(engine / state.MOMENTS).values()}
+    kinds = {tensor.dtype for tensor in load_file(engine / engine_state.MOMENTS).values()}
     assert torch.uint8 in kinds, "moments in 8 bits"
-    steps = json.loads((engine / state.NUMBERS).read_text())
+    steps = json.loads((engine / engine_state.NUMBERS).read_text())
     assert set(steps.values()) == {3}
     assert main(tiny.overrides(tmp_path / "two", *EIGHT_BITS)) == ExitCode.DONE
     whole, resumed = (

@@ -11,9 +11,9 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from affect_mllm import config
-from affect_mllm.train import lineage
-from affect_mllm.train.stage import Stage
-from affect_mllm.train.trainable import Group, named, select
+from affect_mllm.train.keep import lineage
+from affect_mllm.train.plan.stage import Stage
+from affect_mllm.train.plan.trainable import Group, named, select
 from affect_mllm.types import ConfigError
 
 

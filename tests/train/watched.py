@@ -13,8 +13,9 @@ from typing import Any
 
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.tools.train import Watched, benchmark
-from affect_mllm.train.benchmarks import Asked, Benchmarks
-from affect_mllm.train.launch import Launch
+from affect_mllm.train.layout.launch import Launch
+from affect_mllm.train.plan.stage import Asked
+from affect_mllm.train.watch.benchmarks import Benchmarks
 from tests.tiny import Tiny
 from tests.train import moving
 from tests.train.moving import Case

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from affect_mllm.media.backends import unavailable, undecodable, wrong_frames
+from affect_mllm.media.refusals import unavailable, undecodable, wrong_frames
 from affect_mllm.media.timeline import Timeline, read_timeline
 
 if TYPE_CHECKING:

@@ -17,12 +17,13 @@ class Terms(NamedTuple):
     """What one micro-batch gives: each loss as a sum, and gate weights summed by modality `[E]`.
 
     `values` holds the same sums for the log, where a loss that is coupled over ranks counts only
-    this rank's share.
+    this rank's share. `experts` names the columns of `gates`.
     """
 
     losses: dict[str, torch.Tensor]
     values: dict[str, torch.Tensor]
     gates: dict[str, torch.Tensor]
+    experts: dict[str, tuple[str, ...]]
 
 
 class Loss(ABC):
@@ -71,7 +72,7 @@ class Objective:
             for name, value in found.items()
         }
         gates = {name: gate.detach().float().sum(0) for name, gate in hidden.gates.items()}
-        return Terms(found, values, gates)
+        return Terms(found, values, gates, {name: model.gate_names(name) for name in gates})
 
     @property
     def coupled(self) -> bool:

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from affect_mllm.data import manifest
 from affect_mllm.models import checkpoint
-from affect_mllm.train.stage import Stage
+from affect_mllm.train.plan.stage import Stage
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "deepspeed", "timm", "affect-mllm")
 

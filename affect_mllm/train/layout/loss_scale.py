@@ -31,11 +31,6 @@ class LossScale:
         """The loss to differentiate."""
         return loss * self.value[0] if self.enabled else loss
 
-    def down(self, gradient: torch.Tensor) -> None:
-        """Undo it on a gradient, in place."""
-        if self.enabled:
-            gradient.div_(self.value[0])
-
     def keep(self, norm: float) -> bool:
         """Whether to take the step of this gradient norm, which is the same on all ranks."""
         if not self.enabled:

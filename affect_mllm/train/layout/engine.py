@@ -1,8 +1,8 @@
 """Where a model runs: its processes, precision, gradients and engine state. One class a strategy.
 
 `Engine` is one process, or several that each hold the whole model (`single`, `ddp`). The others,
-`train/zero.py` and `train/fsdp.py`, split it over the processes. The loss that `backward` gets is
-this rank's share of one sum over all ranks; after `exchange` the gradient is that of the sum.
+`zero.py` and `fsdp.py`, split it over the processes. The loss that `backward` gets is this rank's
+share of one sum over all ranks; after `exchange` the gradient is that of the sum.
 """
 
 from __future__ import annotations
@@ -17,13 +17,11 @@ import torch
 from torch import nn
 
 from affect_mllm.models.hidden import Hidden
-from affect_mllm.train import state
-from affect_mllm.train.scale import LossScale
-from affect_mllm.train.sight import group_norms
+from affect_mllm.train.layout import engine_state, gradients
+from affect_mllm.train.layout.loss_scale import LossScale
 from affect_mllm.types import AffectError, Batch
 
 T = TypeVar("T")
-BUCKET = 1 << 25  # numbers that are added up over ranks at a time
 LOST = ("by peer", "Broken pipe", "Timed out", "timed out", "NCCL", "closed the connection")
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -83,25 +81,23 @@ class Engine:
         if self.world == 1:
             return
         grads = [p.grad for p in self.parameters() if p.grad is not None]
-        for bucket in _buckets(grads):
+        for bucket in gradients.buckets(grads):
             flat = self.accelerator.reduce(torch.cat([g.reshape(-1) for g in bucket]), "sum")
             for grad, total in zip(bucket, flat.split([g.numel() for g in bucket]), strict=True):
                 grad.copy_(total.view_as(grad))
 
-    def update(self) -> float:
-        """Clip to the global norm, step, and forget the gradients; returns the norm before it.
+    def update(self) -> tuple[float, dict[str, float]]:
+        """Clip to the global norm, step, and forget the gradients.
 
-        A step whose gradients are not finite is left out; with fp16 the loss scale falls.
+        Returns the norm before clipping, of all gradients and of each group's (none where they
+        are kept in pieces). A step whose gradients are not finite is left out; with fp16 the loss
+        scale falls.
         """
-        norm = self._clip()
+        norm, norms = self._clip()
         if self.scale.keep(norm):
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return norm
-
-    def group_norms(self) -> dict[str, float]:
-        """The gradient norm of each group's parameters, before clipping."""
-        return group_norms(self.optimizer, 1 / self.scale.value[0])
+        return norm, norms
 
     def parameters(self) -> list[nn.Parameter]:
         """Everything that trains."""
@@ -114,19 +110,19 @@ class Engine:
 
     def weights(self, names: Sequence[str]) -> dict[str, torch.Tensor]:
         """The named weights, whole, on the CPU. Every rank has to ask."""
-        return state.gathered_on_cpu(self.module, names)
+        return engine_state.gathered_on_cpu(self.module, names)
 
     def save(self, folder: Path) -> None:
         """Optimiser and random state, so that `load` goes on bit for bit."""
-        moments = state.moments(self.module, self.optimizer)
+        moments = engine_state.moments(self.module, self.optimizer)
         if self.is_main:
-            state.write_moments(folder, moments, self.scale.value)
-        state.write_random(folder, self.rank)
+            engine_state.write_moments(folder, moments, self.scale.value)
+        engine_state.write_random(folder, self.rank)
 
     def load(self, folder: Path) -> None:
         """What `save` wrote. Ranks that were not there get random numbers of their own."""
-        self.scale.value = state.read_moments(folder, self.module, self.optimizer)
-        state.read_random(folder, self.rank)
+        self.scale.value = engine_state.read_moments(folder, self.module, self.optimizer)
+        engine_state.read_random(folder, self.rank)
 
     def gather(self, item: T) -> list[T]:
         """Every rank's item, in the order of ranks."""
@@ -151,20 +147,22 @@ class Engine:
         """Let go of the model, so that the next stage has the memory."""
         self.accelerator.free_memory()
 
-    def _clip(self) -> float:
-        grads = [state.local(p.grad) for p in self.parameters() if p.grad is not None]
-        for grad in grads:
-            self.scale.down(grad)
-        norm = math.sqrt(self._squares(grads))
-        if norm > self.max_norm:
-            for grad in grads:
-                grad.mul_(self.max_norm / (norm + 1e-6))
-        return norm
+    def _clip(self) -> tuple[float, dict[str, float]]:
+        groups: dict[str, list[torch.Tensor]] = {}
+        for group in self.optimizer.param_groups:
+            grads = [engine_state.local(p.grad) for p in group["params"] if p.grad is not None]
+            groups.setdefault(group["name"], []).extend(grads)
+        found = self._over_shards(gradients.squares(groups, self.device)).tolist()
+        scale = self.scale.value[0]
+        norms = {name: math.sqrt(each) / scale for name, each in zip(groups, found, strict=True)}
+        norm = math.sqrt(sum(found)) / scale
+        factor = self.max_norm / (norm + 1e-6) if norm > self.max_norm else 1.0
+        gradients.multiply([grad for grads in groups.values() for grad in grads], factor / scale)
+        return norm, norms
 
-    def _squares(self, grads: Sequence[torch.Tensor]) -> float:
-        """The squared norm of all gradients, in float64: in float32 it depends on the split."""
-        norms = [torch.linalg.vector_norm(grad, dtype=torch.float64) for grad in grads]
-        return float(torch.stack(norms).square().sum()) if norms else 0.0
+    def _over_shards(self, squares: torch.Tensor) -> torch.Tensor:
+        """Sums over the parts of gradients that are split over ranks."""
+        return squares
 
     def _complete(self) -> None:
         """A parameter that nothing used has a gradient of zero, whatever the strategy."""
@@ -189,19 +187,6 @@ def _compute_in(module: nn.Module, device: str, dtype: torch.dtype) -> None:
             return plain(batch, objective)
 
     module.forward = forward
-
-
-def _buckets(tensors: Sequence[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
-    """Consecutive tensors of one dtype, about `BUCKET` numbers at a time."""
-    bucket: list[torch.Tensor] = []
-    for tensor in tensors:
-        full = sum(t.numel() for t in bucket) + tensor.numel() > BUCKET
-        if bucket and (full or tensor.dtype != bucket[0].dtype):
-            yield bucket
-            bucket = []
-        bucket.append(tensor)
-    if bucket:
-        yield bucket
 
 
 def lost_rank(error: RuntimeError) -> AffectError | None:

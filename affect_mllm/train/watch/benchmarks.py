@@ -3,43 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import torch
-from pydantic import PositiveInt
 
 from affect_mllm.data.settings import DataSettings
 from affect_mllm.models.mllm import AffectMLLM
-from affect_mllm.train.callbacks import Callback
-from affect_mllm.train.engine import Engine
+from affect_mllm.train.layout.engine import Engine
+from affect_mllm.train.plan.stage import Asked, Stage
+from affect_mllm.train.watch.callbacks import Callback
 from affect_mllm.types import ConfigError
-
-if TYPE_CHECKING:
-    from affect_mllm.train.stage import Stage
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A stage's `benchmarks`: which, how often, on which rows of the training manifest.
-
-    `max_rows` of the split are asked, evenly spread over it; None asks all.
-    """
-
-    names: list[str]
-    every: PositiveInt = 500
-    max_rows: PositiveInt | None = 200
-    split: str = "val"
-    batch_size: PositiveInt = 32
-
-    def __post_init__(self) -> None:
-        if self.split.startswith("test"):
-            raise ConfigError(
-                "stage.benchmarks.split",
-                f"{self.split} is a test set",
-                expected="a validation split",
-                fix="set one aside: nothing is watched or chosen on a test set",
-            )
 
 
 class Benchmark(Protocol):

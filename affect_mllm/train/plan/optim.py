@@ -12,7 +12,7 @@ import torch
 from pydantic import NonNegativeFloat, NonNegativeInt
 from torch import nn
 
-from affect_mllm.train.trainable import Group
+from affect_mllm.train.plan.trainable import Group
 from affect_mllm.types import ConfigError
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 import torch
 
 from affect_mllm.data.loader import StepBatch
-from affect_mllm.train.callbacks import Callback
-from affect_mllm.train.engine import Engine
+from affect_mllm.train.layout.engine import Engine
 from affect_mllm.train.loss.objective import Objective
-from affect_mllm.train.share import share
+from affect_mllm.train.step.agree import agree
+from affect_mllm.train.watch.callbacks import Callback
 from affect_mllm.types import DataError
 
 
@@ -38,7 +38,7 @@ class ValidationLoss(Callback):
         sums: dict[str, float] = dict.fromkeys(self.objective.losses, 0.0)
         counts: Counter[str] = Counter()
         for batch in self.batches():
-            part = share(self.engine, self.objective, batch)
+            part = agree(self.engine, self.objective, batch)
             counts += part.counts
             for micro in part.micro_batches:
                 for name, value in self.engine.forward(micro, self.objective).values.items():

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, NonNegativeFloat, TypeAdapter
 from pydantic import ValidationError as Invalid
 from torch import nn
 
-from affect_mllm.train.names import NAME, check_names, refusing
+from affect_mllm.train.plan.names import NAME, check_names, refusing
 from affect_mllm.types import ConfigError
 
 _EXAMPLE = r"lora: {match: 'llm\..*lora_.*', lr: 2.0e-4}"

@@ -6,15 +6,25 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from affect_mllm.types import ConfigError
 
-if TYPE_CHECKING:
-    from affect_mllm.train.launch import Launch
-
 TRUE = ("true", "1", "yes")
 START = "start with `torchrun --nproc_per_node N train.py …`"
+
+
+class Layout(Protocol):
+    """What of `conf/launch` a launcher may contradict."""
+
+    @property
+    def strategy(self) -> str: ...
+    @property
+    def precision(self) -> str: ...
+    @property
+    def micro_batches(self) -> int: ...
+    @property
+    def processes(self) -> int | None: ...
 
 
 def cpu_asked() -> bool:
@@ -22,7 +32,7 @@ def cpu_asked() -> bool:
     return _env("ACCELERATE_USE_CPU") in TRUE
 
 
-def check(launch: Launch, *, stage: int | None, max_norms: Sequence[float]) -> None:
+def check(launch: Layout, *, stage: int | None, max_norms: Sequence[float]) -> None:
     """ConfigError with both values of everything that disagrees; `stage` is ZeRO's, if any."""
     found = [*_processes(launch), *_engines(launch, stage), *_values(launch, max_norms)]
     if found:
@@ -42,7 +52,7 @@ def check_started(running: int) -> None:
         raise ConfigError("launch", f"{running} process(es) run, {asked} were asked for", fix=START)
 
 
-def _processes(launch: Launch) -> Iterator[str]:
+def _processes(launch: Layout) -> Iterator[str]:
     asked = int(os.environ.get("WORLD_SIZE", "1"))
     if launch.strategy == "single" and asked > 1:
         yield (
@@ -63,7 +73,7 @@ def _processes(launch: Launch) -> Iterator[str]:
         yield f"launch.processes: {launch.processes}, but {asked} were started; {START}"
 
 
-def _engines(launch: Launch, stage: int | None) -> Iterator[str]:
+def _engines(launch: Layout, stage: int | None) -> Iterator[str]:
     mine = f"launch.strategy: {launch.strategy}"
     for key, name in (
         ("ACCELERATE_USE_FSDP", "FSDP"),
@@ -87,7 +97,7 @@ def _engines(launch: Launch, stage: int | None) -> Iterator[str]:
             yield f"{mine}, but accelerate asks to offload the {part.lower()} to {device}"
 
 
-def _values(launch: Launch, max_norms: Sequence[float]) -> Iterator[str]:
+def _values(launch: Layout, max_norms: Sequence[float]) -> Iterator[str]:
     precision = _env("ACCELERATE_MIXED_PRECISION")
     if precision not in ("", "no", launch.precision):
         yield f"launch.precision: {launch.precision}, but accelerate asks for {precision}"

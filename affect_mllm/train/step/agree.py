@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from affect_mllm.data.loader import StepBatch
-from affect_mllm.train.engine import Engine
+from affect_mllm.train.layout.engine import Engine
 from affect_mllm.train.loss.objective import Objective
 from affect_mllm.types import Batch, MediaBatch
 
@@ -36,7 +36,7 @@ class Report(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Share:
+class Agreed:
     """This rank's micro-batches, as many as on any other rank, and the step's totals."""
 
     micro_batches: tuple[Batch, ...]
@@ -46,7 +46,7 @@ class Share:
     numbers: dict[str, int | float]
 
 
-def share(engine: Engine, objective: Objective, batch: StepBatch) -> Share:
+def agree(engine: Engine, objective: Objective, batch: StepBatch) -> Agreed:
     """Agree on a step: its totals, and the same modalities in a micro-batch on every rank.
 
     Where another rank has a modality and this one has not, an idle item stands in: ZeRO-3 and
@@ -60,7 +60,7 @@ def share(engine: Engine, objective: Objective, batch: StepBatch) -> Share:
         Report(media, counts, batch.supervised_tokens, batch.skipped, batch.numbers())
     )
     assert len({len(report.media) for report in reports}) == 1, "ranks cut the step differently"
-    return Share(
+    return Agreed(
         tuple(_with_idle(micro, i, reports) for i, micro in enumerate(batch.micro_batches)),
         sum((report.counts for report in reports), Counter()),
         sum(report.tokens for report in reports),

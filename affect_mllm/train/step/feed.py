@@ -10,9 +10,9 @@ from affect_mllm.data.mixture import Mixture
 from affect_mllm.data.outline import Outliner
 from affect_mllm.data.settings import DataSettings
 from affect_mllm.models.mllm import AffectMLLM
-from affect_mllm.train.engine import Engine
-from affect_mllm.train.launch import Launch
-from affect_mllm.train.stage import Stage
+from affect_mllm.train.layout.engine import Engine
+from affect_mllm.train.layout.launch import Launch
+from affect_mllm.train.plan.stage import Stage
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ from torch import nn
 
 from affect_mllm.config import weights_path
 from affect_mllm.media.patches import PatchTransform
-from affect_mllm.models.attention import Attention
 from affect_mllm.models.compressor.base import Compressor
 from affect_mllm.models.encoders.base import States
+from affect_mllm.models.llm.attention import Attention
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.models.pretrained import loading
 from affect_mllm.models.spans import Limits
-from affect_mllm.models.vision_tower import MergerExpert, VisionTower
-from affect_mllm.models.vlm_text import VLMText
+from affect_mllm.models.vlm.vision_tower import MergerExpert, VisionTower
+from affect_mllm.models.vlm.vlm_text import VLMText
 from affect_mllm.types import (
     Batch,
     ConfigError,

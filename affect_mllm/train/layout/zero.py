@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from affect_mllm.train import state
-from affect_mllm.train.engine import Engine, OptimizerOf
+from affect_mllm.train.layout import engine_state
+from affect_mllm.train.layout.engine import Engine, OptimizerOf
 from affect_mllm.types import CheckpointError
 
 
@@ -74,14 +74,13 @@ class Zero(Engine):
     def exchange(self) -> None:
         """Done in `backward`."""
 
-    def update(self) -> float:
-        """DeepSpeed clips, steps and clears the gradients itself."""
-        self.model.step()
-        return float(self.model.get_global_grad_norm())
+    def update(self) -> tuple[float, dict[str, float]]:
+        """DeepSpeed clips, steps and clears the gradients itself.
 
-    def group_norms(self) -> dict[str, float]:
-        """None: DeepSpeed keeps gradients in pieces, and gathering them would cost too much."""
-        return {}
+        It keeps gradients in pieces; gathering them for the groups' norms would cost too much.
+        """
+        self.model.step()
+        return float(self.model.get_global_grad_norm()), {}
 
     def weights(self, names: Sequence[str]) -> dict[str, torch.Tensor]:
         """Gathered one at a time, so that the whole model need not fit."""
@@ -94,7 +93,7 @@ class Zero(Engine):
                 with GatheredParameters([named[name]]):
                     found[name] = named[name].detach().cpu().clone()
             else:
-                found |= state.gathered_on_cpu(self.module, [name])
+                found |= engine_state.gathered_on_cpu(self.module, [name])
         return found
 
     @contextlib.contextmanager
@@ -131,11 +130,11 @@ class Zero(Engine):
     def save(self, folder: Path) -> None:
         """DeepSpeed's own files; frozen weights are left out, as everywhere."""
         self.model.save_checkpoint(str(folder), tag="zero", exclude_frozen_parameters=True)
-        state.write_random(folder, self.rank)
+        engine_state.write_random(folder, self.rank)
 
     def load(self, folder: Path) -> None:
         """What `save` wrote, by as many processes. Raises CheckpointError."""
         path, _ = self.model.load_checkpoint(str(folder), tag="zero", load_module_strict=False)
         if path is None:
             raise CheckpointError(str(folder), "no DeepSpeed state", fix="delete this checkpoint")
-        state.read_random(folder, self.rank)
+        engine_state.read_random(folder, self.rank)

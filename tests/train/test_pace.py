@@ -1,4 +1,4 @@
-"""What a run shows: counted FLOPs, device peaks, gradient norms by group, a step that is stuck."""
+"""What a run shows: counted FLOPs, device peaks, a step that is stuck."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from affect_mllm.train import sight as sight_module
-from affect_mllm.train.devices import Peak, measured, peak, published
 from affect_mllm.train.main import main
-from affect_mllm.train.sight import Sight, group_norms
-from affect_mllm.train.watchdog import Watchdog
+from affect_mllm.train.watch import pace as pace_module
+from affect_mllm.train.watch.pace import Pace
+from affect_mllm.train.watch.peaks import Peak, measured, peak, published
+from affect_mllm.train.watch.watchdog import Watchdog
 from affect_mllm.types import Batch, ExitCode
 
 BF16 = torch.bfloat16
@@ -54,7 +54,7 @@ def test_a_v100_has_a_peak_for_fp16_only() -> None:
 def test_a_cpu_is_measured() -> None:
     found = peak(torch.device("cpu"), torch.float32)
     assert found.source == "measured"
-    assert 1e8 < measured(torch.device("cpu"), torch.float32, size=64).flops_per_s < 1e15
+    assert 0 < measured(torch.device("cpu"), torch.float32, size=64).flops_per_s < math.inf
     assert found.flops_per_s > 1e8
 
 
@@ -65,44 +65,27 @@ def batch(real: int, padding: int) -> Batch:
 
 
 def test_flops_are_counted_once_by_hand_and_scaled_by_real_tokens(monkeypatch) -> None:
-    monkeypatch.setattr(sight_module, "peak", lambda device, dtype: Peak(1e6, "published"))
-    sight = Sight(torch.device("cpu"), torch.float32)
+    monkeypatch.setattr(pace_module, "peak", lambda device, dtype: Peak(1e6, "published"))
+    pace = Pace(torch.device("cpu"), torch.float32)
     layer, head = nn.Linear(8, 16, bias=False), nn.Linear(16, 4, bias=False)
     layer.weight.requires_grad_(False)
     inputs = torch.randn(10, 8, requires_grad=True)
-    with sight.watching():
+    with pace.watching():
         head(layer(inputs)).sum().backward()
     # forward of both, input gradients of both, weight gradient of the head alone
     expected = 2 * 10 * (8 * 16 * 2 + 16 * 4 * 3)
-    row = sight.pace((batch(10, 6),), {"supervised_tokens": 6, "examples": 2}, 1.5, 0.5)
+    row = pace.numbers((batch(10, 6),), {"supervised_tokens": 6, "examples": 2}, 1.5, 0.5)
     assert row["flops"] == expected
     assert row["tokens"] == 10
     assert row["mfu"] == pytest.approx(expected / 2.0 / 1e6)
     assert (row["supervised_tokens_per_s"], row["samples_per_s"]) == (3.0, 1.0)
     assert row["data_wait"] == 0.25
     assert row["mfu_peak"] == "published"
-    with sight.watching():  # not counted again
+    with pace.watching():  # not counted again
         head(layer(inputs)).sum().backward()
     twice = (batch(10, 0), batch(10, 3))
-    again = sight.pace(twice, {"supervised_tokens": 6, "examples": 2}, 1.0, 0.0)
+    again = pace.numbers(twice, {"supervised_tokens": 6, "examples": 2}, 1.0, 0.0)
     assert again["flops"] == 2 * expected
-
-
-def test_gradient_norms_by_group_and_the_whole() -> None:
-    model = nn.ModuleDict({"a": nn.Linear(2, 3), "b": nn.Linear(3, 1)})
-    groups = [
-        {"params": [model["a"].weight], "name": "a"},
-        {"params": [model["a"].bias], "name": "a"},
-        {"params": list(model["b"].parameters()), "name": "b"},
-    ]
-    optimizer = torch.optim.SGD(groups, lr=0.1)
-    model["b"](model["a"](torch.randn(5, 2))).square().sum().backward()
-    found = group_norms(optimizer, 0.5)
-    for name in ("a", "b"):
-        flat = torch.cat([p.grad.flatten() for p in model[name].parameters()])
-        assert found[name] == pytest.approx(0.5 * float(flat.norm()))
-    whole = nn.utils.clip_grad_norm_(model.parameters(), 1e9)
-    assert math.hypot(*found.values()) == pytest.approx(0.5 * float(whole))
 
 
 def test_a_run_writes_down_how_fast_and_how_full_it_is(tiny, tmp_path) -> None:

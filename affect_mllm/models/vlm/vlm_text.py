@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from affect_mllm.models.llm import LanguageModel
-from affect_mllm.models.vlm_family import family_of
+from affect_mllm.models.llm.language_model import LanguageModel
+from affect_mllm.models.vlm.vlm_family import family_of
 from affect_mllm.types import Batch
 
 IMAGE, VIDEO = 1, 2  # transformers' mm_token_type_ids; 0 is text

@@ -12,12 +12,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from affect_mllm.train.devices import Peak, peak
-from affect_mllm.train.state import whole
+from affect_mllm.train.watch.peaks import Peak, peak
 from affect_mllm.types import Batch
 
 
-class Sight:
+class Pace:
     """Counts one step's FLOPs and says from then on what each step reached.
 
     FLOPs are counted as they are executed (by torch's formulas) in the first step that this
@@ -41,7 +40,7 @@ class Sight:
             yield
         self._counted = float(counter.flops)
 
-    def pace(
+    def numbers(
         self, micro_batches: tuple[Batch, ...], whole: Mapping[str, Any], busy: float, waited: float
     ) -> dict[str, Any]:
         """A row's numbers. `whole` has the step's `supervised_tokens` and `examples` of all ranks.
@@ -94,15 +93,3 @@ def memory_gb(device: torch.device) -> float:
         return torch.cuda.max_memory_allocated(device) / 2**30
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
-
-
-def group_norms(optimizer: Any, factor: float) -> dict[str, float]:
-    """The gradient norm of each group's parameters over all shards, times `factor`."""
-    squares: dict[str, torch.Tensor] = {}
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            if parameter.grad is not None:
-                square = parameter.grad.detach().float().square().sum()
-                before = squares.get(group["name"])
-                squares[group["name"]] = square if before is None else before + square
-    return {name: factor * float(whole(total).sqrt()) for name, total in squares.items()}

@@ -12,8 +12,8 @@ from typing import Any, Literal
 from pydantic import NonNegativeInt, PositiveInt
 
 from affect_mllm.data.packing import Budget
-from affect_mllm.train import outside
-from affect_mllm.train.engine import Engine
+from affect_mllm.train.layout import told_elsewhere
+from affect_mllm.train.layout.engine import Engine
 from affect_mllm.types import ConfigError
 
 STAGES = {"zero1": 1, "zero2": 2, "zero3": 3, "zero3_offload": 3}
@@ -51,16 +51,16 @@ class Launch:
         told differs from this.
         """
         self._check()
-        outside.check(self, stage=STAGES.get(self.strategy), max_norms=max_norms)
+        told_elsewhere.check(self, stage=STAGES.get(self.strategy), max_norms=max_norms)
         import torch
         from accelerate import Accelerator, InitProcessGroupKwargs
 
-        on_cpu = not torch.cuda.is_available() or outside.cpu_asked()
+        on_cpu = not torch.cuda.is_available() or told_elsewhere.cpu_asked()
         wait = timedelta(seconds=self.timeout_s)
         group = InitProcessGroupKwargs(backend="gloo" if on_cpu else None, timeout=wait)
         handlers: list[Any] = [] if self.strategy == "single" else [group]
         if self.strategy in STAGES:
-            from affect_mllm.train.zero import plugin, whole_models
+            from affect_mllm.train.layout.zero import plugin, whole_models
 
             made = plugin(
                 STAGES[self.strategy],
@@ -74,16 +74,16 @@ class Launch:
             whole_models()
         else:
             engine = Accelerator(cpu=on_cpu, mixed_precision="no", kwargs_handlers=handlers)
-        outside.check_started(engine.num_processes)
+        told_elsewhere.check_started(engine.num_processes)
         return engine
 
     def engine(self, accelerator: Any) -> Engine:
         """A new engine for one stage."""
         kind = Engine
         if self.strategy in STAGES:
-            from affect_mllm.train.zero import Zero as kind
+            from affect_mllm.train.layout.zero import Zero as kind
         elif self.strategy == "fsdp2":
-            from affect_mllm.train.fsdp import FullyShard as kind
+            from affect_mllm.train.layout.fsdp import FullyShard as kind
         return kind(accelerator, strategy=self.strategy, precision=self.precision)
 
     def _check(self) -> None:

@@ -14,13 +14,12 @@ from torch import nn
 
 from affect_mllm.data.mixture import Mixing, Mixture, Source, in_order
 from affect_mllm.models.mllm import AffectMLLM
-from affect_mllm.train import optim
-from affect_mllm.train.benchmarks import Asked
 from affect_mllm.train.loss.objective import Loss
 from affect_mllm.train.loss.token import TokenLoss
-from affect_mllm.train.names import check_names, refusing
-from affect_mllm.train.optim import AdamW, Schedule
-from affect_mllm.train.trainable import Trainable, named, select
+from affect_mllm.train.plan import optim
+from affect_mllm.train.plan.names import check_names, refusing
+from affect_mllm.train.plan.optim import AdamW, Schedule
+from affect_mllm.train.plan.trainable import Trainable, named, select
 from affect_mllm.types import ConfigError
 
 
@@ -107,6 +106,29 @@ class Validation:
                     expected="a validation split",
                     fix="set one aside: nothing is chosen on a test set",
                 )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A stage's `benchmarks`: which, how often, on which rows of the training manifest.
+
+    `max_rows` of the split are asked, evenly spread over it; None asks all.
+    """
+
+    names: list[str]
+    every: PositiveInt = 500
+    max_rows: PositiveInt | None = 200
+    split: str = "val"
+    batch_size: PositiveInt = 32
+
+    def __post_init__(self) -> None:
+        if self.split.startswith("test"):
+            raise ConfigError(
+                "stage.benchmarks.split",
+                f"{self.split} is a test set",
+                expected="a validation split",
+                fix="set one aside: nothing is watched or chosen on a test set",
+            )
 
 
 @dataclass(frozen=True)

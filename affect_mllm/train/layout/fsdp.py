@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 
-from affect_mllm.train.engine import Engine, OptimizerOf
+from affect_mllm.train.layout.engine import Engine, OptimizerOf
 
 
 class FullyShard(Engine):
@@ -38,9 +38,8 @@ class FullyShard(Engine):
         """Done in `backward`."""
         self._complete()
 
-    def _squares(self, grads: Sequence[torch.Tensor]) -> float:
-        own = torch.tensor(super()._squares(grads), dtype=torch.float64, device=self.device)
-        return float(self.accelerator.reduce(own, "sum"))
+    def _over_shards(self, squares: torch.Tensor) -> torch.Tensor:
+        return self.accelerator.reduce(squares, "sum")
 
     @contextlib.contextmanager
     def whole(self) -> Iterator[nn.Module]:

@@ -15,18 +15,20 @@ import torch
 
 from affect_mllm.data.loader import StepBatch
 from affect_mllm.log import LOGGER
-from affect_mllm.train.callbacks import Callback, Row
-from affect_mllm.train.checkpoint import StageCheckpoints
-from affect_mllm.train.ema import Ema
-from affect_mllm.train.engine import Engine
-from affect_mllm.train.loss.objective import Objective, Terms
-from affect_mllm.train.optim import set_rates
-from affect_mllm.train.progress import Progress
-from affect_mllm.train.share import Share, share
-from affect_mllm.train.sight import Sight
-from affect_mllm.train.stage import Stage
-from affect_mllm.train.watchdog import Watchdog
+from affect_mllm.train.keep.ema import Ema
+from affect_mllm.train.keep.progress import Progress
+from affect_mllm.train.keep.stage_checkpoints import StageCheckpoints
+from affect_mllm.train.layout.engine import Engine
+from affect_mllm.train.loss.objective import Objective
+from affect_mllm.train.plan.optim import set_rates
+from affect_mllm.train.plan.stage import Stage
+from affect_mllm.train.step.agree import Agreed, agree
+from affect_mllm.train.watch.callbacks import Callback, Row
+from affect_mllm.train.watch.pace import Pace
+from affect_mllm.train.watch.watchdog import Watchdog
 from affect_mllm.types import DataError
+
+Gates = dict[str, dict[str, float]]  # modality → expert → weight
 
 FEW = 500  # examples below which a share of bad ones says nothing yet
 
@@ -59,7 +61,7 @@ class Trainer:
         self.engine, self.stage, self.objective = engine, stage, objective
         self.callbacks, self.checkpoints = callbacks, checkpoints
         self.average = next((each for each in callbacks if isinstance(each, Ema)), None)
-        self.sight, self.watchdog = Sight(engine.device, engine.dtype), Watchdog()
+        self.pace, self.watchdog = Pace(engine.device, engine.dtype), Watchdog()
         self.stop_asked = False
         self.progress = progress
 
@@ -71,27 +73,26 @@ class Trainer:
             for step, (batch, waited) in enumerate(_timed(loader), first_step + 1):
                 began = time.perf_counter()
                 self.watchdog.at(step, "agreeing on the batch")
-                part = share(self.engine, self.objective, batch)
+                part = agree(self.engine, self.objective, batch)
                 self._count_bad(part, max_bad)
                 learned = self._has_examples(step, part)
                 row: Row = self.train_step(step, part) if learned else {**part.numbers}
                 if learned:
                     busy = time.perf_counter() - began
-                    row |= self.sight.pace(part.micro_batches, row, busy, waited)
+                    row |= self.pace.numbers(part.micro_batches, row, busy, waited)
                 row |= self._left(step, time.perf_counter() - start, first_step)
                 self._after(step, row, learned=learned)
                 self.watchdog.at(step + 1, "waiting for data")
 
-    def train_step(self, step: int, part: Share) -> Row:
+    def train_step(self, step: int, part: Agreed) -> Row:
         """One update. Raises DataError, before the update, when the loss is not finite."""
         engine = self.engine
         rates = set_rates(engine.optimizer, self.stage.schedule.factor(step - 1, self.stage.steps))
         sums, gates = self._add_gradients(step, part)
         self.watchdog.at(step, "adding up gradients")
         engine.exchange()
-        norms = engine.group_norms()
         self.watchdog.at(step, "update")
-        norm = engine.update()
+        norm, norms = engine.update()
         self._check_norm(step, norm)
         found, weights = self._over_ranks(sums, gates)
         self.progress.tokens_seen += part.tokens
@@ -107,16 +108,14 @@ class Trainer:
             "gate": weights,
         }
 
-    def _add_gradients(
-        self, step: int, part: Share
-    ) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
+    def _add_gradients(self, step: int, part: Agreed) -> tuple[dict[str, float], Gates]:
         """Forward and backward of every micro-batch; this rank's sums of losses and of gates."""
         engine = self.engine
         sums: dict[str, float] = {}
-        gates: dict[str, torch.Tensor] = {}
+        gates: Gates = {}
         broken: list[str] = []
         waits = engine.lockstep or self.objective.coupled
-        with self.sight.watching():
+        with self.pace.watching():
             for number, micro in enumerate(part.micro_batches, 1):
                 self.watchdog.at(step, f"forward of micro-batch {number}")
                 terms = engine.forward(micro, self.objective)
@@ -128,7 +127,10 @@ class Trainer:
                     break
                 self.watchdog.at(step, f"backward of micro-batch {number}")
                 engine.backward(loss, last=number == len(part.micro_batches))
-                _add(sums, gates, terms)
+                _add(sums, terms.values)
+                for name, weights in terms.gates.items():
+                    row = dict(zip(terms.experts[name], weights.tolist(), strict=True))
+                    _add(gates.setdefault(name, {}), row)
         self._check_finite(step, broken)
         return sums, gates
 
@@ -165,30 +167,25 @@ class Trainer:
         return contextlib.nullcontext() if self.average is None else self.average.in_place()
 
     def _over_ranks(
-        self, sums: Mapping[str, float], gates: Mapping[str, torch.Tensor]
-    ) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+        self, sums: Mapping[str, float], gates: Gates
+    ) -> tuple[dict[str, float], Gates]:
         """Losses added up over ranks, and each modality's mean gate by expert."""
-        plain = {name: weights.tolist() for name, weights in gates.items()}
         found = dict.fromkeys(self.objective.losses, 0.0)
-        totals: dict[str, list[float]] = {}
-        for values, weights in self.engine.gather((dict(sums), plain)):
+        totals: Gates = {}
+        for values, weights in self.engine.gather((dict(sums), gates)):
             for name, value in values.items():
                 found[name] += value
             for name, row in weights.items():
-                before = totals.get(name, [0.0] * len(row))
-                totals[name] = [a + b for a, b in zip(before, row, strict=True)]
-        names: Any = self.engine.module.gate_names
-        return found, {
-            name: {e: w / sum(row) for e, w in zip(names(name), row, strict=True)}
-            for name, row in sorted(totals.items())
-        }
+                _add(totals.setdefault(name, {}), row)
+        means = {n: {e: w / sum(row.values()) for e, w in row.items()} for n, row in totals.items()}
+        return found, dict(sorted(means.items()))
 
     def _left(self, step: int, spent: float, first: int) -> Row:
         steps = self.stage.steps
         left = spent / (step - first) * (steps - step)
         return {"steps": steps, "seconds": spent, "seconds_left": left}
 
-    def _count_bad(self, part: Share, limit: float) -> None:
+    def _count_bad(self, part: Agreed, limit: float) -> None:
         for name, reason in part.skipped if self.engine.is_main else ():
             LOGGER.warning("bad sample skipped: %s: %s", name, reason)
         count = self.progress
@@ -203,7 +200,7 @@ class Trainer:
                 fix="mend or remove them",
             )
 
-    def _has_examples(self, step: int, part: Share) -> bool:
+    def _has_examples(self, step: int, part: Agreed) -> bool:
         """Whether there is anything to learn from: a step may have bad samples only."""
         if any(part.counts.values()):
             return True
@@ -255,11 +252,9 @@ class Trainer:
                 signal.signal(number, handler)
 
 
-def _add(sums: dict[str, float], gates: dict[str, torch.Tensor], terms: Terms) -> None:
-    for name, value in terms.values.items():
+def _add(sums: dict[str, float], more: Mapping[str, Any]) -> None:
+    for name, value in more.items():
         sums[name] = sums.get(name, 0.0) + float(value)
-    for name, weights in terms.gates.items():
-        gates[name] = gates[name] + weights if name in gates else weights
 
 
 def _timed(loader: Iterable[StepBatch]) -> Iterator[tuple[StepBatch, float]]:

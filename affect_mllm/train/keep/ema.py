@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from affect_mllm.train.callbacks import Callback
+from affect_mllm.train.watch.callbacks import Callback
 from affect_mllm.types import CheckpointError, ConfigError
 
 FILE = "ema.safetensors"

@@ -13,11 +13,11 @@ from omegaconf import DictConfig
 
 from affect_mllm.log import LOGGER
 from affect_mllm.models import checkpoint as weights
-from affect_mllm.train import lineage
-from affect_mllm.train.callbacks import Callback
-from affect_mllm.train.engine import Engine
-from affect_mllm.train.progress import Progress
-from affect_mllm.train.stage import Best
+from affect_mllm.train.keep import lineage
+from affect_mllm.train.keep.progress import Progress
+from affect_mllm.train.layout.engine import Engine
+from affect_mllm.train.plan.stage import Best
+from affect_mllm.train.watch.callbacks import Callback
 from affect_mllm.types import CheckpointError, ConfigError
 
 State = dict[str, Any]

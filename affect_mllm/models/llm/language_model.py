@@ -10,13 +10,13 @@ from pydantic import NonNegativeFloat
 from torch import nn
 
 from affect_mllm.config import weights_path
-from affect_mllm.models.attention import Attention, Borders, choose
 from affect_mllm.models.decoding import Chooser, take_over
-from affect_mllm.models.deepstack import Deep, prompted
-from affect_mllm.models.neftune import noisy
+from affect_mllm.models.llm.attention import Attention, Borders, choose
+from affect_mllm.models.llm.deepstack import Deep, prompted
+from affect_mllm.models.llm.neftune import noisy
+from affect_mllm.models.llm.prompt import Prompt
+from affect_mllm.models.llm.quantize import Quantize, quantized
 from affect_mllm.models.pretrained import load_tokenizer, loading
-from affect_mllm.models.prompt import Prompt
-from affect_mllm.models.quantize import Quantize, quantized
 from affect_mllm.types import ConfigError
 
 
@@ -57,7 +57,7 @@ class LanguageModel(nn.Module):
         self.embedding_rms = self._embedding_rms()
         self.has_lora = lora is not None
         if lora is not None:
-            from affect_mllm.models.lora import add_lora
+            from affect_mllm.models.llm.lora import add_lora
 
             add_lora(self.net, lora, quantized=self.quantize != "none")
 
@@ -228,7 +228,7 @@ class LanguageModel(nn.Module):
 
     def lora_is_zero(self) -> bool:
         """True while LoRA cannot change any output (of each product one factor is zero)."""
-        from affect_mllm.models.lora import lora_is_zero
+        from affect_mllm.models.llm.lora import lora_is_zero
 
         return lora_is_zero(self.net)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from affect_mllm.models.deepstack import Deep
+from affect_mllm.models.llm.deepstack import Deep
 
 
 @dataclass(frozen=True)

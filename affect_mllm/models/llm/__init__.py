@@ -1,0 +1,1 @@
+"""The language model: its templates of positions, attention, adapters and quantisation."""

@@ -1,0 +1,1 @@
+"""Vision-language models whose own towers and mergers are trained."""

@@ -1,0 +1,1 @@
+"""Where a model runs: processes, precision, sharding, gradients, engine state."""

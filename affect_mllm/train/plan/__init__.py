@@ -1,0 +1,1 @@
+"""What a stage is, as data: what trains, how fast, on what."""

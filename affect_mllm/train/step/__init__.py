@@ -1,0 +1,1 @@
+"""One step: batches, agreeing on them, forward, backward, update, validation."""

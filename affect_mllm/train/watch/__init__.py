@@ -1,0 +1,1 @@
+"""What watches a run: logs, pace, benchmarks, a watchdog."""

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from affect_mllm.eval.emotion_wheel.tables import WheelTables
+from affect_mllm.eval.emotion_wheel.tables import Classes, WheelTables, is_shared
 
 Labels = Sequence[str]
 
@@ -27,23 +27,36 @@ class SetScore:
 
 
 def overlaps(
-    truth: Labels, predicted: Labels, tables: WheelTables, places: Sequence[int]
+    truth: Labels,
+    predicted: Labels,
+    tables: WheelTables,
+    places: Sequence[int],
+    *,
+    known: bool = False,
 ) -> list[tuple[float, float] | None]:
-    """(precision, recall) in each map of `places`; None where no true label has a place."""
+    """(precision, recall) in each map of `places`; None where no true label has a place.
+
+    With `known` a label counts in a map only where it has a class that other words may share, in
+    the truth and in the prediction: what the list lacks neither helps nor harms.
+    """
     true_rows = [tables.classes(label) for label in truth]
     rows = [tables.classes(label) for label in predicted]
     result: list[tuple[float, float] | None] = []
     for place in places:
-        wanted = {row[place] for row in true_rows}
-        wanted.discard("")
+        wanted = _classes(true_rows, place, known=known)
         if not wanted:
             result.append(None)
             continue
-        said = {row[place] for row in rows}
-        said.discard("")
+        said = _classes(rows, place, known=known)
         both = len(wanted & said)
         result.append((both / len(said) if said else 0.0, both / len(wanted)))
     return result
+
+
+def _classes(rows: Iterable[Classes], place: int, *, known: bool) -> set[str]:
+    found = {row[place] for row in rows}
+    found.discard("")
+    return set(filter(is_shared, found)) if known else found
 
 
 def set_scores(

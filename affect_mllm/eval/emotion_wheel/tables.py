@@ -9,6 +9,11 @@ from dataclasses import dataclass, field
 Classes = tuple[str, ...]
 
 
+def is_shared(name: str) -> bool:
+    """Whether a class is one that other words may share: no "" and no "=…"."""
+    return bool(name) and not name.startswith("=")
+
+
 @dataclass(frozen=True)
 class WheelTables:
     """Maps from a label to a class, with a name and a version.
@@ -32,7 +37,7 @@ class WheelTables:
 
     def has(self, label: str) -> bool:
         """Whether any map gives `label` a class that it may share with other words."""
-        return any(each and not each.startswith("=") for each in self.classes(label))
+        return any(map(is_shared, self.classes(label)))
 
     def places(self, level: str) -> tuple[int, ...]:
         """Positions of the maps of `level`: "level1", "level2" or "all"; KeyError otherwise."""

@@ -2,7 +2,8 @@
 
 The formulas are those of `emotion_wheel/score.py`. With our own tables every label has a place, so
 every sample counts; with published ones a sample whose truth has none is left out of that wheel,
-as their authors do.
+as their authors do. The `ew_known_*` leave out, on either side, labels without a family in a wheel,
+and samples whose truth has no other.
 """
 
 from __future__ import annotations
@@ -18,14 +19,18 @@ from affect_mllm.eval.metrics.beside_truth import Read
 KINDS = ("open_vocabulary",)
 
 
-def overlaps(level: str) -> Statistic:
-    """A statistic `[n, maps, 3]`: whether the sample counts in a map, its precision and recall."""
+def overlaps(level: str, *, known: bool = False) -> Statistic:
+    """A statistic `[n, maps, 3]`: whether the sample counts in a map, its precision and recall.
+
+    With `known` of the labels that have a family in the map alone.
+    """
 
     def statistic(read: Read) -> Array:
         places = read.tables.places(level)
         found = np.zeros((len(read), len(places), 3))
         for row, (truth, answer) in enumerate(zip(read.truth, read.answers, strict=True)):
-            parts = score.overlaps(_labels(truth), _labels(answer), read.tables, places)
+            pair = _labels(truth), _labels(answer)
+            parts = score.overlaps(*pair, read.tables, places, known=known)
             for place, part in enumerate(parts):
                 if part is not None:
                     found[row, place] = 1.0, *part
@@ -82,6 +87,7 @@ def _labels(value: object) -> tuple[str, ...]:
 
 
 _LEVEL1 = overlaps("level1")
+_KNOWN = overlaps("level1", known=True)
 _ALL = overlaps("all")
 
 METRICS: dict[str, Metric] = {
@@ -89,6 +95,9 @@ METRICS: dict[str, Metric] = {
     "ew_f1": Metric(_LEVEL1, mean_f1, KINDS),
     "ew_precision": Metric(_LEVEL1, part(1), KINDS),
     "ew_recall": Metric(_LEVEL1, part(2), KINDS),
+    "ew_known_f1": Metric(_KNOWN, mean_f1, KINDS),
+    "ew_known_precision": Metric(_KNOWN, part(1), KINDS),
+    "ew_known_recall": Metric(_KNOWN, part(2), KINDS),
     "ew_two_level_f1": Metric(_wheels, two_level_f1, KINDS),
     "m_avg": Metric(_ALL, mean_f1, KINDS),
 }

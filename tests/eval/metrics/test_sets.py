@@ -51,6 +51,16 @@ def test_open_sets_worked_by_hand():
     assert got == {"p": 3 / 4, "r": 3 / 4, "f": 3 / 4, "hit": 1.0}
 
 
+def test_known_words_alone_neither_gain_nor_lose_by_the_others():
+    # "banana" has no family, nor "negative"; a sample with no other true label is left out.
+    truth = [("angry", "happy", "banana"), ("negative",), ("neutral",)]
+    read = read_of(truth, [("mad", "banana", "kiwi"), ("sad",), None])
+    got = values(read, p="ew_known_precision", r="ew_known_recall", f="ew_known_f1")
+    assert got == pytest.approx({"p": 1 / 2, "r": 1 / 4, "f": 1 / 3})
+    everything = values(read, p="ew_precision", r="ew_recall")
+    assert everything == pytest.approx({"p": 2 / 9, "r": 2 / 9})
+
+
 def test_levels_are_told_apart():
     # One family of Ekman's and of Parrott's, one petal of Plutchik's, but no common branch.
     read = read_of([("rage",)], [("annoyed",)])

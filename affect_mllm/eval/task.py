@@ -110,7 +110,7 @@ class Task:
         if not self.truth:
             object.__setattr__(self, "truth", TRUTH_KEYS[self.kind])
         if self.extraction is None:
-            policy = "closed_label_v3" if self.levels else DEFAULT_POLICIES[self.kind]
+            policy = "closed_label_v4" if self.levels else DEFAULT_POLICIES[self.kind]
             object.__setattr__(self, "extraction", policy)
         self._check_answers()
         self._check_policy(self.policy, "extraction")

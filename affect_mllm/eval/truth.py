@@ -35,12 +35,12 @@ TRUTH_KEYS: dict[Kind, str] = {
     "description": "description",
 }
 DEFAULT_POLICIES: dict[Kind, str] = {
-    "closed_label": "closed_label_v3",
-    "multi_label": "multi_label_v2",
-    "open_vocabulary": "label_list_v2",
-    "sentiment": "polarity_v2",
+    "closed_label": "closed_label_v4",
+    "multi_label": "multi_label_v3",
+    "open_vocabulary": "label_list_v3",
+    "sentiment": "polarity_v3",
     "regression": "number_v2",
-    "distribution": "shares_v2",
+    "distribution": "shares_v3",
     "statement_judgment": "yes_no_v2",
     "multiple_choice": "letter_v2",
     "pairwise_preference": "preference_v2",

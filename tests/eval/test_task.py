@@ -57,7 +57,7 @@ def test_an_unknown_benchmark_names_the_known_ones(conf):
         ("kind: open", "kind"),
         ("labels: []\nkind: regression", "low < high"),
         ("metrics: [mae]", "accuracy"),
-        ("extraction: number_v2", "closed_label_v3"),
+        ("extraction: number_v2", "closed_label_v4"),
         ("official: {source: x, metrics: {war: mae}}", "official.metrics"),
         ("official: {metrics: {}}", "source"),
         ("kind: multi_label\nmetrics: [set_accuracy]\nlevels: {a: 0, b: 1}", "levels.* regression"),

@@ -1,13 +1,13 @@
 """Closed label lists: one label of the task's, or several where the task allows them.
 
-closed_label_v3
+closed_label_v4
     Reads what the answer comes to (`conclusion.py`) and takes the labels that it says
     (`mentions.py`), in any of their forms (`vocabulary.py`). One label: ok. Several: ambiguous,
     none is chosen. None: empty (no letters or digits), refused (the answer declines), else
     out_of_vocabulary. After a mark such as "answer:" the first sentence decides, if it says
     anything. (Version 2 knew no marks, ended a negation at each comma, and took politeness and
     everyday words for emotions.)
-multi_label_v2
+multi_label_v3
     The same, but the answer is all labels that are said.
 """
 
@@ -52,14 +52,14 @@ def several_from_labels(given: Sequence[str], space: Space) -> Extraction:
     return Extraction(tuple(label for label in space.labels if label in labels), "ok")
 
 
-def closed_label_v3(response: str, space: Space) -> Extraction:
+def closed_label_v4(response: str, space: Space) -> Extraction:
     """The policy described at the head of this file."""
     found = _read(response, space)
     return found if isinstance(found, Extraction) else one_of({*found})
 
 
-def multi_label_v2(response: str, space: Space) -> Extraction:
-    """All labels that closed_label_v3 would find, in the task's order."""
+def multi_label_v3(response: str, space: Space) -> Extraction:
+    """All labels that closed_label_v4 would find, in the task's order."""
     found = _read(response, space, several=True)
     if isinstance(found, Extraction):
         return found

@@ -1,7 +1,7 @@
 """Two labels in one answer, such as an emotion and an intent, as one label FIRST_SECOND.
 
-joint_label_v2
-    Finds mentions like closed_label_v3, of the first parts of the task's labels and of the second
+joint_label_v3
+    Finds mentions like closed_label_v4, of the first parts of the task's labels and of the second
     ones. A word that both lists have ("neutral") stands for the side whose name stands before it
     ("intent: neutral"), else for the side that has no other; said at least twice it is both. One
     label on each side: ok. Several on a side: ambiguous, none is chosen. None on a side: empty,
@@ -32,7 +32,7 @@ def sides(labels: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(firsts), tuple(dict.fromkeys(second for _, _, second in pairs))
 
 
-def joint_label_v2(response: str, space: Space) -> Extraction:
+def joint_label_v3(response: str, space: Space) -> Extraction:
     """The policy described at the head of this file."""
     firsts, seconds = sides(space.labels)
     shared = {*firsts} & {*seconds}

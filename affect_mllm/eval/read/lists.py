@@ -1,6 +1,6 @@
 """Open vocabulary: a list of free labels.
 
-label_list_v2
+label_list_v3
     Reads what the answer comes to. A JSON list, or a list in brackets, lines or commas, after a
     lead-in ("The person feels …", "Emotions: …") or none, is taken item by item if no item is
     prose: longer than four words, or with a pronoun, a verb of being and the like. What an item
@@ -44,15 +44,15 @@ _LEAD = re.compile(
     r"|includ(?:e|es|ing)|exhibits?|exhibiting|displays?|displaying|convey(?:s|ing)?"
     r"|experienc(?:es|ing|e)|reflects?)\b"
     r"(?:\s+(?:to|be|like|both|feeling|as|being|mainly|primarily|mostly|likely|in"
-    r"|a state of))*\s*:?\s*"
+    r"|a state of)\b)*\s*:?\s*"
 )
 _LEAD_ZH = re.compile(
     r"^[^,。;]{0,40}?(?:(?:情绪|情感|心情|感觉|状态|情绪状态)[^,。:]{0,8}?(?:是|为|:|有|包括)"
     r"|感到|觉得|表现出|显得|感觉到)了?"
 )
 _PHRASE = re.compile(
-    r"^(?:(?:and|or|also|then|but|only|just|mostly|mainly|a bit|a little|a lot of|a|an|the|very"
-    r"|quite|slightly|somewhat|rather"
+    r"^(?:(?:and|or|with|also|then|but|only|just|mostly|mainly|a bit|a little|a lot of|a|an|the"
+    r"|very|quite|slightly|somewhat|rather"
     r"|really|so|more|some|both|feeling|feels?|possibly|perhaps|maybe|probably|likely|strong"
     r"|mild|clear"
     r"|(?:emotions?|feelings?|signs?|expressions?|hints?|elements?|traces?) of|(?:mix|mixture"
@@ -75,7 +75,7 @@ _PROSE_ZH = re.compile(r"[他她它我你的是在了着这那并而]")
 _NO_LABELS = word_set("no labels")
 
 
-def label_list_v2(response: str, space: Space) -> Extraction:
+def label_list_v3(response: str, space: Space) -> Extraction:
     """The policy described at the head of this file; of `space` the question has influence."""
     first: Extraction | None = None
     for conclusion in conclusions(response, space):
@@ -179,7 +179,7 @@ def _trimmed(part: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _known(item: str) -> bool:
-    return len(item) <= _ITEM_LETTERS and own.look_up(item) is not None
+    return len(item) <= _ITEM_LETTERS and own.listed(item) is not None
 
 
 def _is_prose(item: str) -> bool:

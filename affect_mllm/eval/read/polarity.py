@@ -1,8 +1,8 @@
 """Positive, neutral or negative.
 
-polarity_v2
-    The pole that the answer states, in its own words or as closed_label_v3 finds it: "neither
-    positive nor negative" is neutral. Where none is stated, the labels of label_list_v2 vote by the
+polarity_v3
+    The pole that the answer states, in its own words or as closed_label_v4 finds it: "neither
+    positive nor negative" is neutral. Where none is stated, the labels of label_list_v3 vote by the
     polarity of their sense: both signs are ambiguous, no sign at all is neutral, and no known word
     is out_of_vocabulary. A stated "neutral" beside words of one sign is ambiguous too.
 """
@@ -13,7 +13,7 @@ from affect_mllm.eval.emotion_wheel import own
 from affect_mllm.eval.read.base import Extraction, Space, one_of
 from affect_mllm.eval.read.closed import key_lines
 from affect_mllm.eval.read.conclusion import Conclusion, conclusions
-from affect_mllm.eval.read.lists import label_list_v2
+from affect_mllm.eval.read.lists import label_list_v3
 from affect_mllm.eval.read.mentions import said_in, said_with
 from affect_mllm.eval.read.normal import folded
 from affect_mllm.eval.read.said import Said
@@ -23,7 +23,7 @@ POLES = ("negative", "neutral", "positive")
 _NAMES = {"+": "positive", "-": "negative", "0": "neutral"}
 
 
-def polarity_v2(response: str, space: Space) -> Extraction:
+def polarity_v3(response: str, space: Space) -> Extraction:
     """The policy described at the head of this file."""
     for conclusion in conclusions(response, space):
         for part in _parts(conclusion):
@@ -33,7 +33,7 @@ def polarity_v2(response: str, space: Space) -> Extraction:
                 return Extraction(None, "ambiguous")
             if stated:
                 return one_of(stated)
-    found = label_list_v2(response, space)
+    found = label_list_v3(response, space)
     return polarity_of(found.value) if isinstance(found.value, tuple) else found
 
 

@@ -38,13 +38,13 @@ class Policy:
 
 
 POLICIES: dict[str, Policy] = {
-    "closed_label_v3": Policy(closed.closed_label_v3, "label"),
-    "joint_label_v2": Policy(joint.joint_label_v2, "label", joint.SEPARATOR),
-    "multi_label_v2": Policy(closed.multi_label_v2, "labels"),
-    "label_list_v2": Policy(lists.label_list_v2, "labels"),
-    "polarity_v2": Policy(polarity.polarity_v2, "label"),
+    "closed_label_v4": Policy(closed.closed_label_v4, "label"),
+    "joint_label_v3": Policy(joint.joint_label_v3, "label", joint.SEPARATOR),
+    "multi_label_v3": Policy(closed.multi_label_v3, "labels"),
+    "label_list_v3": Policy(lists.label_list_v3, "labels"),
+    "polarity_v3": Policy(polarity.polarity_v3, "label"),
     "number_v2": Policy(numbers.number_v2, "number"),
-    "shares_v2": Policy(shares.shares_v2, "shares"),
+    "shares_v3": Policy(shares.shares_v3, "shares"),
     "letter_v2": Policy(letters.letter_v2, "label"),
     "yes_no_v2": Policy(yes_no.yes_no_v2, "label"),
     "preference_v2": Policy(preference.preference_v2, "label"),

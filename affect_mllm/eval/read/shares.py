@@ -1,9 +1,9 @@
 """Distributions over a task's labels, as shares that add up to 1.
 
-shares_v2
+shares_v3
     Reads a number for each label, with or without a per cent sign, before it or behind it ("joy
     60", "60 % joy", "joy: about 60", "60 for joy"), item by item; in a table the numbers of a row
-    below the labels. Labels are found like those of closed_label_v3, also where they are denied.
+    below the labels. Labels are found like those of closed_label_v4, also where they are denied.
     What has no number has no share; the numbers are divided by their sum. Two different numbers for
     one label, such as a range, are ambiguous. None, zeros alone, or one below zero: empty,
     refused or out_of_vocabulary.
@@ -26,7 +26,7 @@ _OF_WHOLE = frozenset(["viewers", "people", "persons", "percent:", "total", "poi
 Event = tuple[str, str | float]  # ("label", name), ("number", value) or ("end", sign)
 
 
-def shares_v2(response: str, space: Space) -> Extraction:
+def shares_v3(response: str, space: Space) -> Extraction:
     """The policy described at the head of this file."""
     conclusion = next(conclusions(response, space, whole_json=True))
     text = folded(conclusion.text)

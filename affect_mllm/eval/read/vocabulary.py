@@ -25,8 +25,21 @@ _POLES = (
      "neither negative nor positive", "不积极也不消极", "既不积极也不消极", "既不正面也不负面"],
 )  # fmt: skip
 # Words of a sense that a task has no label for, and the sense that is nearest.
-_NEAREST = (("shock", "surprise"), ("grief", "sadness"), ("despair", "sadness"))
-
+_NEAREST = (
+    ("shock", "surprise"),
+    ("grief", "sadness"),
+    ("despair", "sadness"),
+    ("pessimism", "sadness"),
+    ("hurt", "sadness"),
+    ("hostility", "anger"),
+    ("serenity", "calm"),
+    ("sarcasm", "contempt"),
+    ("arrogance", "contempt"),
+    ("accusation", "disapproval"),
+    ("determination", "confidence"),
+    ("doubt", "confusion"),
+    ("esteemed", "pride"),
+)
 
 # Senses for which `tables/words.txt` has more words than the emotion list.
 _MORE = (
@@ -66,11 +79,13 @@ def vocabulary(labels: tuple[str, ...], aliases: tuple[tuple[str, str], ...] = (
     exact |= {_key(name): label for name, label in aliases if label in labels}
     exact |= {key: label for key, label in _spellings(exact) if key not in exact}
     forms: dict[str, Form] = {}
+    listed = own.forms()  # an ending of one word may be another one: insulting, insulted
     for family in _families():
         members = {exact[word] for word in family if word in exact}
         if len(members) == 1:
             label = members.pop()
-            forms |= {word: Form(label, strength_of(word)) for word in inflected(family)}
+            words = (word for word in inflected(family) if word in family or word not in listed)
+            forms |= {word: Form(label, strength_of(word)) for word in words}
     forms |= {form: Form(label, SURE) for key, label in exact.items() for form in inflected([key])}
     forms |= {key: Form(label, SURE) for key, label in exact.items()}
     poles = {"positive", "negative"} <= exact.keys()

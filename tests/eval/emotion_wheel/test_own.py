@@ -41,30 +41,23 @@ def test_inflections_are_found_by_lemma_and_unknown_words_stand_alone():
     assert pair_f1(["qwertz"], ["asdf"], TABLES) == 0.0
 
 
-def test_what_is_ambiguous_is_said_and_the_first_sense_is_taken():
-    ambiguous = own.ambiguities()
-    assert {"upset", "bitter", "eager"} <= ambiguous.keys()
-    for form, senses in ambiguous.items():
-        found = own.look_up(form)
-        assert found is not None
-        assert found[1].name == senses[0], form
+def test_words_of_degree_and_feeling_do_not_change_the_word():
+    for label, word in {
+        "slightly anxious": "anxious", "a sense of guilt": "guilt", "negative emotions": "negative",
+        "feeling very happy": "happy", "sad_mood": "sad", "awe (or wonder)": "awe",
+    }.items():  # fmt: skip
+        assert TABLES.classes(label) == TABLES.classes(word), label
+        assert TABLES.has(label)
+    for label in ("not good", "no fear", "emotional state", "lack of confidence", "()", "_"):
+        assert not TABLES.has(label), label
 
 
 def test_coverage_counts_what_the_list_lacks():
     found = own.coverage(["happy", "qwertz", "qwertz", "asdf"])
-    assert (found.labels, found.found) == (4, 1)
+    assert (found.labels, found.found, found.placed) == (4, 1, 1)
+    negative = own.coverage(["negative"])
+    assert (negative.found, negative.placed) == (1, 0), "a polarity has no family"
     assert found.lacking == (("qwertz", 2), ("asdf", 1))
-
-
-def test_opposites_share_no_family_and_every_branch_has_a_word():
-    positive = {s.branches[0] for s in own.senses() if s.polarity == "+"}
-    negative = {s.branches[0] for s in own.senses() if s.polarity == "-"}
-    assert not positive & negative
-    used = {(wheel, s.branches[i]) for s in own.senses() for i, wheel in enumerate(own.WHEELS)}
-    lines = own._lines("wheels.txt")
-    branches = {(wheel, b.strip()) for wheel, _, row in lines for b in row.split(",")}
-    lacking = branches - used
-    assert not lacking, lacking
 
 
 def test_a_pairs_reward_is_worked_by_hand():
@@ -77,7 +70,7 @@ def test_a_pairs_reward_is_worked_by_hand():
 def sheet(path, rows):
     book = Workbook()
     for row in rows:
-        book.active.append(row)
+        book.worksheets[0].append(row)
     book.save(path)
 
 

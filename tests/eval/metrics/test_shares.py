@@ -74,14 +74,14 @@ def test_an_unread_answer_is_worse_than_the_most_wrong_one() -> None:
     ],
 )
 def test_numbers_after_labels_are_their_shares(response, shares) -> None:
-    found = extract(response, Space(LABELS), "shares_v2").value
+    found = extract(response, Space(LABELS), "shares_v3").value
     assert found == pytest.approx(dict(zip(LABELS, shares, strict=True)))
 
 
 def test_log_likelihoods_are_shares_by_softmax() -> None:
     scores = {"joy": math.log(0.7), "fear": math.log(0.2), "anger": math.log(0.1)}
     found = answer_of(
-        TASK, rows({"joy": 1})[0], Prediction("s0", scores=scores), policy="shares_v2"
+        TASK, rows({"joy": 1})[0], Prediction("s0", scores=scores), policy="shares_v3"
     )
     assert found.value == pytest.approx({"joy": 0.7, "fear": 0.2, "anger": 0.1})
 
@@ -89,7 +89,7 @@ def test_log_likelihoods_are_shares_by_softmax() -> None:
 def test_the_baseline_answers_the_mean() -> None:
     truth = rows({"joy": 3, "fear": 1}, {"joy": 1, "fear": 3})
     said = majority_predictions(TASK, truth)
-    found = answer_of(TASK, truth[0], said[0], policy="shares_v2").value
+    found = answer_of(TASK, truth[0], said[0], policy="shares_v3").value
     assert found == pytest.approx({"joy": 0.5, "fear": 0.5, "anger": 0}, abs=1e-5)
 
 

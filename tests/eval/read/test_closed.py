@@ -11,7 +11,7 @@ from affect_mllm.eval.read.closed import from_labels
 from affect_mllm.eval.read.policies import extract
 from affect_mllm.types import ConfigError
 
-POLICY = "closed_label_v3"
+POLICY = "closed_label_v4"
 LABELS = ("happy", "sad", "angry", "surprise", "fear", "disgust", "neutral")
 
 
@@ -131,4 +131,13 @@ def test_an_unknown_policy_is_named():
     ],
 )
 def test_several_labels_come_in_the_order_of_the_task(response, value, status):
-    assert read(response, policy="multi_label_v2") == Extraction(value, status)
+    assert read(response, policy="multi_label_v3") == Extraction(value, status)
+
+
+@pytest.mark.parametrize(
+    ("response", "label"),
+    [("insulted", "sad"), ("insulting", "contempt"), ("smug", "contempt"), ("humble", None)],
+)
+def test_who_feels_is_not_who_does_it(response, label):
+    status = "ok" if label else "out_of_vocabulary"
+    assert read(response, (*LABELS, "contempt")) == Extraction(label, status)

@@ -111,7 +111,7 @@ def test_a_repeated_question_is_taken_off(name):
 def test_classes_that_look_like_refusals_are_classes(label):
     space = Space(labels=("happy", "sad", label))
     for text in (label, f"Answer: {label}", f"**{label.title()}**", f"The answer is '{label}'."):
-        assert extract(text, space, "closed_label_v3") == Extraction(label, "ok"), text
+        assert extract(text, space, "closed_label_v4") == Extraction(label, "ok"), text
 
 
 @pytest.mark.parametrize("text", ["Non neutral", "non-neutral", "not neutral", "Non-neutral."])
@@ -119,13 +119,13 @@ def test_what_is_not_neutral_is_not_neutral(text):
     assert read("meld_closed", text).status == "out_of_vocabulary"
     known = Space(labels=("neutral", "non neutral"))
     if text.startswith("Non"):
-        assert extract(text, known, "closed_label_v3").value == "non neutral"
+        assert extract(text, known, "closed_label_v4").value == "non neutral"
 
 
 @pytest.mark.parametrize("text", ["情绪是happy。", "happy的", "他很happy", "「happy」"])
 def test_a_label_beside_chinese_is_read(text):
     space = Space(labels=("happy", "sad"))
-    assert extract(text, space, "closed_label_v3") == Extraction("happy", "ok")
+    assert extract(text, space, "closed_label_v4") == Extraction("happy", "ok")
 
 
 def test_other_names_of_a_label_are_the_label():

@@ -18,7 +18,7 @@ CHOICE = Space(("a1", "a2"))
 @pytest.mark.parametrize("intent", INTENTS)
 @pytest.mark.parametrize("form", ["emotion: {0}, intent: {1}", "The intent is {1}, she is {0}."])
 def test_every_pair_is_read_in_either_order(emotion, intent, form) -> None:
-    found = extract(form.format(emotion, intent), PAIRS, "joint_label_v2")
+    found = extract(form.format(emotion, intent), PAIRS, "joint_label_v3")
     assert (found.value, found.status) == (f"{emotion}_{intent}", "ok")
 
 
@@ -34,17 +34,17 @@ def test_every_pair_is_read_in_either_order(emotion, intent, form) -> None:
     ],
 )
 def test_half_an_answer_and_too_much_of_one_are_none(response, status) -> None:
-    assert extract(response, PAIRS, "joint_label_v2").status == status
+    assert extract(response, PAIRS, "joint_label_v3").status == status
 
 
 def test_a_pair_that_the_task_lacks_is_none() -> None:
     known = Space(("happy_asking", "sad_agreeing"))
-    assert extract("happy, agreeing", known, "joint_label_v2").status == "out_of_vocabulary"
+    assert extract("happy, agreeing", known, "joint_label_v3").status == "out_of_vocabulary"
 
 
 def test_labels_that_are_no_pairs_are_refused() -> None:
     with pytest.raises(ConfigError, match="extraction"):
-        Task("toy", "1", "Which one?", ("happy", "sad"), extraction="joint_label_v2")
+        Task("toy", "1", "Which one?", ("happy", "sad"), extraction="joint_label_v3")
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,10 @@ from affect_mllm.eval.read.policies import extract
         ("The man appears happy because he won.", ("happy",)),
         ("[at a loss, a sense of guilt]", ("at a loss", "sense of guilt")),
         ("looking forward to, joyful", ("looking forward to", "joyful")),
+        ("She feels ashamed and insulted.", ("ashamed", "insulted")),
+        ("He seems bewildered, tormented", ("bewildered", "tormented")),
+        ("The mood is intense, with trepidation.", ("intense", "trepidation")),
+        ("positive, warning", ("positive", "warning")),
         ("他感到悲伤和愤怒", ("悲伤", "愤怒")),
         (
             "The woman raises her voice and frowns, so she is angry and frustrated. "
@@ -34,7 +38,7 @@ from affect_mllm.eval.read.policies import extract
     ],
 )
 def test_labels_are_read_from_lists_and_from_prose(response, labels):
-    assert extract(response, Space(), "label_list_v2") == Extraction(labels, "ok")
+    assert extract(response, Space(), "label_list_v3") == Extraction(labels, "ok")
 
 
 @pytest.mark.parametrize(
@@ -44,10 +48,14 @@ def test_labels_are_read_from_lists_and_from_prose(response, labels):
         ("[]", "empty"),
         ("I'm sorry, I can't help with that.", "refused"),
         ("The video shows a man who walks along a street in the rain.", "out_of_vocabulary"),
+        (
+            "He has a good idea; they debate it, and she gives advice.",
+            "out_of_vocabulary",
+        ),
     ],
 )
 def test_a_list_of_nothing_says_why(response, status):
-    assert extract(response, Space(), "label_list_v2") == Extraction(None, status)
+    assert extract(response, Space(), "label_list_v3") == Extraction(None, status)
 
 
 @pytest.mark.parametrize(
@@ -68,9 +76,9 @@ def test_a_list_of_nothing_says_why(response, status):
     ],
 )
 def test_polarity_is_stated_or_voted(response, value, status):
-    assert extract(response, Space(), "polarity_v2") == Extraction(value, status)
+    assert extract(response, Space(), "polarity_v3") == Extraction(value, status)
 
 
 @pytest.mark.parametrize("word", ["lonely", "friendly"])
 def test_an_adverbs_ending_alone_leaves_the_word_as_it_is(word):
-    assert extract(f"{word}, sad", Space(), "label_list_v2").value == (word, "sad")
+    assert extract(f"{word}, sad", Space(), "label_list_v3").value == (word, "sad")

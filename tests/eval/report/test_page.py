@@ -86,7 +86,7 @@ def test_texts_of_the_data_stay_texts(run, page):
 def test_the_results_are_there_with_intervals_ceilings_and_tests(page):
     words = page.words
     assert "SYNTHETIC data." in words
-    for said in ("face+audio+text", "untrained", "majority", "closed_label_v3", "83.3 %", "75.0 %"):
+    for said in ("face+audio+text", "untrained", "majority", "closed_label_v4", "83.3 %", "75.0 %"):
         assert said in words
     assert "seed" in words
     assert "small & fast" in words

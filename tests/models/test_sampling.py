@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from affect_mllm.models.prompt import Prompt
 from scipy.stats import chisquare
 
 from affect_mllm.models.decoding import Repeat, TokenSampling
 from affect_mllm.models.llm import LanguageModel
+from affect_mllm.models.llm.prompt import Prompt
 from affect_mllm.types import ConfigError
 
 SCORES = torch.tensor([1.0, 0.0, -torch.inf, 2.0, 0.5, -1.0])

@@ -120,7 +120,7 @@ def divergences(pair: Array) -> Array:
 
 
 def label_sets(random: Random, world: World, groups: int, runs: int) -> tuple[Array, list[Array]]:
-    """True and false positives and false negatives `[n, K, 3]`."""
+    """True and false positives, false and true negatives `[n, K, 4]`."""
     group = numbered(random, world, groups)
     often = np.array([0.5, 0.0, -0.5, -1.0, -1.5, -2.0]) + 0.7 * random.standard_normal(
         (groups, SETS)
@@ -132,7 +132,7 @@ def label_sets(random: Random, world: World, groups: int, runs: int) -> tuple[Ar
         ease = 1.2 + shared + 0.5 * random.standard_normal(groups)
         kept = random.random(truth.shape) < chance(ease[group][:, None])
         said = np.where(kept, truth, random.random(truth.shape) < 0.3)
-        parts = truth & said, ~truth & said, truth & ~said
+        parts = truth & said, ~truth & said, truth & ~said, ~truth & ~said
         found.append(np.stack(parts, -1).astype(np.float64))
     return group, found
 

@@ -124,11 +124,14 @@ def _endings(word: str) -> Iterator[str]:
         yield word[:-1] + "ies"
     elif word.endswith("ing") and len(word) > 5:
         stem = word[:-3]
-        yield from (stem + ending for ending in ("", "e", "s", "es", "ed", "ement", "ment", "ion"))
+        bare = () if _LOST_E.fullmatch(stem) else ("", "s")
+        yield from (stem + each for each in (*bare, "e", "es", "ed", "ement", "ment", "ion"))
     else:
         yield from (word + ending for ending in ("s", "es"))
 
 
+# "caring" comes from care and "hating" from hate: a car and a hat are no feelings.
+_LOST_E = re.compile(r"[^aeiou]*[aeiou][^aeiouwxy]")
 _NO_ADVERBS = {"lonely", "friendly", "lively", "jolly", "silly", "melancholy", "cowardly", "ugly"}
 
 

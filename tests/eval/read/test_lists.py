@@ -48,6 +48,8 @@ def test_labels_are_read_from_lists_and_from_prose(response, labels):
         ("[]", "empty"),
         ("I'm sorry, I can't help with that.", "refused"),
         ("The video shows a man who walks along a street in the rain.", "out_of_vocabulary"),
+        ("He takes a bit of cake off his hat; long ago he had a car.", "out_of_vocabulary"),
+        ("His face reflects the light, and he remembers a name.", "out_of_vocabulary"),
         (
             "He has a good idea; they debate it, and she gives advice.",
             "out_of_vocabulary",

@@ -6,6 +6,7 @@ not at all. Values of the keys that are paths are put into quotes here, so that 
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -72,6 +73,8 @@ def _prepared(text: str, sweeping: bool) -> str:
 
 
 def _path(key: str, value: str, sweeping: bool) -> str:
+    if value.startswith("~"):  # which a shell leaves alone behind `key=`
+        value = os.path.expanduser(value)
     parsed = _parsed(f"{key}={value}")
     if parsed is not None and ("${" in value or not value or _FORMS.fullmatch(value)):
         if parsed.is_sweep_override() and not sweeping:

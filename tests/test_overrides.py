@@ -32,7 +32,6 @@ ODD = [
     "true",
     "1e5",
     "a(1)/b",
-    "~/x",
     " lead",
     "$HOME/#x",
     "http://localhost:8000/v1?key=a&b=c,d",
@@ -48,6 +47,12 @@ def test_a_path_is_what_was_typed(path: str) -> None:
     keys = ("checkpoint", "run_dir", "manifest", "+a.b.model", "++cache_dir")
     cfg = composed(*(f"{key}={path}" for key in keys))
     assert [cfg.checkpoint, cfg.run_dir, cfg.manifest, cfg.a.b.model, cfg.cache_dir] == [path] * 5
+
+
+def test_the_home_folder_is_what_a_shell_would_have_made_of_it(monkeypatch) -> None:
+    monkeypatch.setenv("HOME", "/home/a=b")
+    cfg = composed("checkpoint=~/x", "manifest='~/x'", "run_dir=a~/x")
+    assert [cfg.checkpoint, cfg.manifest, cfg.run_dir] == ["/home/a=b/x", "~/x", "a~/x"]
 
 
 def test_any_text_of_hydras_own_characters_is_what_was_typed() -> None:

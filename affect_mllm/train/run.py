@@ -129,8 +129,20 @@ class TrainRun:
         return config.build(node, kind=kind, plugins=self.plugins)
 
     def selected(self) -> list[str]:
-        """The names of the stages to run. Raises ConfigError for one that there is not."""
+        """The names of the stages to run.
+
+        Raises ConfigError for one that there is not, or whose name is not its key: folders and
+        "the stage before" go by that name.
+        """
         names = list(self.stages)
+        for key, node in self.stages.items():
+            if node.get("name") != key:
+                raise ConfigError(
+                    f"stages.{key}.name",
+                    str(node.get("name")),
+                    expected=f"{key}, as the stage is called here",
+                    fix=f"set stages.{key}.name={key}",
+                )
         if self.stage is not None and self.from_stage is not None:
             raise ConfigError("from_stage", "together with stage", fix="give one of them")
         for key, wanted in (("stage", self.stage), ("from_stage", self.from_stage)):

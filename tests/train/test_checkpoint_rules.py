@@ -149,6 +149,13 @@ def test_from_a_stage_on(tiny, tiny_run, tmp_path) -> None:
             main(tiny.overrides(tmp_path, *wrong))
 
 
+def test_a_stage_has_the_name_that_it_is_listed_under(tiny, tmp_path) -> None:
+    swapped = tiny.overrides(tmp_path, "stages.align.name=instruct")
+    with pytest.raises(ConfigError, match=r"stages\.align\.name: instruct(.|\n)*set stages\.align"):
+        main(swapped)
+    assert list(tmp_path.iterdir()) == []
+
+
 def head(tiny, folder: Path, classes: list[str], *more: str, rate: bool = True) -> TrainRun:
     target = "affect_mllm.train.loss.heads.Classification"
     losses = {

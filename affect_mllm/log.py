@@ -7,15 +7,21 @@ import os
 import sys
 
 LOGGER = logging.getLogger("affect_mllm")
-# bitsandbytes, which peft imports whenever it is there, says on import that a kernel for 4 bits on
-# CPUs is missing: to everybody who trains, though hardly anybody asks for that.
-UNASKED = ("bitsandbytes.backends.cpu.ops", "Failed to load CPU gemm_4bit_forward")
+# Loggers of dependencies and how what they say at their import begins. bitsandbytes and DeepSpeed
+# are imported by peft and accelerate whenever they are there: the one misses a kernel for 4 bits on
+# CPUs, the other a GPU, and each tells everybody, though hardly anybody asks for that.
+UNASKED = {
+    "bitsandbytes.backends.cpu.ops": "Failed to load CPU gemm_4bit_forward",
+    "DeepSpeed": "Setting accelerator to CPU.",
+}
 
 
 def hush() -> None:
     """Drop what a dependency says unasked at its import; anything else of it still comes."""
-    logger, begin = UNASKED
-    logging.getLogger(logger).addFilter(lambda record: not record.getMessage().startswith(begin))
+    for name, begin in UNASKED.items():
+        logging.getLogger(name).addFilter(
+            lambda record, b=begin: not record.getMessage().startswith(b)
+        )
 
 
 def setup(*, verbose: bool = False) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -28,14 +32,26 @@ def commands(text: str) -> list[list[str]]:
     return [shlex.split(line) for line in text.splitlines() if line.startswith("  affect-mllm ")]
 
 
-def test_the_printed_commands_train_evaluate_and_predict(made: Path, capsys) -> None:
-    assert call("tiny", str(made)) == ExitCode.DONE
-    train, evaluate, predict = commands(capsys.readouterr().out)
-    assert call(*train[1:]) == ExitCode.DONE
-    assert call(*evaluate[1:]) == ExitCode.DONE
-    capsys.readouterr()
-    assert call(*predict[1:], "--json") == ExitCode.DONE
-    assert json.loads(capsys.readouterr().out)["modalities"]
+def typed(words: Sequence[str]) -> str:
+    """What a command prints, run as a process of its own; on stderr is nothing but ours."""
+    run = "from affect_mllm.tools.app import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", run, *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == ExitCode.DONE, done.stderr
+    ours = re.compile(
+        r"warning: c\d+: |features: |stage \w+: |own_clips, |scores: |$|"
+        r"(face|audio|text|majority)\S* +accuracy "
+    )
+    assert [line for line in done.stderr.splitlines() if not ours.match(line)] == []
+    return done.stdout
+
+
+def test_the_printed_commands_train_evaluate_and_predict(made: Path) -> None:
+    train, evaluate, predict = commands(typed(["tiny", str(made)]))
+    typed(train[1:])
+    typed(evaluate[1:])
+    assert json.loads(typed([*predict[1:], "--json"]))["modalities"]
     results = json.loads((made / "eval/results.json").read_text())
     assert results["benchmark"] == "own_clips"
     assert results["n"] == 4

@@ -1,38 +1,114 @@
-"""How long scores and comparisons of many rows take, from answers to a summary.
+"""How long it takes to summarise many rows: metrics, intervals, parts, two runs beside each other.
 
-    python benchmarks/summarise.py [ROWS]
+    python benchmarks/summarise.py [ROWS] [--against REVISION]
 
-Two runs and the majority class, in groups of four rows: metrics, intervals, parts and p-values.
-Answers are bare labels, so that hardly any of it is reading.
+A closed task, an open list and a regression of ROWS rows in groups of four, each with two
+breakdowns; CPU time of one process, what is built once included. "run": one run, from its answers
+to its result (`score`), the share of reading beside it; "summary": two runs and the majority class
+beside each other (`summarise`). Answers are bare ones, as tuned models give them: how fast long
+ones are read is `benchmarks/reading.py`. With --against fewer of the rows go through another
+version in a worktree of its own.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
+import os
 import random
+import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from affect_mllm.eval.predictions import Prediction
-from affect_mllm.eval.score.summary import summarise
-from affect_mllm.eval.task import Task
-from affect_mllm.types import Sample
-
+ROOT = Path(__file__).parent.parent
 LABELS = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
+MORE = ("worried", "calm", "frustrated", "excited", "confused", "proud", "bored")
+FEWER = 5_000  # an older version's time grows with the square of the rows
+Made = tuple[Any, list[Any], dict[str, list[Any]]]  # task, rows, runs
 
 
-def runs_of(rows: int) -> tuple[Task, list[Sample], dict[str, list[Prediction]]]:
-    """A task of seven labels, its rows, and two runs that have 70 % and 60 % of them right."""
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("rows", nargs="?", type=int, default=50_000)
+    parser.add_argument("--against", metavar="REVISION", help="another version of this repository")
+    parser.add_argument("--json", action="store_true", help="print the numbers of this tree alone")
+    given = parser.parse_args()
+    if given.json:
+        print(json.dumps(measured(given.rows)))
+        return
+    here = measured(given.rows)
+    there = measured_at(given.against, FEWER) if given.against else {}
+    fewer = measured(FEWER) if there else {}
+    print(f"{'task':18}{'run':>9}{'summary':>10}   of {given.rows} rows, seconds of CPU")
+    for name, times in here.items():
+        print(f"{name:18}" + "".join(f"{seconds:8.2f} s" for seconds in times), end="")
+        if there:
+            ratios = (old / new for old, new in zip(there[name], fewer[name], strict=True))
+            print(f"   of {FEWER}: {' '.join(f'{each:6.1f} ×' for each in ratios)}", end="")
+        print()
+
+
+def measured(rows: int) -> dict[str, tuple[float, float]]:
+    """{task: (seconds for one run, seconds for a summary)}."""
+    from affect_mllm.eval.score.scoring import score
+    from affect_mllm.eval.score.summary import summarise
+
+    found = {}
+    for name, make in (("closed label", closed), ("open list", listed), ("regression", scale)):
+        task, samples, runs = make(rows)
+        one = timed(lambda t=task, s=samples, r=runs: score(t, s, r["text"]))
+        every = timed(lambda t=task, s=samples, r=runs: summarise(t, s, r))
+        found[name] = one, every
+    return found
+
+
+def closed(rows: int) -> Made:
+    """Seven labels; 70 and 60 % right."""
+    return _made(rows, {"labels": LABELS}, "emotion", lambda draw: draw.choice(LABELS), str)
+
+
+def listed(rows: int) -> Made:
+    """One to three words; 70 and 60 % of the lists right."""
+
+    def truth(draw: random.Random) -> list[str]:
+        return draw.sample((*LABELS, *MORE), draw.randint(1, 3))
+
+    how = {"kind": "open_vocabulary", "metrics": ("ew_f1", "ew_precision", "hit_rate")}
+    return _made(rows, how, "emotions", truth, ", ".join)
+
+
+def scale(rows: int) -> Made:
+    """A number from −3 to 3 by tenths; 70 and 60 % right."""
+    how = {"kind": "regression", "low": -3.0, "high": 3.0,
+           "metrics": ("mae", "pearson", "ccc", "acc2_has0", "f1_non0", "acc7")}  # fmt: skip
+    return _made(rows, how, "sentiment", lambda draw: round(draw.uniform(-3, 3), 1), str)
+
+
+def _made(
+    rows: int,
+    how: dict[str, Any],
+    key: str,
+    truth: Callable[[random.Random], Any],
+    said: Callable[[Any], str],
+) -> Made:
+    from affect_mllm.eval.predictions import Prediction
+    from affect_mllm.eval.task import Task
+    from affect_mllm.types import Sample
+
     draw = random.Random(0)
-    task = Task("bench", "1", "Which emotion?", LABELS)
+    task = Task(name="bench", version="1", question="Which?", breakdowns=("scene", "sex"), **how)
     samples = [
         Sample(f"s{i:06d}", Path(), split="test", group=f"g{i // 4}",
-               labels={"emotion": draw.choice(LABELS)})
+               labels={key: truth(draw), "scene": f"scene {i % 5}", "sex": "fm"[i % 2]})
         for i in range(rows)
     ]  # fmt: skip
     runs = {
         name: [
-            Prediction(s.id, s.labels["emotion"] if draw.random() < p else draw.choice(LABELS))
+            Prediction(s.id, said(s.labels[key] if draw.random() < p else truth(draw)))
             for s in samples
         ]
         for name, p in (("face+audio+text", 0.7), ("text", 0.6))
@@ -40,16 +116,43 @@ def runs_of(rows: int) -> tuple[Task, list[Sample], dict[str, list[Prediction]]]
     return task, samples, runs
 
 
-def main(rows: int) -> None:
-    """Print the seconds of CPU that one summary takes."""
-    task, samples, runs = runs_of(rows)
+def timed(work: Callable[[], Any]) -> float:
+    """Seconds of CPU."""
     start = time.process_time()
-    found = summarise(task, samples, runs)
-    seconds = time.process_time() - start
-    accuracy = found["variants"]["text"]["metrics"]["accuracy"]
-    print(f"{rows} rows, {len(found['variants'])} variants: {seconds:.2f} s of CPU")
-    print(f"accuracy {accuracy['value']:.4f} [{accuracy['ci_low']:.4f}, {accuracy['ci_high']:.4f}]")
+    work()
+    return time.process_time() - start
+
+
+def measured_at(revision: str, rows: int) -> dict[str, tuple[float, float]]:
+    """The same of another version, some of whose names were others."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "tree"
+        git = ["git", "-C", str(ROOT), "worktree"]
+        subprocess.run([*git, "add", "--detach", "-q", str(tree), revision], check=True)
+        try:
+            script = tree / "benchmarks" / "summarise.py"
+            script.write_text(_for(tree), encoding="utf-8")
+            out = subprocess.run(
+                [sys.executable, str(script), "--json", str(rows)],
+                cwd=tree,
+                env={**os.environ, "PYTHONPATH": str(tree)},
+                check=True,
+                capture_output=True,
+                text=True,
+            )
+        finally:
+            subprocess.run([*git, "remove", "--force", str(tree)], check=True)
+    return json.loads(out.stdout)
+
+
+def _for(tree: Path) -> str:
+    """This script with the places that modules have in that version."""
+    text = Path(__file__).read_text(encoding="utf-8")
+    for name in ("scoring", "summary"):
+        if not (tree / f"affect_mllm/eval/score/{name}.py").exists():
+            text = text.replace(f"affect_mllm.eval.score.{name}", f"affect_mllm.eval.{name}")
+    return text
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 50_000)
+    main()

@@ -130,6 +130,11 @@ class Task:
         names = tuple(self.aliases.items())
         return Space(self.labels, self.low, self.high, _options(sample), names, self._asked(sample))
 
+    def asks_alike(self, samples: Sequence[Sample]) -> bool:
+        """Whether an answer to each of the samples, of which there are some, may be the same."""
+        options = any("options" in sample.labels for sample in samples)
+        return bool(samples) and not options and not _FIELD.search(self.question)
+
     def _asked(self, sample: Sample) -> str:
         """The prompt for one row, as far as the row has what it names."""
         try:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from affect_mllm.eval.emotion_wheel.tables import Classes, WheelTables, is_shared
+from affect_mllm.eval.emotion_wheel.tables import WheelTables
 
 Labels = Sequence[str]
 
@@ -39,24 +39,18 @@ def overlaps(
     With `known` a label counts in a map only where it has a class that other words may share, in
     the truth and in the prediction: what the list lacks neither helps nor harms.
     """
-    true_rows = [tables.classes(label) for label in truth]
-    rows = [tables.classes(label) for label in predicted]
+    wanted, said = (tables.sets(tuple(each), known=known) for each in (truth, predicted))
     result: list[tuple[float, float] | None] = []
     for place in places:
-        wanted = _classes(true_rows, place, known=known)
-        if not wanted:
+        right, given = wanted[place], said[place]
+        if not right:
             result.append(None)
-            continue
-        said = _classes(rows, place, known=known)
-        both = len(wanted & said)
-        result.append((both / len(said) if said else 0.0, both / len(wanted)))
+        elif not given:
+            result.append((0.0, 0.0))
+        else:
+            both = len(right & given)
+            result.append((both / len(given), both / len(right)))
     return result
-
-
-def _classes(rows: Iterable[Classes], place: int, *, known: bool) -> set[str]:
-    found = {row[place] for row in rows}
-    found.discard("")
-    return set(filter(is_shared, found)) if known else found
 
 
 def set_scores(

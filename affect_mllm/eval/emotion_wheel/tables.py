@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+_KEPT = 100_000  # lists of labels whose classes are kept
 # One class a map: "" where the label has no place, "=…" where it stands for itself alone.
 Classes = tuple[str, ...]
 
@@ -27,12 +28,29 @@ class WheelTables:
     maps: tuple[str, ...]
     find: Callable[[str], Classes]
     _seen: dict[str, Classes] = field(default_factory=dict, compare=False, repr=False)
+    _sets: dict[tuple[tuple[str, ...], bool], tuple[frozenset[str], ...]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     def classes(self, label: str) -> Classes:
         """The class of `label` in each map, "" where it has none."""
         found = self._seen.get(label)
         if found is None:
             found = self._seen[label] = self.find(label)
+        return found
+
+    def sets(self, labels: tuple[str, ...], *, known: bool = False) -> tuple[frozenset[str], ...]:
+        """The classes of several labels in each map, without those that have none.
+
+        With `known` only those that other words may share.
+        """
+        found = self._sets.get((labels, known))
+        if found is None:
+            rows = [self.classes(label) for label in labels] or [("",) * len(self.maps)]
+            counts = is_shared if known else bool
+            found = tuple(frozenset(filter(counts, column)) for column in zip(*rows, strict=True))
+            if len(self._sets) < _KEPT:
+                self._sets[labels, known] = found
         return found
 
     def has(self, label: str) -> bool:

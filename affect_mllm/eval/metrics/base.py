@@ -80,4 +80,4 @@ def counted(values: Array, used: NDArray[np.bool_] | None = None) -> Array:
 
 def counts(rows: Array) -> NDArray[np.bool_]:
     """Which samples of a statistic `[n, ...]` count, `[n]`."""
-    return (rows != 0).any(axis=tuple(range(1, rows.ndim)))
+    return np.asarray(rows.any(axis=tuple(range(1, rows.ndim))))

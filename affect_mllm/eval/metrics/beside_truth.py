@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,6 +16,7 @@ from affect_mllm.eval.predictions import Prediction
 from affect_mllm.eval.read.base import Answer
 from affect_mllm.types import Sample
 
+Array = NDArray[np.float64]
 _NEAR = 0.1  # of the scale: a number counts as right in a list of examples
 
 
@@ -39,13 +40,19 @@ class Read:
     high: float = 1.0
     tables: WheelTables = field(default_factory=own.own_tables)
     verdicts: list[Mapping[str, float] | None] = field(default_factory=list)
+    _known: dict[Callable[[Read], Array], Array] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    _clusters: dict[str, list[str]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __len__(self) -> int:
         return len(self.truth)
 
     def take(self, rows: Sequence[int]) -> Read:
-        """The same for some of the rows."""
-        return Read(
+        """The same for some of the rows; what is known of each row is not computed again."""
+        part = Read(
             [self.samples[i] for i in rows],
             [self.predictions[i] for i in rows],
             [self.truth[i] for i in rows],
@@ -57,6 +64,25 @@ class Read:
             self.tables,
             [self.verdicts[i] for i in rows] if self.verdicts else [],
         )
+        part._clusters.update({k: [names[i] for i in rows] for k, names in self._clusters.items()})
+        part._known.update({of: found[list(rows)] for of, found in self._known.items()})
+        return part
+
+    def statistic(self, of: Callable[[Read], Array]) -> Array:
+        """The statistic `[n, ...]`, computed once: a row's is the same in any company."""
+        if of not in self._known:
+            self._known[of] = of(self)
+        return self._known[of]
+
+    def clusters(self, key: str) -> list[str]:
+        """The cluster of each sample by its `key`: one that names none is a cluster of its own."""
+        if key not in self._clusters:
+            found = [getattr(sample, key) for sample in self.samples]
+            self._clusters[key] = [
+                f"\0{sample.id}" if group is None else str(group)
+                for sample, group in zip(self.samples, found, strict=True)
+            ]
+        return self._clusters[key]
 
     @cached_property
     def classes(self) -> NDArray[np.int64]:
@@ -66,7 +92,7 @@ class Read:
         answers = [number.get(each, len(number)) for each in self.answers]  # type: ignore[arg-type]
         return np.array([truth, answers], dtype=np.int64)
 
-    @property
+    @cached_property
     def occurring(self) -> set[str]:
         """The listed labels that are true of any sample."""
         true = (each if isinstance(each, tuple) else (each,) for each in self.truth)
@@ -98,7 +124,7 @@ class Read:
         answers = [np.nan if each is None else each for each in self.answers]
         return np.array([self.truth, answers], dtype=np.float64).reshape(2, len(self))
 
-    @property
+    @cached_property
     def unparsed(self) -> int:
         """How many samples have no answer that could be read."""
         return sum(status != "ok" for status in self.status)
@@ -114,6 +140,8 @@ class Read:
         if self.verdicts:
             means = [np.mean([*(each or {"": 0.0}).values()]) for each in self.verdicts]
             return np.asarray(means) >= 0.5
+        if self.truth and all(isinstance(each, str) for each in self.truth) and self.labels:
+            return np.array([t == a for t, a in zip(self.truth, self.answers, strict=True)])
         return np.array(
             [self._is_right(*pair) for pair in zip(self.truth, self.answers, strict=True)]
         )

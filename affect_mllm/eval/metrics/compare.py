@@ -52,7 +52,7 @@ def difference(first: Read, second: Read, metric: Metric, groups: Sequence[str])
     than there are (Agresti and Min 2005 do so for pairs); runs that never differ could do so in
     the share of groups that stayed unseen.
     """
-    pair = metric.statistic(first), metric.statistic(second)
+    pair = first.statistic(metric.statistic), second.statistic(metric.statistic)
     width = abs(metric.best - metric.worst_of(first)) * (2 if metric.scale == "correlation" else 1)
     return difference_of(metric, *pair, Groups.named(groups), width)
 
@@ -63,7 +63,8 @@ def difference_of(
     """The same of statistics `[n, ...]`; no difference is greater than `width`."""
     metric = replace(metric, digits=None)  # a publisher's rounding would make chances of its own
     used = counts(first) | counts(second)
-    first, second, groups = first[used], second[used], groups.take(used)
+    if not used.all():
+        first, second, groups = first[used], second[used], groups.take(used)
     value = metric.of(first) - metric.of(second) if used.any() else NONE
     if math.isnan(value):
         return Difference(value, NONE, NONE, NONE, method=UNDEFINED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +21,13 @@ class Groups:
         _, self.numbers, self.sizes = np.unique(numbers, return_inverse=True, return_counts=True)
         self.count = len(self.sizes)
         self.single = self.count == len(numbers)
+        self._summed: tuple[Array, Array] | None = None
 
     @classmethod
     def named(cls, names: Sequence[str]) -> Groups:
         """Groups by the name of each sample's."""
-        return cls(np.unique(np.asarray(names, dtype=str), return_inverse=True)[1])
+        place = {name: number for number, name in enumerate(sorted(set(names)))}
+        return cls(np.array([place[name] for name in names], dtype=np.int64))
 
     @property
     def effective(self) -> float:
@@ -33,19 +36,24 @@ class Groups:
 
     def take(self, used: NDArray[np.bool_]) -> Groups:
         """The groups of some of the samples."""
-        return Groups(self.numbers[used])
+        return self if used.all() else Groups(self.numbers[used])
 
     def merged(self, most: int) -> Groups:
         """At most `most` groups: neighbours by name become one."""
         return self if self.count <= most else Groups(self.numbers * most // self.count)
 
     def sums(self, rows: Array) -> Array:
-        """The sum of `rows` `[n, ...]` of each group, `[groups, ...]`."""
-        if self.single:
-            return rows[np.argsort(self.numbers)]
-        order = np.argsort(self.numbers, kind="stable")
-        starts = np.concatenate([[0], np.cumsum(self.sizes)[:-1]])
-        return np.add.reduceat(rows[order], starts, axis=0)
+        """The sum of `rows` `[n, ...]` of each group, `[groups, ...]`; the last ones are kept."""
+        if self._summed is None or self._summed[0] is not rows:
+            starts = np.concatenate([[0], np.cumsum(self.sizes)[:-1]])
+            ordered = rows[self._order]
+            summed = ordered if self.single else np.add.reduceat(ordered, starts, axis=0)
+            self._summed = rows, summed
+        return self._summed[1]
+
+    @cached_property
+    def _order(self) -> NDArray[np.int64]:
+        return np.argsort(self.numbers, kind="stable")
 
 
 def without_each(metric: Metric, rows: Array, groups: Groups) -> Array:

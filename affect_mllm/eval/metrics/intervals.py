@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from affect_mllm.eval.metrics.base import Array, Metric, Statistic, counts
+from affect_mllm.eval.metrics.base import Array, Metric, counts
 from affect_mllm.eval.metrics.beside_truth import Read
 from affect_mllm.eval.metrics.groups import Groups, variance, without_each
 
@@ -54,12 +54,10 @@ def measure(
 ) -> dict[str, Interval]:
     """Value and interval of each metric over `read`, whose samples belong to `groups`."""
     numbered = Groups.named(groups)
-    known: dict[Statistic, Array] = {}
     found = {}
     for name, metric in metrics.items():
-        if metric.statistic not in known:
-            known[metric.statistic] = metric.statistic(read)
-        found[name] = interval(metric, known[metric.statistic], numbered, metric.worst_of(read))
+        rows = read.statistic(metric.statistic)
+        found[name] = interval(metric, rows, numbered, metric.worst_of(read))
     return found
 
 
@@ -86,7 +84,9 @@ def none_of(number: float) -> float | None:
 def interval(metric: Metric, rows: Array, groups: Groups, worst: float) -> Interval:
     """The value of a statistic `[n, ...]` and its interval; `worst` is the scale's other end."""
     used = counts(rows)
-    n, rows, groups = int(used.sum()), rows[used], groups.take(used)
+    n = int(used.sum())
+    if n < len(rows):
+        rows, groups = rows[used], groups.take(used)
     value = metric.of(rows) if n else NONE
     if math.isnan(value):
         return Interval(value, NONE, NONE, UNDEFINED, n)

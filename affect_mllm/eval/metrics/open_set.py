@@ -40,17 +40,12 @@ def overlaps(level: str, *, known: bool = False) -> Statistic:
 
 
 def hits(read: Read) -> Array:
-    """`[n, wheels, 2]`: whether the sample counts in a wheel, and whether it is a hit."""
-    places = read.tables.places("level1")
-    found = np.zeros((len(read), len(places), 2))
-    for row, (truth, answer) in enumerate(zip(read.truth, read.answers, strict=True)):
-        labels = _labels(truth)
-        parts = [score.hits(label, _labels(answer), read.tables, places) for label in labels]
-        for place in range(len(places)):
-            known = [part[place] for part in parts if part[place] is not None]
-            if known:
-                found[row, place] = 1.0, float(any(known))
-    return found
+    """`[n, wheels, 2]`: whether the sample counts in a wheel, and whether it is a hit.
+
+    It is one where any answered label shares the class of any true one.
+    """
+    found = read.statistic(_LEVEL1)
+    return np.stack([found[..., 0], (found[..., 2] > 0).astype(np.float64)], axis=-1)
 
 
 def mean_ratio(sums: Array) -> Array:
@@ -77,7 +72,7 @@ def two_level_f1(sums: Array) -> Array:
 
 def _wheels(read: Read) -> Array:
     """Overlaps of the wheels alone: level 1 and level 2 of each, in turn."""
-    return _ALL(read)[:, 2:]
+    return read.statistic(_ALL)[:, 2:]
 
 
 def _labels(value: object) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ _TOKEN = re.compile(
     r"[^\W\d_㐀-鿿]+(?:'[^\W\d_㐀-鿿]+)*|\d+(?:[.,]\d+)*|[㐀-鿿]"
     r"|-+>|=>| [-–—]+ |--+|[^\w\s]|_|\n"
 )
-_END = ""  # the key of a phrase's meaning in a node of the dictionary
+END = ""  # the key of a phrase's meaning in a node of the dictionary
 Node = dict[str, Any]
 
 
@@ -42,7 +42,14 @@ class Phrases:
             for token in tokens_of(phrase) if isinstance(phrase, str) else phrase:
                 node = node.setdefault(token, {})
             if node is not self.first:
-                node[_END] = meaning
+                node[END] = meaning
+
+    @classmethod
+    def of(cls, first: Node) -> Phrases:
+        """The same of nodes that are made: by token the next node, at END a meaning."""
+        found = cls([])
+        found.first = first
+        return found
 
     def at(
         self, tokens: Sequence[str], start: int, keeps: Callable[[Any, int], bool] | None = None
@@ -54,8 +61,8 @@ class Phrases:
         node = self.first.get(tokens[start])
         end, meaning, place = start, None, start + 1
         while node is not None:
-            if _END in node and (keeps is None or keeps(node[_END], start)):
-                end, meaning = place, node[_END]
+            if END in node and (keeps is None or keeps(node[END], start)):
+                end, meaning = place, node[END]
             node = node.get(tokens[place]) if place < len(tokens) else None
             place += 1
         return end, meaning
@@ -83,9 +90,9 @@ def scan(
         following = tokens[start + 1] if start < last else None
         end, meaning = start, None
         # Most words open phrases that do not go on: a look at the next one is enough for them.
-        if node is not None and (_END in node or following in node):
+        if node is not None and (END in node or following in node):
             end, meaning = words.at(tokens, start)
-        if other is not None and (_END in other or following in other):
+        if other is not None and (END in other or following in other):
             other_end, role = grammar.at(tokens, start, keeps)
             if other_end > end:
                 end, meaning = other_end, role

@@ -21,11 +21,7 @@ UNPARSED = "unparsed"
 
 def groups_of(task: Task, read: Read) -> list[str]:
     """The cluster of each sample: one that names none is a cluster of its own."""
-    found = [getattr(sample, task.clusters) for sample in read.samples]
-    return [
-        f"\0{sample.id}" if group is None else str(group)
-        for sample, group in zip(read.samples, found, strict=True)
-    ]
+    return read.clusters(task.clusters)
 
 
 def score_read(task: Task, read: Read) -> dict[str, Any]:
@@ -33,7 +29,7 @@ def score_read(task: Task, read: Read) -> dict[str, Any]:
     groups = groups_of(task, read)
     measured = measure(read, {name: METRICS[name] for name in task.metrics}, groups)
     statuses = Counter(read.status)
-    unread = bounds(read, task.metrics)
+    unread = bounds(read, {name: none_of(found.value) for name, found in measured.items()})
     result = {
         "n": len(read),
         "n_groups": len(set(groups)),

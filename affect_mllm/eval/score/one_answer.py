@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from affect_mllm.eval.predictions import Prediction, softmax
 from affect_mllm.eval.read import closed, polarity
@@ -17,7 +18,31 @@ CUT_OFF = frozenset(["length", "max_tokens", "max_output_tokens", "max_new_token
 _ENDS = re.compile(r"[.!?](?=\s)|[。！？\n]|</\w+>|\}")
 
 
-def answer_of(task: Task, sample: Sample, row: Prediction, *, policy: str) -> Extraction:
+def answers_of(
+    task: Task, samples: Sequence[Sample], rows: Sequence[Prediction | None], *, policy: str
+) -> list[Extraction | None]:
+    """`answer_of` of each row, None where there is none; equal answers are read once, if the task
+    asks the same of every sample."""
+    if not task.asks_alike(samples):
+        return [
+            None if row is None else answer_of(task, task.space(sample), row, policy=policy)
+            for sample, row in zip(samples, rows, strict=True)
+        ]
+    space = task.space(samples[0])
+    known: dict[Any, Extraction] = {}
+
+    def read(row: Prediction) -> Extraction:
+        if row.scores:
+            return answer_of(task, space, row, policy=policy)
+        told = row.response, row.labels, row.ranking[:1], row.finish_reason, row.extraction
+        if told not in known:
+            known[told] = answer_of(task, space, row, policy=policy)
+        return known[told]
+
+    return [None if row is None else read(row) for row in rows]
+
+
+def answer_of(task: Task, space: Space, row: Prediction, *, policy: str) -> Extraction:
     """What `row` answers as the task's kind has it, by its `scores`, `ranking`, `labels` or text.
 
     `scores` decide a task with labels: the best label, a tie being ambiguous; on a scale of levels
@@ -25,7 +50,6 @@ def answer_of(task: Task, sample: Sample, row: Prediction, *, policy: str) -> Ex
     the first label is the answer. `labels` are taken as extracted elsewhere, before `scores` if the
     row names its `extraction`. Of a response that a limit cut off only what was complete is read.
     """
-    space = task.space(sample)
     gives = POLICIES[policy].gives
     extracted = row.labels is not None and row.extraction is not None and gives != "text"
     if row.scores and space.labels and not extracted:

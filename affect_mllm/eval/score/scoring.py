@@ -18,7 +18,7 @@ from affect_mllm.eval.predictions import Prediction, raise_problems, row_problem
 from affect_mllm.eval.read.policies import POLICIES
 from affect_mllm.eval.read.verdicts import Verdicts, scaled
 from affect_mllm.eval.score.breakdowns import breakdowns, entry, groups_of, score_read
-from affect_mllm.eval.score.one_answer import answer_of, ranked
+from affect_mllm.eval.score.one_answer import answers_of, ranked
 from affect_mllm.eval.task import Task
 from affect_mllm.log import LOGGER
 from affect_mllm.types import ConfigError, DataError, Sample
@@ -102,10 +102,7 @@ def read_answers(
     chosen = task.select(samples)
     by_id = {prediction.id: prediction for prediction in predictions}
     rows = [ranked(task, by_id[s.id]) if s.id in by_id else None for s in chosen]
-    found = [
-        None if row is None else answer_of(task, sample, row, policy=policy or task.policy)
-        for sample, row in zip(chosen, rows, strict=True)
-    ]
+    found = answers_of(task, chosen, rows, policy=policy or task.policy)
     low, high = task.scale
     return Read(
         samples=chosen,

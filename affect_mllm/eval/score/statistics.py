@@ -68,15 +68,15 @@ class Design:
 
     @property
     def _critical(self) -> float:
-        from scipy.stats import norm
+        from scipy.special import ndtri  # scipy.stats takes a second to import
 
-        return float(norm.ppf(1 - self.alpha / 2))
+        return float(ndtri(1 - self.alpha / 2))
 
     @property
     def _reach(self) -> float:
-        from scipy.stats import norm
+        from scipy.special import ndtri
 
-        return float(norm.ppf(self.power))
+        return float(ndtri(self.power))
 
 
 def compared(

@@ -81,7 +81,7 @@ def test_numbers_after_labels_are_their_shares(response, shares) -> None:
 def test_log_likelihoods_are_shares_by_softmax() -> None:
     scores = {"joy": math.log(0.7), "fear": math.log(0.2), "anger": math.log(0.1)}
     found = answer_of(
-        TASK, rows({"joy": 1})[0], Prediction("s0", scores=scores), policy="shares_v3"
+        TASK, TASK.space(rows({"joy": 1})[0]), Prediction("s0", scores=scores), policy="shares_v3"
     )
     assert found.value == pytest.approx({"joy": 0.7, "fear": 0.2, "anger": 0.1})
 
@@ -89,7 +89,7 @@ def test_log_likelihoods_are_shares_by_softmax() -> None:
 def test_the_baseline_answers_the_mean() -> None:
     truth = rows({"joy": 3, "fear": 1}, {"joy": 1, "fear": 3})
     said = majority_predictions(TASK, truth)
-    found = answer_of(TASK, truth[0], said[0], policy="shares_v3").value
+    found = answer_of(TASK, TASK.space(truth[0]), said[0], policy="shares_v3").value
     assert found == pytest.approx({"joy": 0.5, "fear": 0.5, "anger": 0}, abs=1e-5)
 
 

@@ -38,7 +38,7 @@ FUZZED = int(os.environ.get("AFFECT_FUZZED", "40"))  # texts for each policy; `m
 def read(name, response, **labels):
     task = TASKS[name]
     sample = Sample("a", Path(), labels={**LABELS, **labels})
-    return answer_of(task, sample, Prediction("a", response), policy=task.policy)
+    return answer_of(task, task.space(sample), Prediction("a", response), policy=task.policy)
 
 
 @pytest.mark.parametrize("name", LABELLED)
@@ -138,7 +138,7 @@ def test_what_a_limit_cut_off_is_read_as_far_as_it_is_complete():
 
     def status(response, reason="length"):
         row = Prediction("a", response, finish_reason=reason)
-        found = answer_of(task, sample, row, policy=task.policy)
+        found = answer_of(task, task.space(sample), row, policy=task.policy)
         return found.label or found.status
 
     assert status("She looks angry at first, but") == "truncated"
@@ -152,7 +152,7 @@ def test_what_a_limit_cut_off_is_read_as_far_as_it_is_complete():
 def test_of_a_ranking_the_first_is_the_answer():
     task, sample = TASKS["vce"], Sample("a", Path())
     row = Prediction("a", ranking=("wonder", "joy", "fear"))
-    assert answer_of(task, sample, row, policy=task.policy).value == "awe (or wonder)"
+    assert answer_of(task, task.space(sample), row, policy=task.policy).value == "awe (or wonder)"
     assert ranked(task, row).ranking == ("awe (or wonder)", "joy", "fear")
 
 

@@ -1,6 +1,6 @@
 """What the emotion word list covers of a field's labels, and how far its two placements agree.
 
-    python benchmarks/word_list.py [FILE …] [--lexicon nrc_en.json]
+    python benchmarks/word_list.py [FILE …] [--differences] [--lexicon nrc_en.json]
 
 FILE: MELD's CSV (columns Emotion, Sentiment), lists of open labels as CSV (column openset) or JSON
 lines with `labels.emotions`, and instruction files of GoEmotions (JSON lines, `output`). Of each
@@ -28,6 +28,7 @@ SIGNS = {"positive": "+", "negative": "-"}
 
 def main(
     files: Annotated[list[Path] | None, typer.Argument(help="Files with true labels.")] = None,
+    differences: Annotated[bool, typer.Option(help="The words placed in two families.")] = False,
     lexicon: Annotated[Path | None, typer.Option(help="A lexicon of other authors.")] = None,
 ) -> None:
     """Print one row a file, then the agreements."""
@@ -44,6 +45,9 @@ def main(
     print(f"kappa of the two placements, {words} words:")
     for name, kappa in placements.agreement().items():
         print(f"  {name:18} {kappa:.3f}")
+    if differences:
+        for word, places in placements.differences().items():
+            print(f"  {word}: {', '.join(places[0])} | {', '.join(places[1])}")
     if lexicon is not None:
         _with_lexicon(json.loads(lexicon.read_text(encoding="utf-8")))
 

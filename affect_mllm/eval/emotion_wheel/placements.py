@@ -82,6 +82,22 @@ def agreement() -> dict[str, float]:
     return found | {"polarity": float(cohen_kappa_score(*zip(*signs, strict=True)))}
 
 
+def differences() -> dict[str, tuple[Place, Place]]:
+    """Base form → both places, where they differ in a family or in the polarity."""
+    first, second = first_placement(), second_placement()
+    return {
+        word: (first[word], second[word])
+        for word in sorted(first.keys() & second.keys())
+        if _families(first[word]) != _families(second[word])
+    }
+
+
+def _families(place: Place) -> Place:
+    roots = own.roots()
+    branches = zip(own.WHEELS, place[:-1], strict=True)
+    return (*(roots[wheel].get(branch, branch) for wheel, branch in branches), place[-1])
+
+
 def _is_moved(choice: Choice) -> bool:
     return choice.first != choice.sense
 

@@ -163,6 +163,15 @@ def test_both_placements_have_the_same_words_and_agree():
     assert all(0.8 < value < 1 for value in found.values()), found
 
 
+def test_differences_are_those_in_a_family():
+    found = placements.differences()
+    first, second = found["calm"]
+    assert first[1:3] == ("neutral", "neutral")
+    assert second[1:3] == ("serenity", "contentment")
+    assert "happy" not in found
+    assert 0 < len(found) < len(placements.first_placement()) / 5
+
+
 def test_agreement_is_about_chance_for_places_at_random(monkeypatch):
     words = list(placements.second_placement())
     places = [placements.second_placement()[word] for word in sorted(words, key=lambda w: w[::-1])]

@@ -79,6 +79,24 @@ def test_every_published_command_is_understood(page: str, command: str) -> None:
         assert command.startswith((". ", "sbatch ")), "written as nobody could type it"
 
 
+def eight_gpus() -> dict[str, list[str]]:
+    """Each experiment's settings in docs/training.md, "Eight GPUs"."""
+    text = (ROOT / "docs/training.md").read_text(encoding="utf-8")
+    rows = text.split("### Eight GPUs")[1].split("\n\nRates")[0].splitlines()
+    cells = [[cell.strip(" `") for cell in row.split("|")] for row in rows if row.startswith("| `")]
+    return {row[1]: shlex.split(row[3]) for row in cells}
+
+
+@pytest.mark.parametrize("experiment", sorted(eight_gpus()))
+def test_the_settings_for_eight_gpus_give_each_of_them_an_example(experiment: str) -> None:
+    cfg = config.compose("train", [f"experiment={experiment}", *eight_gpus()[experiment]])
+    config.checked(cfg)
+    assert all(stage.batch_size % 8 == 0 for stage in cfg.stages.values())
+    alone = config.compose("train", [f"experiment={experiment}"])
+    drawn = [[s.batch_size * s.steps for s in c.stages.values()] for c in (cfg, alone)]
+    assert drawn[0] == drawn[1], "as many examples as alone"
+
+
 @pytest.mark.parametrize(
     "command",
     [

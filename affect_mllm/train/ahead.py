@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ def check_settings(
     """
     for stage in stages:
         check_instructions(stage.sources, data.instructions)
+        _check_batch(stage)
         check_ema(stage.ema, launch.strategy)
         stage.optimizer.check(launch.strategy)
         if stage.init_from != "previous" and not _comes(stage, stages):
@@ -102,6 +104,20 @@ def _check_words(model: AffectMLLM, stage: Stage, data: DataSettings, seed: int)
             for place in range(min(LOOKED_AT, len(mixture))):
                 with contextlib.suppress(DataError):  # a bad sample, which a step counts
                     outliner.outline(mixture[place])
+
+
+def _check_batch(stage: Stage) -> None:
+    """Whether every process has an example of each update."""
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    if stage.batch_size < ranks:
+        raise ConfigError(
+            f"stages.{stage.name}.batch_size",
+            f"{stage.batch_size} examples an update, on {ranks} processes",
+            expected=f"at least {ranks}: {ranks - stage.batch_size} of them would do nothing",
+            fix=f"set stages.{stage.name}.batch_size={stage.batch_size * ranks}, as many on each "
+            f"as now in all (and stages.{stage.name}.steps={-(-stage.steps // ranks)} to draw as "
+            f"many examples as now); or start {stage.batch_size}",
+        )
 
 
 def _check_best(stage: Stage) -> None:

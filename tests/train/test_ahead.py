@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -131,3 +132,24 @@ def test_a_stage_may_start_from_one_that_runs_before_it(tiny, tmp_path) -> None:
         data = config.build(cfg.data)
         with pytest.raises(AffectError) if refused else contextlib.nullcontext():
             ahead.check_settings(stages, data, Launch(precision="fp32"), benchmark)
+
+
+def test_a_batch_smaller_than_the_processes_is_refused_with_the_number_to_set(
+    tiny, monkeypatch
+) -> None:
+    def check(*more: str) -> None:
+        cfg, stages = composed(tiny, "stages.emotion.batch_size=3", *more)
+        data, launch = config.build(cfg.data), config.build(cfg.launch)
+        ahead.check_settings(stages, data, launch, None)
+
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    check()
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(ConfigError) as refused:
+        check()
+    said = str(refused.value)
+    assert "stages.emotion.batch_size: 3 examples an update, on 4 processes" in said
+    assert "1 of them would do nothing" in said
+    advised = re.findall(r"stages\.emotion\.(?:batch_size|steps)=\d+", said)
+    assert len(advised) == 2
+    check(*advised)

@@ -11,7 +11,7 @@ RUN := outputs/demo$(if $(filter-out 1,$(SEED)),-seed$(SEED))
 EVAL := checkpoint=$(RUN)/train/instruct/final run_dir=$(RUN)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo readme test soak bench gpu-check check lint types layers clean
+.PHONY: help venv demo readme test soak bench gpu-check docker-check check lint types layers clean
 
 help:
 	@echo "make demo    train, evaluate and report on a synthetic corpus (SEED=$(SEED))"
@@ -20,7 +20,8 @@ help:
 	@echo "make soak    kills of training and evaluation, fuzzed answers, every experiment with every launch, overfitting"
 	@echo "make bench   training speed against transformers and TRL"
 	@echo "make gpu-check  what a machine with CUDA GPUs has to show"
-	@echo "make check   the tests, ruff, pyright, import layers, hadolint"
+	@echo "make docker-check  build the image without a Docker engine and train in it (root, buildah, debootstrap)"
+	@echo "make check   the tests, ruff, pyright, import layers, hadolint, shellcheck"
 	@echo "make clean   remove caches and build products (.venv and outputs/ stay)"
 
 venv: $(STAMP)
@@ -66,12 +67,16 @@ bench: $(STAMP)
 gpu-check: $(STAMP)
 	$(BIN)/affect-mllm gpu-check
 
+docker-check:
+	docker/check.sh
+
 check: test lint types layers
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/hadolint docker/Dockerfile
+	$(BIN)/shellcheck docker/check.sh scripts/train.sbatch .ci/run
 
 types: $(STAMP)
 	$(BIN)/pyright --pythonpath $(BIN)/python

@@ -21,10 +21,17 @@ GRACE_S = 40  # torchrun gives its ranks 30 s
 def started(arguments: Sequence[str], **env: str) -> Iterator[subprocess.Popen[str]]:
     """`python ARGUMENTS` in the repository, with as many threads as this process; never left."""
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    with running([sys.executable, *arguments], **{**threads, **env}) as process:
+        yield process
+
+
+@contextmanager
+def running(command: Sequence[str], **env: str) -> Iterator[subprocess.Popen[str]]:
+    """Any command in the repository, its stderr at hand; never left."""
     process = subprocess.Popen(
-        [sys.executable, *arguments],
+        command,
         cwd=ROOT,
-        env={**os.environ, **threads, **env},
+        env={**os.environ, **env},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

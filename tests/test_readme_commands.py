@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 import shlex
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 import typer
@@ -20,49 +18,16 @@ from scripts.readme import LEFT, ROOT, commands, left, shortened
 from tests import tiny_vlm
 from tests.eval import runs
 from tests.media import clips
+from tests.published import DOCKERFILE, LAUNCHERS, OURS, composed, docker_run, inside, understood
 from tests.tools.exports import checkpoint
 
 README = ROOT / "README.md"
 # extend.md's are about files that its reader writes: test_extend.py follows it to the letter.
 DOCS = sorted((ROOT / "docs").glob("*.md"))
-PAGES = [README, *(page for page in DOCS if page.stem != "extend")]
+PAGES = [README, *(page for page in DOCS if page.stem != "extend"), ROOT / "docker/README.md"]
 PUBLISHED = [(page.name, command) for page in PAGES for command in commands(page)]
-LAUNCHERS = re.compile(
-    r"^(?:\w+=\S+ )?(?:torchrun|accelerate launch)\b.*?(?=(?:train|eval)\.py|-m )"
-)
-OURS = ("affect-mllm", "python", "make")
+CLUSTERS = ("kubectl apply -f ", "sky volumes apply ", "sky jobs launch ")
 USAGE = typer.BadParameter.__mro__[1]  # the UsageError of the click that typer brings
-
-
-def understood(command: str) -> None:
-    """Parse a command by what would read it; raises where that would refuse it."""
-    words = shlex.split(command)
-    if words[:3] == ["python", "-m", "affect_mllm.tools.app"]:
-        words = ["affect-mllm", *words[3:]]
-    if words[0] == "make":
-        targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M)
-        assert set(words[1:]) - {"|"} <= set(targets)
-    elif words[0] == "python" and words[1].startswith("data_recipes/"):
-        recipe: Any = importlib.import_module(Path(words[1]).stem).APP
-        typer.main.get_command(recipe).make_context(words[1], words[2:])
-    elif words[0] == "python":
-        composed(Path(words[1]).stem, words[2:])
-    elif words[2:] == ["--help"]:
-        assert words[1] in app.COMMANDS
-    elif words[1] in ("train", "eval"):
-        composed(words[1], words[2:])
-    else:
-        group: Any = typer.main.get_command(app.build(words[1]))
-        group.commands[words[1]].make_context(words[1], words[2:])
-        overrides = [word for word in words[2:] if "=" in word]
-        if any(word.startswith("experiment=") for word in overrides):
-            composed("train", overrides)
-
-
-def composed(name: str, words: list[str]) -> None:
-    given = [word for word in words if word not in ("-m", "--help")]
-    sweeps = "-m" in words
-    config.checked(config.compose(name, [re.sub(",.*", "", w) if sweeps else w for w in given]))
 
 
 @pytest.fixture(autouse=True)
@@ -72,11 +37,16 @@ def _recipes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("page", "command"), PUBLISHED, ids=[c for _, c in PUBLISHED])
 def test_every_published_command_is_understood(page: str, command: str) -> None:
-    plain = LAUNCHERS.sub("python ", command)
-    if plain.startswith(OURS):
-        understood(plain)
+    if LAUNCHERS.sub("python ", command).startswith((*OURS, "docker ")):
+        understood(command)
+    elif command.startswith("sbatch "):
+        _, script, overrides = command.partition("scripts/train.sbatch ")
+        assert script
+        composed("train", overrides.split())
+    elif command.startswith(CLUSTERS):
+        assert (ROOT / command.split()[-1]).is_file()
     else:
-        assert command.startswith((". ", "sbatch ")), "written as nobody could type it"
+        assert command.startswith(". "), "written as nobody could type it"
 
 
 def eight_gpus() -> dict[str, list[str]]:
@@ -105,10 +75,14 @@ def test_the_settings_for_eight_gpus_give_each_of_them_an_example(experiment: st
         "python train.py experiment=demo stages.instrct.steps=50",
         "python train.py experiment=affectgtp launch=ddp",
         "make dmeo",
+        "docker build -f docker/Dockerfile -t affect-mllm --build-arg EXTRAS=deepsped .",
+        "docker run --rm --gpu all affect-mllm assets",
+        "docker run --rm affect-mllm asets",
+        "torchrun --nproc_per_nodes 8 train.py experiment=demo",
     ],
 )
 def test_a_command_that_would_be_refused_is_seen(command: str) -> None:
-    with pytest.raises((USAGE, config.ConfigError, AssertionError)):
+    with pytest.raises((USAGE, config.ConfigError, AssertionError, ValueError, KeyError)):
         understood(command)
 
 
@@ -120,7 +94,20 @@ def test_what_is_left_out_of_make_readme_is_there_and_the_rest_is_made_short() -
     for each in run:
         if "train.py" in each and "--help" not in each:
             assert "dry_run=true" in each or re.search(r"stages\.\w+\.steps=2\b", each)
-            understood(LAUNCHERS.sub("python ", each))
+            understood(each)
+
+
+def test_a_training_in_a_container_has_gpus_memory_to_share_and_what_it_keeps_mounted() -> None:
+    runs = [docker_run(each.split()[1:]) for _, each in PUBLISHED if each.startswith("docker run")]
+    trainings = [run for run in runs if inside(run)[0] == "torchrun"]
+    assert trainings
+    for run in trainings:
+        mounted = {each.split(":")[1] for each in run.v}
+        places = [word.split("=/")[1].split("/")[0] for word in run.command if "=/" in word]
+        assert {f"/{each}" for each in places} <= mounted >= {"/data", "/cache", "/runs"}
+        assert run.gpus == "all"
+        assert run.shm_size
+        assert run.stop_timeout > int(re.findall(r"SHUTDOWN_TIMEOUT=(\d+)", DOCKERFILE)[0])
 
 
 @pytest.fixture

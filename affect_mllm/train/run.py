@@ -88,7 +88,6 @@ class TrainRun:
         self._make_benchmark = make_benchmark
         self._data: DataSettings = self._build(self.data, DataSettings)
         self._launch: Launch = self._build(self.launch, Launch)
-        self._speed: Speed = self._build(self.speed, Speed) if self.speed else Speed()
         check_tracker(self.tracker)
         main = os.environ.get("RANK", "0") == "0"
         with lock.held(Path(self.run_dir), key="run_dir") if main else contextlib.nullcontext():
@@ -99,6 +98,7 @@ class TrainRun:
         self._begun = False
         try:
             stages = [self._build(self.stages[name], Stage) for name in self.selected()]
+            self._speeds = {stage.name: self._speed_of(stage) for stage in stages}
             ahead.check_settings(stages, self._data, self._launch, self._make_benchmark)
             self._unchecked = stages  # by a model; the first stage's checks them all
             self._accelerator = self._launch.accelerator(
@@ -124,6 +124,11 @@ class TrainRun:
             raise
         self._status("done")
         return ExitCode.DONE
+
+    def _speed_of(self, stage: Stage) -> Speed:
+        """The run's settings, with the stage's own in their places."""
+        target = f"{Speed.__module__}.{Speed.__qualname__}"
+        return self._build({"_target_": target, **self.speed, **stage.speed}, Speed)
 
     def _build(self, node: Node, kind: type) -> Any:
         return config.build(node, kind=kind, plugins=self.plugins)
@@ -248,7 +253,7 @@ class TrainRun:
     def _freeze(self, model: AffectMLLM, stage: Stage, checkpoints: StageCheckpoints) -> str:
         """Leave trainable what the stage names, and say it; LoRA that stays zero is off."""
         groups = spoken(select(model, stage.trainable), stage.trainable)
-        self._speed.apply(model)
+        self._speeds[stage.name].apply(model)
         check_heads(model, stage.losses)
         checkpoints.meta["trained"] = self._trained(model, checkpoints.meta["trained"])
         lora_idle = model.llm.lora_is_zero() and not any(

@@ -10,9 +10,10 @@ from affect_mllm.models.llm.neftune import noisy
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.loss.token import TokenLoss
+from affect_mllm.train.main import main
 from affect_mllm.train.plan import speed as speed_module
 from affect_mllm.train.plan.speed import Speed, liger_lacks
-from affect_mllm.types import ConfigError
+from affect_mllm.types import ConfigError, ExitCode
 from tests.tiny import examples
 
 Mix = tuple[tuple[str, ...], ...]
@@ -123,3 +124,19 @@ def test_noise_is_bounded_by_the_examples_own_length_and_only_there_in_training(
     assert torch.equal(llm.embed(ids, segments), llm.embed(ids))
     llm.train()
     assert not torch.equal(llm.embed(ids, segments), llm.embed(ids))
+
+
+def test_one_stage_may_be_otherwise_than_the_run(tiny, tmp_path, monkeypatch) -> None:
+    applied: dict[str, Speed] = {}
+
+    def note(self: Speed, model: AffectMLLM) -> None:
+        applied[f"stage {len(applied)}"] = self
+
+    monkeypatch.setattr(Speed, "apply", note)
+    only = "+stages.instruct.speed.gradient_checkpointing=[encoders]"
+    given = ("~stages.align", "speed.liger=never", only)
+    assert main(tiny.overrides(tmp_path, *given)) == ExitCode.DONE
+    assert [list(each.gradient_checkpointing) for each in applied.values()] == [[], ["encoders"]]
+    assert {each.liger for each in applied.values()} == {"never"}
+    with pytest.raises(ConfigError, match="checkpoint_gradients"):
+        main(tiny.overrides(tmp_path / "x", "+stages.instruct.speed.checkpoint_gradients=[llm]"))

@@ -21,7 +21,7 @@ PACKAGES = ("torch", "transformers", "peft", "accelerate", "deepspeed", "timm", 
 # Settings of data and stage that cannot change what is trained; where the cache lies is one, that
 # there is one is not (it may round).
 MOST = 6  # differences that are named
-IDLE = ("cache_dir", "cache_max_gb", "max_bad_fraction", "save_every", "keep_last")
+IDLE = ("cache_dir", "cache_max_gb", "max_bad_fraction", "save_every", "keep_last", "speed")
 
 
 def deciding(node: Mapping[str, Any]) -> dict[str, Any]:

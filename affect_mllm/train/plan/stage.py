@@ -140,6 +140,7 @@ class Stage:
     `sources`, `losses`: by name. `experts`: the experts that the hybrid compressors' gates may use.
     `copy`: what is copied once, when the stage begins.
     `init_from`: `previous` (the stage before, nothing for the first), or a checkpoint folder.
+    `speed`: what is otherwise in this stage than in the run's `speed`.
     `keep_last` resumable checkpoints stay until the stage is finished.
     """
 
@@ -162,6 +163,7 @@ class Stage:
     best: Best | None = None
     benchmarks: Asked | None = None
     ema: float | None = None
+    speed: dict[str, Any] = field(default_factory=dict)
     init_from: str = "previous"
     mixing: Mixing = field(default_factory=Mixing)
 

@@ -59,15 +59,16 @@ def _read(
 
 def with_letters(tokens: Sequence[str], letters: frozenset[str], *, explicit: bool) -> list[str]:
     """The tokens in lower case, those that are letters of options marked with MARK."""
-    words = [place for place, token in enumerate(tokens) if token[0].isalnum()]
-    found = []
+    found = [token.lower() for token in tokens]
+    either = {form for letter in letters for form in (letter, letter.lower())}
+    words: list[int] | None = None  # places of words, once they are asked for
     for place, token in enumerate(tokens):
-        if len(token) == 1 and token.isalpha() and token.upper() in letters:
+        if token in either and token.upper() in letters:
+            if words is None:
+                words = [at for at, each in enumerate(tokens) if each[0].isalnum()]
             whole = len(words) == 1 or (explicit and place == words[0] and token not in "aIi")
             if whole or _is_letter(tokens, place):
-                found.append(MARK + token.upper())
-                continue
-        found.append(token.lower())
+                found[place] = MARK + token.upper()
     return found
 
 

@@ -91,17 +91,18 @@ class _Reader:
     def _holds(self, *, shadowed: bool, without: frozenset[str]) -> Callable[[Role, int], bool]:
         tokens, phrases = self.tokens, self.phrases
 
+        def opens(role: Role, start: int) -> bool:
+            return not role.opening or start == 0 or tokens[start - 1] in _BEFORE_CLAUSE
+
         def holds(role: Role, start: int) -> bool:
-            if role.name in without:
-                return False
-            if role.opening and start > 0 and tokens[start - 1] not in _BEFORE_CLAUSE:
+            if role.name in without or not opens(role, start):
                 return False
             if not shadowed or role.name not in ("refuse", "sorry", "ignore"):
                 return True
             end, _ = grammar().at(tokens, start)
             return all(phrases.at(tokens, place)[1] is None for place in range(start, end))
 
-        return holds
+        return holds if shadowed or without else opens
 
     def _mention(self, each: Found) -> None:
         form: Form = each.meaning

@@ -84,18 +84,26 @@ def scan(
     found: list[Found] = []
     after, last = 0, len(tokens) - 1
     for start, token in enumerate(tokens):
+        if start < after:
+            continue
         node, other = starts.get(token), others.get(token)
-        if (node is None and other is None) or start < after:
+        if node is None and other is None:
             continue
         following = tokens[start + 1] if start < last else None
         end, meaning = start, None
-        # Most words open phrases that do not go on: a look at the next one is enough for them.
-        if node is not None and (END in node or following in node):
-            end, meaning = words.at(tokens, start)
-        if other is not None and (END in other or following in other):
-            other_end, role = grammar.at(tokens, start, keeps)
-            if other_end > end:
-                end, meaning = other_end, role
+        # Most words are phrases of one word or open none that goes on: no search for the longest.
+        if node is not None:
+            if following in node:
+                end, meaning = words.at(tokens, start)
+            elif END in node:
+                end, meaning = start + 1, node[END]
+        if other is not None:
+            if following in other:
+                other_end, role = grammar.at(tokens, start, keeps)
+                if other_end > end:
+                    end, meaning = other_end, role
+            elif end == start and END in other and keeps(other[END], start):
+                end, meaning = start + 1, other[END]
         if meaning is not None:
             found.append(_found(Found, (meaning, start, end)))
             after = end

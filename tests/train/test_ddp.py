@@ -40,15 +40,19 @@ def test_two_processes_train_as_one(tiny, tiny_run, tmp_path) -> None:
             torch.testing.assert_close(after[name], tensor, rtol=0, atol=1e-4)
 
 
-def test_a_rank_with_fewer_examples_than_the_other_waits_for_it(tiny, tmp_path) -> None:
-    """c01 has no sound: a question about the voice leaves its rank with one example, not two."""
-    lines = (tiny.root / "manifest.jsonl").read_text().splitlines()[:4]
+@pytest.mark.parametrize(("clips", "places", "unasked"), [(4, 4, 1), (2, 2, 1)])
+def test_a_rank_with_fewer_examples_than_the_other_waits_for_it(
+    tiny, tmp_path, clips: int, places: int, unasked: int
+) -> None:
+    """c01 has no sound: a question about the voice leaves its rank with one example, or none."""
+    lines = (tiny.root / "manifest.jsonl").read_text().splitlines()[:clips]
     shutil.copytree(tiny.root / "clips", tmp_path / "clips")
     (tmp_path / "manifest.jsonl").write_text("\n".join(lines) + "\n")
     voice = "data.instructions.describe_face.only=[audio]"
     words = "data.instructions.describe_words.only=[audio]"
     more = (
         "stage=align",
+        f"stages.align.batch_size={places}",
         voice,
         words,
         f"data.manifest={tmp_path / 'manifest.jsonl'}",
@@ -62,25 +66,21 @@ def test_a_rank_with_fewer_examples_than_the_other_waits_for_it(tiny, tmp_path) 
     assert code == ExitCode.DONE, said
     assert main(tiny.overrides(tmp_path / "one", *more)) == ExitCode.DONE
     one, two = rows(tmp_path / "one", "align"), rows(tmp_path / "two", "align")
-    assert [row["unasked"] for row in one] == [1, 1]
+    assert [row["unasked"] for row in one] == [unasked] * 2
     losses = [row["loss"] for row in one]
     assert [row["loss"] for row in two] == pytest.approx(losses, rel=1e-5)
 
 
-def test_a_rank_without_any_example_takes_part(tiny, tmp_path) -> None:
-    """One example a step for two ranks: one of them has nothing, in every step."""
-    more = ("stage=align", "stages.align.batch_size=1")
+def test_fewer_examples_than_processes_are_refused(tiny, tmp_path) -> None:
+    more = ("launch=ddp", "stage=align", "stages.align.batch_size=1")
     code, said = finished(
-        [*TORCHRUN, *tiny.overrides(tmp_path / "two", "launch=ddp", *more)],
-        ACCELERATE_USE_CPU="true",
+        [*TORCHRUN, *tiny.overrides(tmp_path / "two", *more)], ACCELERATE_USE_CPU="true"
     )
-    assert code == ExitCode.DONE, said
-    assert main(tiny.overrides(tmp_path / "one", *more)) == ExitCode.DONE
-    one, two = rows(tmp_path / "one", "align"), rows(tmp_path / "two", "align")
-    assert [row["examples"] for row in two] == [1, 1]
-    assert [row["imbalance"] for row in two] == pytest.approx([1.0, 1.0])
-    losses = [row["loss"] for row in one]
-    assert [row["loss"] for row in two] == pytest.approx(losses, rel=1e-5)
+    assert "exitcode  : 2" in said
+    assert "stages.align.batch_size: 1 examples an update, on 2 processes" in said
+    assert "set stages.align.batch_size=2" in said
+    assert code != ExitCode.DONE
+    assert not (tmp_path / "two" / "align").exists()
 
 
 def test_two_processes_of_a_single_run_are_refused(tiny, tmp_path) -> None:

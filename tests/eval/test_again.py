@@ -120,7 +120,8 @@ def test_the_report_shows_best_worst_and_spread(done, tmp_path) -> None:
         found = run[kind]["audio"]
         card = page.partition(head)[2].partition("</table>")[0]
         for place in ("best", "worst"):
-            said = f"{place} {found[place]['name']} {100 * found[place]['value']:.1f} %"
+            name = f"{'repeat ' * (kind == 'repeats')}{found[place]['name']}"
+            said = f"{place} {name} ({100 * found[place]['value']:.1f} %)"
             assert said in card
         assert f"range {100 * found['spread']['range']:.1f} %" in card
         assert card.count('<th scope="row">') == 1 + len(found["rows"])

@@ -162,7 +162,8 @@ def _interval(found: Mapping[str, Any], metric: str) -> str:
     """The ends of a metric's interval, in percent without the sign or in the task's unit."""
     low, high = found["ci_low"], found["ci_high"]
     if low is None or high is None:
-        return "no interval" + (": one group" if "one group" in found.get("interval", "") else "")
+        why = found.get("interval") or found.get("method") or ""
+        return "no interval" + (": one group" if "one group" in why else "")
     return f"{100 * low:.1f}–{100 * high:.1f}" if is_percent(metric) else f"{low:.3f}–{high:.3f}"
 
 

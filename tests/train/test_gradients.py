@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,8 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from affect_mllm.train.layout.gradients import multiply, squares
+from tests.processes import finished
+from tests.train import adding
 
 
 class Counted(TorchDispatchMode):
@@ -49,3 +53,22 @@ def test_norms_of_groups_and_clipping_are_torchs_own_in_few_operations() -> None
     for twin, grad in zip(twins, everything, strict=True):
         torch.testing.assert_close(grad, twin.grad)
     assert len(counted.names) <= 12  # 200 tensors: 1 kernel a group and a few on [G]
+
+
+def test_ranks_add_up_bucket_by_bucket_whatever_each_of_them_used(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+    code, said = finished([*launcher, "-m", "tests.train.adding", str(out)])
+    assert code == 0, said
+    ranks = json.loads(out.read_text())
+    layers = adding.model()
+    for rank, used in enumerate(adding.USED):
+        for number in range(adding.PASSES):
+            adding.loss_of(layers, used, 100 + 10 * rank + number).backward()
+    for name, parameter in layers.named_parameters():
+        wanted = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        for rank in ranks:
+            torch.testing.assert_close(torch.tensor(rank["grads"][name]), wanted, msg=name)
+    assert ranks[0]["buckets"] == 5
+    # Before `finish`, in the last pass: all that rank 0 used; on rank 1 layer 3 holds up 2 and 1.
+    assert [rank["sent"] for rank in ranks] == [[0, 0, 4] * 2, [0, 0, 1] * 2]

@@ -29,7 +29,7 @@ OptimizerOf = Callable[[nn.Module], torch.optim.Optimizer]
 
 
 class Engine:
-    """Every process holds the whole model; gradients are added up once a step."""
+    """Every process holds the whole model; gradients are added up in a step's last backward."""
 
     lockstep = False  # whether ranks wait for each other inside forward and backward
     any_world = True  # whether its state can be resumed by another number of processes
@@ -45,6 +45,7 @@ class Engine:
         self.module: nn.Module
         self.model: Any
         self.optimizer: Any
+        self.over_ranks: gradients.OverRanks | None = None
 
     def prepare(self, module: nn.Module, optimizer_of: OptimizerOf, *, max_norm: float) -> None:
         """Take over a built model. `optimizer_of(model)` is called when its parameters are final.
@@ -66,6 +67,7 @@ class Engine:
         module.to(self.device)
         self._same_everywhere(module)
         self.model, self.optimizer = module, optimizer_of(module)
+        self.over_ranks = gradients.OverRanks(self.parameters()) if self.world > 1 else None
 
     def forward(self, batch: Batch, objective: Callable[[Any, Batch, Hidden], T]) -> T:
         """The model's forward pass, in the strategy's precision."""
@@ -73,18 +75,15 @@ class Engine:
 
     def backward(self, loss: torch.Tensor, *, last: bool) -> None:
         """Gradients of this rank's share; `last` says that it is the step's last micro-batch."""
+        if last and self.over_ranks is not None:
+            self.over_ranks.begin()
         self.scale.up(loss).backward()
 
     def exchange(self) -> None:
         """Make every gradient that of the sum over all ranks."""
         self._complete()
-        if self.world == 1:
-            return
-        grads = [p.grad for p in self.parameters() if p.grad is not None]
-        for bucket in gradients.buckets(grads):
-            flat = self.accelerator.reduce(torch.cat([g.reshape(-1) for g in bucket]), "sum")
-            for grad, total in zip(bucket, flat.split([g.numel() for g in bucket]), strict=True):
-                grad.copy_(total.view_as(grad))
+        if self.over_ranks is not None:
+            self.over_ranks.finish()
 
     def update(self) -> tuple[float, dict[str, float]]:
         """Clip to the global norm, step, and forget the gradients.
@@ -145,6 +144,9 @@ class Engine:
 
     def close(self) -> None:
         """Let go of the model, so that the next stage has the memory."""
+        if self.over_ranks is not None:
+            self.over_ranks.close()
+            self.over_ranks = None
         self.accelerator.free_memory()
 
     def _clip(self) -> tuple[float, dict[str, float]]:

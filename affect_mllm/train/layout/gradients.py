@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
+import torch.distributed as dist
+from torch import nn
 
 BUCKET = 1 << 25  # numbers that are added up over ranks at a time
 
 
-def buckets(tensors: Sequence[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
+def buckets(tensors: Sequence[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
     """Consecutive tensors of one dtype, about `BUCKET` numbers at a time."""
-    bucket: list[torch.Tensor] = []
+    bucket: list[nn.Parameter] = []
     for tensor in tensors:
         full = sum(t.numel() for t in bucket) + tensor.numel() > BUCKET
         if bucket and (full or tensor.dtype != bucket[0].dtype):
@@ -20,6 +23,58 @@ def buckets(tensors: Sequence[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
         bucket.append(tensor)
     if bucket:
         yield bucket
+
+
+class OverRanks:
+    """Adds each parameter's gradient up over ranks, a bucket at a time, while backward goes on.
+
+    As torch's DistributedDataParallel does (Li et al., arXiv 2006.15704 §3.2): buckets hold the
+    parameters from the last to the first, as their gradients come, and every rank sends them in
+    this one order, each when the last pass of a step has brought all of its gradients. They have
+    a process group of their own, so that a loss may talk to other ranks meanwhile.
+    """
+
+    def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
+        self.group: Any = dist.new_group()
+        self.buckets = list(buckets(list(reversed(parameters))))
+        self.place = {each: n for n, bucket in enumerate(self.buckets) for each in bucket}
+        self.missing: list[int] = []  # gradients by bucket, while the last pass runs
+        self.sent: list[tuple[torch.Tensor, dist.Work]] = []
+        for each in parameters:
+            each.register_post_accumulate_grad_hook(self._came)
+
+    def begin(self) -> None:
+        """The step's last pass begins: what comes now is whole."""
+        self.missing = [len(bucket) for bucket in self.buckets]
+
+    def finish(self) -> None:
+        """Send what is left and wait for all; every parameter has a gradient by now."""
+        self.missing = []
+        while len(self.sent) < len(self.buckets):
+            self._send()
+        for bucket, (flat, work) in zip(self.buckets, self.sent, strict=True):
+            work.wait()
+            grads = [each.grad for each in bucket if each.grad is not None]
+            sums = flat.split([grad.numel() for grad in grads])
+            torch._foreach_copy_(grads, [s.view_as(g) for s, g in zip(sums, grads, strict=True)])
+        self.sent = []
+
+    def close(self) -> None:
+        """Let go of the group, unless a step that was given up still has it wait for others."""
+        if not self.sent:
+            dist.destroy_process_group(self.group)
+
+    def _came(self, parameter: torch.Tensor) -> None:
+        if not self.missing:
+            return
+        self.missing[self.place[parameter]] -= 1  # type: ignore[index]
+        while len(self.sent) < len(self.buckets) and self.missing[len(self.sent)] == 0:
+            self._send()
+
+    def _send(self) -> None:
+        bucket = self.buckets[len(self.sent)]
+        flat = torch.cat([each.grad.reshape(-1) for each in bucket if each.grad is not None])
+        self.sent.append((flat, dist.all_reduce(flat, group=self.group, async_op=True)))
 
 
 def squares(groups: Mapping[str, Sequence[torch.Tensor]], device: torch.device) -> torch.Tensor:

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+from affect_mllm.models.llm import attention
 from affect_mllm.models.llm.attention import Blocked, Borders, blocked_attention, choose
-from affect_mllm.models.llm.language_model import attention, block_causal_mask
+from affect_mllm.models.llm.language_model import block_causal_mask
 from affect_mllm.models.llm.prompt import Prompt
 from affect_mllm.types import ConfigError
 

@@ -17,7 +17,7 @@ EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 PARTS = sorted(
     f"{path.parent.name}/{path.stem}"
     for path in CONF.glob("*/*.yaml")
-    if path.parent.name not in {"experiment", "benchmark", "launch", "model"}
+    if path.parent.name not in {"experiment", "benchmark", "launch", "model", "variants"}
 )
 DEMO = "experiment=demo"
 LAUNCH = "affect_mllm.train.layout.launch.Launch"
@@ -154,7 +154,7 @@ def test_a_missing_value_and_a_missing_key_are_refused() -> None:
         "affect_mllm.models.checkpoint.shutil.rmtree",
         "affect_mllm.models.checkpoint.torch.load",
         "affect_mllm.models.checkpoint.replace_folder",
-        "affect_mllm.models.mllm.Path",
+        "affect_mllm.models.checkpoint.Path",
         "affect_mllm.models.llm.language_model.LanguageModel.load_state_dict",
         "affect_mllm.log.LOGGER",
         "peft.tuners.lora.config.warnings.warn",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
@@ -35,3 +36,13 @@ def test_the_row_names_what_is_there(room: str) -> None:
     assert sorted(there - named) == [], "not in docs/design.md, “Where to look first”"
     below = {path.stem for path in (PACKAGE / room).rglob("*.py")}
     assert sorted(named - there - below) == [], "in docs/design.md, but not there"
+
+
+def test_every_module_of_the_package_can_be_imported() -> None:
+    """Also those that only a GPU machine's commands reach; no name that moved is asked for."""
+    names = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in sorted(PACKAGE.rglob("*.py"))
+    ]
+    for name in names:
+        importlib.import_module(name)

@@ -202,7 +202,7 @@ def trees() -> list[tuple[str, tuple[str, ...]]]:
 def test_every_value_can_be_given_on_the_command_line(name: str, choices: tuple[str, ...]) -> None:
     """All of them at once, through Hydra's own parser and composition."""
     tree: Any = OmegaConf.to_container(composed(*choices, name=name))
-    wanted = {key: other(value) for key, value in leaves(tree)}
+    wanted = {key: other(value) if value != {} else {} for key, value in leaves(tree)}
     overrides = [typed(key, value) for key, value in wanted.items() if value != {}]
     got = composed(*choices, *overrides, name=name)
     found = dict(leaves(OmegaConf.to_container(got)))

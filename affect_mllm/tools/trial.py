@@ -25,7 +25,7 @@ from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.plan import optim
 from affect_mllm.train.plan.stage import Stage
 from affect_mllm.train.plan.trainable import Group, select, unfreeze
-from affect_mllm.train.step.agree import share
+from affect_mllm.train.step.agree import agree
 from affect_mllm.train.step.trainer import Trainer
 from affect_mllm.types import Batch, MediaBatch, Span
 
@@ -140,7 +140,7 @@ class Trial:
         """Step `step`, from 1, on one micro-batch a rank, always the same: it is learned."""
         batch = self.batch(trainer.engine.rank)
         own = StepBatch((batch,), self.shape(batch).supervised, len(batch.sample_ids), ())
-        row = trainer.train_step(step, share(trainer.engine, trainer.objective, own))
+        row = trainer.train_step(step, agree(trainer.engine, trainer.objective, own))
         return Taken(row["loss"], row["grad_norm"])
 
     def plain(self, world: int, device: torch.device) -> list[Taken]:

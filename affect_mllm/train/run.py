@@ -128,7 +128,9 @@ class TrainRun:
     def _speed_of(self, stage: Stage) -> Speed:
         """The run's settings, with the stage's own in their places."""
         target = f"{Speed.__module__}.{Speed.__qualname__}"
-        return self._build({"_target_": target, **self.speed, **stage.speed}, Speed)
+        where = f"stages.{stage.name}.speed" if stage.speed else "speed"
+        node = {"_target_": target, **self.speed, **stage.speed}
+        return config.build(node, kind=Speed, plugins=self.plugins, where=where)
 
     def _build(self, node: Node, kind: type) -> Any:
         return config.build(node, kind=kind, plugins=self.plugins)

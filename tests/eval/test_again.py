@@ -145,6 +145,7 @@ def test_a_wording_may_name_what_the_row_says() -> None:
     ("wrong", "named"),
     [
         ({"+variants.a": "' '"}, "variants"),
+        ({"+variants.plain": "x"}, "variants"),
         ({"+variants": "{a/b: x}"}, "variants"),
         ({"repeats": "-1"}, "repeats"),
         ({"repeats": "2", "answer_by": "likelihood"}, "repeats"),

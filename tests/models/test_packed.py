@@ -15,8 +15,8 @@ import torch
 from affect_mllm import config
 from affect_mllm.data.collate import collate
 from affect_mllm.data.example import Example, ExampleMaker
+from affect_mllm.models.llm import language_model as llm_module
 from affect_mllm.models.llm.attention import choose
-from affect_mllm.models.llm.language_model import language_model as llm_module
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.loss.token import TokenLoss

@@ -10,7 +10,7 @@ import torch
 from scipy.stats import chisquare
 
 from affect_mllm.models.decoding import Repeat, TokenSampling
-from affect_mllm.models.llm import LanguageModel
+from affect_mllm.models.llm.language_model import LanguageModel
 from affect_mllm.models.llm.prompt import Prompt
 from affect_mllm.types import ConfigError
 

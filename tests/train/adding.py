@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -37,7 +38,7 @@ def main(out: str) -> None:
     rank = dist.get_rank()
     gradients.BUCKET = 72
     layers = model()
-    added = gradients.OverRanks(list(layers.parameters()))
+    added = gradients.OverRanks(list(layers.parameters()), timeout=timedelta(minutes=5))
     sent = []
     for step in range(2):
         for parameter in layers.parameters():

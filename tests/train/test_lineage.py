@@ -21,6 +21,7 @@ def test_where_and_how_often_things_are_kept_does_not_make_another_run() -> None
     data = {"manifest": "m.jsonl", "cache_dir": "a", "cache_max_gb": 5, "max_bad_fraction": 0.01}
     assert deciding(data) == deciding(data | {"cache_dir": "b", "cache_max_gb": 50})
     assert deciding({"steps": 5, "save_every": 1}) == deciding({"steps": 5, "keep_last": 3})
+    assert deciding({"steps": 5, "speed": {"compile": True}}) == deciding({"steps": 5})
 
 
 def test_what_changes_the_numbers_does() -> None:

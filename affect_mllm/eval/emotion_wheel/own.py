@@ -34,6 +34,12 @@ _AROUND = re.compile(
     r"|(?: (?:emotion|emotional|feeling|mood|attitude|state|sentiment|tone|expression)s?)+$"
 )
 
+# An underscore, and what is in brackets unless it denies: "(not) happy", "anger (absent)".
+_BRACKETS = re.compile(
+    r"_|\((?!(?:[^()]*\b)?(?:not?|non|never|un|in|im|dis|absent|missing|without|less|lack\w*|longer)\b)"
+    r"[^()]*\)"
+)
+
 
 @dataclass(frozen=True)
 class Sense:
@@ -107,7 +113,7 @@ def look_up(label: str) -> tuple[str, Sense] | None:
     known = listed(label)
     if known is not None or not label:
         return known
-    plain = spaced(re.sub(r"\([^()]*\)|_", " ", label))
+    plain = spaced(_BRACKETS.sub(" ", label))
     return listed(plain) or listed(_AROUND.sub("", _AROUND.sub("", plain)))
 
 

@@ -47,12 +47,17 @@ def ways(
     """A way for each of the `variants` (name → question; `{plain}` in it is the task's own) and for
     each of the `repeats`, numbered from 1. ConfigError for a name or a text that cannot be one.
     """
-    wrong = [n for n, text in variants.items() if not _NAME.fullmatch(n) or not text.strip()]
+    wrong = [
+        name
+        for name, text in variants.items()
+        if not _NAME.fullmatch(name) or name == "plain" or not text.strip()
+    ]
     if wrong:
         raise ConfigError(
             "variants",
             f"{wrong}",
-            expected="names of letters, digits, _ and -, each with a question that is not blank",
+            expected="names of letters, digits, _ and -, each with a question that is not blank; "
+            "`plain` is the task's own",
         )
     asked = {name: text.replace(PLAIN, task.question) for name, text in variants.items()}
     worded = [Way("wordings", n, replace(task, question=text)) for n, text in asked.items()]

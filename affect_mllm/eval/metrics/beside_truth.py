@@ -20,6 +20,9 @@ Array = NDArray[np.float64]
 _NEAR = 0.1  # of the scale: a number counts as right in a list of examples
 
 
+KEPT_A_ROW = 2048  # bytes of a statistic
+
+
 @dataclass(frozen=True)
 class Read:
     """A task's samples in order of id, the truth and the answer read for each.
@@ -69,10 +72,17 @@ class Read:
         return part
 
     def statistic(self, of: Callable[[Read], Array]) -> Array:
-        """The statistic `[n, ...]`, computed once: a row's is the same in any company."""
-        if of not in self._known:
-            self._known[of] = of(self)
-        return self._known[of]
+        """The statistic `[n, ...]`, computed once: a row's is the same in any company.
+
+        One that is wide (a confusion of many labels) is computed each time: several hundred MB of
+        it would live as long as the answers do.
+        """
+        if of in self._known:
+            return self._known[of]
+        found = of(self)
+        if found.nbytes <= KEPT_A_ROW * len(self):
+            self._known[of] = found
+        return found
 
     def clusters(self, key: str) -> list[str]:
         """The cluster of each sample by its `key`: one that names none is a cluster of its own."""

@@ -82,7 +82,7 @@ def _leaves(cfg: DictConfig, stage: str) -> dict[str, Any]:
     stages = {name: node for name, node in whole.get("stages", {}).items() if name == stage}
     kept = {"seed": whole.get("seed"), "model": whole.get("model"), "data": whole.get("data")}
     found = dict(_flat({**kept, "stages": stages}, ""))
-    return {key: value for key, value in found.items() if key.rpartition(".")[2] not in IDLE}
+    return {key: value for key, value in found.items() if not {*key.split(".")} & {*IDLE}}
 
 
 def _flat(node: Any, where: str) -> Iterator[tuple[str, Any]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,8 +35,15 @@ class Engine:
     lockstep = False  # whether ranks wait for each other inside forward and backward
     any_world = True  # whether its state can be resumed by another number of processes
 
-    def __init__(self, accelerator: Any, *, strategy: str, precision: str) -> None:
-        self.accelerator, self.strategy = accelerator, strategy
+    def __init__(
+        self,
+        accelerator: Any,
+        *,
+        strategy: str,
+        precision: str,
+        timeout: timedelta = timedelta(minutes=30),
+    ) -> None:
+        self.accelerator, self.strategy, self.timeout = accelerator, strategy, timeout
         self.device: torch.device = accelerator.device
         self.rank: int = accelerator.process_index
         self.world: int = accelerator.num_processes
@@ -67,7 +75,9 @@ class Engine:
         module.to(self.device)
         self._same_everywhere(module)
         self.model, self.optimizer = module, optimizer_of(module)
-        self.over_ranks = gradients.OverRanks(self.parameters()) if self.world > 1 else None
+        self.over_ranks = (
+            gradients.OverRanks(self.parameters(), timeout=self.timeout) if self.world > 1 else None
+        )
 
     def forward(self, batch: Batch, objective: Callable[[Any, Batch, Hidden], T]) -> T:
         """The model's forward pass, in the strategy's precision."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -34,18 +35,17 @@ class OverRanks:
     a process group of their own, so that a loss may talk to other ranks meanwhile.
     """
 
-    def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
-        self.group: Any = dist.new_group()
+    def __init__(self, parameters: Sequence[nn.Parameter], *, timeout: timedelta) -> None:
+        self.group: Any = dist.new_group(timeout=timeout)
         self.buckets = list(buckets(list(reversed(parameters))))
         self.place = {each: n for n, bucket in enumerate(self.buckets) for each in bucket}
-        self.missing: list[int] = []  # gradients by bucket, while the last pass runs
+        self.missing: list[set[torch.Tensor]] = []  # by bucket, while the last pass runs
         self.sent: list[tuple[torch.Tensor, dist.Work]] = []
-        for each in parameters:
-            each.register_post_accumulate_grad_hook(self._came)
+        self.hooks = [each.register_post_accumulate_grad_hook(self._came) for each in parameters]
 
     def begin(self) -> None:
         """The step's last pass begins: what comes now is whole."""
-        self.missing = [len(bucket) for bucket in self.buckets]
+        self.missing = [set(bucket) for bucket in self.buckets]
 
     def finish(self) -> None:
         """Send what is left and wait for all; every parameter has a gradient by now."""
@@ -60,15 +60,23 @@ class OverRanks:
         self.sent = []
 
     def close(self) -> None:
-        """Let go of the group, unless a step that was given up still has it wait for others."""
+        """Let go of parameters, and of the group unless a step that was given up waits there."""
+        for hook in self.hooks:
+            hook.remove()
         if not self.sent:
             dist.destroy_process_group(self.group)
 
     def _came(self, parameter: torch.Tensor) -> None:
         if not self.missing:
             return
-        self.missing[self.place[parameter]] -= 1  # type: ignore[index]
-        while len(self.sent) < len(self.buckets) and self.missing[len(self.sent)] == 0:
+        place = self.place[parameter]  # type: ignore[index]
+        if parameter not in self.missing[place]:
+            raise RuntimeError(
+                "a parameter's gradient came twice in one pass: re-entrant checkpointing cannot go "
+                "with launch=ddp; switch it off (use_reentrant=False)"
+            )
+        self.missing[place].discard(parameter)
+        while len(self.sent) < len(self.buckets) and not self.missing[len(self.sent)]:
             self._send()
 
     def _send(self) -> None:

@@ -84,7 +84,8 @@ class Launch:
             from affect_mllm.train.layout.zero import Zero as kind
         elif self.strategy == "fsdp2":
             from affect_mllm.train.layout.fsdp import FullyShard as kind
-        return kind(accelerator, strategy=self.strategy, precision=self.precision)
+        wait = timedelta(seconds=self.timeout_s)
+        return kind(accelerator, strategy=self.strategy, precision=self.precision, timeout=wait)
 
     def _check(self) -> None:
         if self.strategy not in STAGES:

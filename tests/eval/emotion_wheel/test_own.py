@@ -48,7 +48,8 @@ def test_words_of_degree_and_feeling_do_not_change_the_word():
     }.items():  # fmt: skip
         assert TABLES.classes(label) == TABLES.classes(word), label
         assert TABLES.has(label)
-    for label in ("not good", "no fear", "emotional state", "lack of confidence", "()", "_"):
+    for label in ("not good", "no fear", "emotional state", "lack of confidence", "()", "_",
+                  "(not) happy", "(un)happy", "anger (absent)", "(no longer) angry"):  # fmt: skip
         assert not TABLES.has(label), label
 
 

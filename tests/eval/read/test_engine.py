@@ -189,3 +189,17 @@ def test_no_text_makes_a_policy_raise(policy):
         found = extract(fuzz(seed), space, policy)
         assert found.status in STATUSES
         assert (found.value is None) == (found.status != "ok"), fuzz(seed)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "He blamed her.",
+        "She criticized him.",
+        "He accused her of lying.",
+        "She misjudged the room.",
+    ],
+)
+def test_what_one_does_to_another_is_not_what_the_doer_feels(said: str) -> None:
+    labels = ("happy", "sad", "angry", "neutral", "surprise")
+    assert extract(said, Space(labels), "closed_label_v4").status == "out_of_vocabulary"

@@ -9,17 +9,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import os
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent
 ANSWER = (
     "The person in the video speaks with a raised voice and furrowed brows while looking away from "
     "the camera. He clenches his fists, and his tone gets louder, which suggests that the emotion "
@@ -121,24 +116,10 @@ def timed(read: Callable[[str], None], texts: list[str]) -> float:
 
 def measured_at(revision: str) -> dict[str, tuple[float, float]]:
     """The same of another version."""
-    with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder) / "tree"
-        git = ["git", "-C", str(ROOT), "worktree"]
-        subprocess.run([*git, "add", "--detach", "-q", str(tree), revision], check=True)
-        try:
-            script = tree / "benchmarks" / "reading.py"
-            script.write_text(Path(__file__).read_text(encoding="utf-8"), encoding="utf-8")
-            out = subprocess.run(
-                [sys.executable, str(script), "--json"],
-                cwd=tree,
-                env={**os.environ, "PYTHONPATH": str(tree)},
-                check=True,
-                capture_output=True,
-                text=True,
-            )
-        finally:
-            subprocess.run([*git, "remove", "--force", str(tree)], check=True)
-    return json.loads(out.stdout)
+    from another_version import numbers_at  # which the other version may lack
+
+    here = Path(__file__)
+    return numbers_at(revision, here, text=lambda _: here.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

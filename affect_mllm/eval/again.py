@@ -15,11 +15,11 @@ from affect_mllm.eval.task import Task
 from affect_mllm.types import Sample
 
 KINDS = ("wordings", "repeats")
-Asked = tuple[Path, Sequence[Path]]  # the plain answers, and those of each way in order
+Files = tuple[Path, Sequence[Path]]  # the plain answers, and those of each way in order
 
 
 def asked_again(
-    task: Task, rows: Sequence[Sample], ways: Sequence[Way], files: Mapping[str, Asked]
+    task: Task, rows: Sequence[Sample], ways: Sequence[Way], files: Mapping[str, Files]
 ) -> dict[str, dict[str, Any]]:
     """{"wordings": {VARIANT: scores}, "repeats": {VARIANT: scores}} as `score.varied` has them.
 
@@ -39,7 +39,7 @@ def asked_again(
     return found
 
 
-def predictions(ways: Sequence[Way], files: Mapping[str, Asked]) -> dict[str, Path]:
+def predictions(ways: Sequence[Way], files: Mapping[str, Files]) -> dict[str, Path]:
     """The file of each way of each variant, by `VARIANT.wording-NAME` and the like."""
     return {
         f"{variant}.{way.file}": path

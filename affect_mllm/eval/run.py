@@ -15,7 +15,7 @@ from affect_mllm import lock
 from affect_mllm.data import manifest
 from affect_mllm.data.features import ensure
 from affect_mllm.data.settings import DataSettings
-from affect_mllm.eval.again import Asked, asked_again, predictions
+from affect_mllm.eval.again import Files, asked_again, predictions
 from affect_mllm.eval.emotion_wheel.published import read_tables
 from affect_mllm.eval.files import rounded
 from affect_mllm.eval.generate.asking import WHOLE, Answers, Asker, Question
@@ -222,7 +222,7 @@ class EvalRun:
         rows: Sequence[Sample],
         path: Path,
         files: dict[str, Path],
-        again: Mapping[str, Asked],
+        again: Mapping[str, Files],
     ) -> None:
         if self.benchmark.verdicts:
             LOGGER.info(

@@ -30,7 +30,7 @@ from affect_mllm.train.keep.stage_checkpoints import StageCheckpoints
 from affect_mllm.train.layout.engine import Engine, lost_rank
 from affect_mllm.train.layout.launch import Launch
 from affect_mllm.train.loss.objective import Objective
-from affect_mllm.train.plan import dates
+from affect_mllm.train.plan import dates, order
 from affect_mllm.train.plan.speed import Speed
 from affect_mllm.train.plan.stage import Stage, check_heads
 from affect_mllm.train.plan.trainable import select, spoken, unfreeze
@@ -58,8 +58,8 @@ class TrainRun:
     `from_stage` leaves out the stages before it. Every stage rebuilds model and optimiser from the
     checkpoint of the stage before, so that one run of all stages equals stage by stage. A finished
     stage is re-used, an interrupted one goes on from its newest checkpoint; with `resume=never`
-    both are refused instead. `dry_run` takes two steps of each stage and
-    keeps nothing (`train/dry_run.py`).
+    both are refused instead. `dry_run` takes two steps of each stage and keeps nothing
+    (`train/dry_run.py`).
     """
 
     name: str
@@ -136,30 +136,8 @@ class TrainRun:
         return config.build(node, kind=kind, plugins=self.plugins)
 
     def selected(self) -> list[str]:
-        """The names of the stages to run.
-
-        Raises ConfigError for one that there is not, or whose name is not its key: folders and
-        "the stage before" go by that name.
-        """
-        names = list(self.stages)
-        for key, node in self.stages.items():
-            if node.get("name") != key:
-                raise ConfigError(
-                    f"stages.{key}.name",
-                    str(node.get("name")),
-                    expected=f"{key}, as the stage is called here",
-                    fix=f"set stages.{key}.name={key}",
-                )
-        if self.stage is not None and self.from_stage is not None:
-            raise ConfigError("from_stage", "together with stage", fix="give one of them")
-        for key, wanted in (("stage", self.stage), ("from_stage", self.from_stage)):
-            if wanted is None:
-                continue
-            name = str(wanted["name"]) if isinstance(wanted, dict) else wanted
-            if name not in names:
-                raise ConfigError(key, name, expected=f"one of {names}")
-            return [name] if key == "stage" else names[names.index(name) :]
-        return names
+        """The names of the stages to run; raises as `order.selected`."""
+        return order.selected(self.stages, only=self.stage, begin=self.from_stage)
 
     def _run_stage(self, stage: Stage) -> None:
         from accelerate.utils import set_seed
@@ -280,11 +258,7 @@ class TrainRun:
 
     def parent(self, stage: Stage) -> Path | None:
         """The checkpoint that a stage starts from, or None for the very first."""
-        if stage.init_from != "previous":
-            return Path(stage.init_from)
-        names = list(self.stages)
-        before = names.index(stage.name)
-        return None if before == 0 else Path(self.run_dir) / names[before - 1] / "final"
+        return order.parent(stage, list(self.stages), Path(self.run_dir))
 
     def _config(self) -> DictConfig:
         keep = {

@@ -11,7 +11,7 @@ from affect_mllm.eval.task import Task
 from affect_mllm.models.decoding import Repeat, TokenSampling
 from affect_mllm.types import ConfigError
 
-PLAIN = "{plain}"
+QUESTION = "{plain}"  # stands for the task's own
 _NAME = re.compile(r"[\w-]+")
 
 
@@ -59,7 +59,7 @@ def ways(
             expected="names of letters, digits, _ and -, each with a question that is not blank; "
             "`plain` is the task's own",
         )
-    asked = {name: text.replace(PLAIN, task.question) for name, text in variants.items()}
+    asked = {name: text.replace(QUESTION, task.question) for name, text in variants.items()}
     worded = [Way("wordings", n, replace(task, question=text)) for n, text in asked.items()]
     drawn = [Repeat(sampling, number) for number in range(1, repeats + 1)]
     return [*worded, *(Way("repeats", str(each.number), task, each) for each in drawn)]

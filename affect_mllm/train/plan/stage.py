@@ -88,6 +88,16 @@ def check_sources(where: str, given: Any) -> None:
         raise ConfigError(where, str(error)) from error
 
 
+def _refuse_test(where: str, split: str) -> None:
+    if split.startswith("test"):
+        raise ConfigError(
+            where,
+            f"split {split} is a test set",
+            expected="a validation split",
+            fix="set one aside: nothing is watched or chosen on a test set",
+        )
+
+
 @dataclass(frozen=True)
 class Validation:
     """The stage's own loss on rows that are not trained on: `val/loss` every so many steps."""
@@ -99,13 +109,7 @@ class Validation:
     def __post_init__(self) -> None:
         check_sources("stage.validation.sources", self.sources)
         for source in self.sources.values():
-            if source.split.startswith("test"):
-                raise ConfigError(
-                    "stage.validation.sources",
-                    f"split {source.split} is a test set",
-                    expected="a validation split",
-                    fix="set one aside: nothing is chosen on a test set",
-                )
+            _refuse_test("stage.validation.sources", source.split)
 
 
 @dataclass(frozen=True)
@@ -122,13 +126,7 @@ class Asked:
     batch_size: PositiveInt = 32
 
     def __post_init__(self) -> None:
-        if self.split.startswith("test"):
-            raise ConfigError(
-                "stage.benchmarks.split",
-                f"{self.split} is a test set",
-                expected="a validation split",
-                fix="set one aside: nothing is watched or chosen on a test set",
-            )
+        _refuse_test("stage.benchmarks.split", self.split)
 
 
 @dataclass(frozen=True)

@@ -152,19 +152,18 @@ class Read:
             return np.asarray(means) >= 0.5
         if self.truth and all(isinstance(each, str) for each in self.truth) and self.labels:
             return np.array([t == a for t, a in zip(self.truth, self.answers, strict=True)])
-        return np.array(
-            [self._is_right(*pair) for pair in zip(self.truth, self.answers, strict=True)]
-        )
+        maps = self.tables.places("level1")[:1]
+        pairs = zip(self.truth, self.answers, strict=True)
+        return np.array([self._is_right(truth, answer, maps) for truth, answer in pairs])
 
-    def _is_right(self, truth: Any, answer: Answer) -> bool:
+    def _is_right(self, truth: Any, answer: Answer, maps: Sequence[int]) -> bool:
         if answer is None:
             return False
         if isinstance(answer, float) and not isinstance(truth, str):
             return abs(answer - truth) <= _NEAR * (self.high - self.low)
         if isinstance(answer, tuple) and not self.labels:
             wanted = (truth,) if isinstance(truth, str) else truth
-            place = self.tables.places("level1")[:1]
-            found = score.overlaps(wanted, answer, self.tables, place)[0]
+            found = score.overlaps(wanted, answer, self.tables, maps)[0]
             return found is not None and found[0] > 0
         if isinstance(answer, dict) and not isinstance(truth, str):
             return _greatest(answer) == _greatest(truth)

@@ -100,14 +100,31 @@ def read_answers(
 ) -> Read:
     """Select the task's samples and read each one's answer, by the task's policy or another."""
     chosen = task.select(samples)
+    truth = [task.truth_of(sample) for sample in chosen]
+    return read_beside(
+        task, chosen, truth, predictions, tables=tables, verdicts=verdicts, policy=policy
+    )
+
+
+def read_beside(
+    task: Task,
+    chosen: Sequence[Sample],
+    truth: Sequence[Any],
+    predictions: Sequence[Prediction],
+    *,
+    tables: WheelTables | None = None,
+    verdicts: Verdicts | None = None,
+    policy: str | None = None,
+) -> Read:
+    """The same for samples that the task has selected, with the truth of each."""
     by_id = {prediction.id: prediction for prediction in predictions}
     rows = [ranked(task, by_id[s.id]) if s.id in by_id else None for s in chosen]
     found = answers_of(task, chosen, rows, policy=policy or task.policy)
     low, high = task.scale
     return Read(
-        samples=chosen,
+        samples=list(chosen),
         predictions=rows,
-        truth=[task.truth_of(sample) for sample in chosen],
+        truth=list(truth),
         answers=[None if each is None else each.value for each in found],
         status=["missing" if each is None else each.status for each in found],
         labels=() if task.kind == "open_vocabulary" else task.labels,
@@ -160,7 +177,7 @@ def _official(
     assert official is not None  # _check_compat has seen to it
     policy = official.extraction or task.policy
     predictions = [each for each in read.predictions if each is not None]
-    theirs = read_answers(task, read.samples, predictions, tables=tables, policy=policy)
+    theirs = read_beside(task, read.samples, read.truth, predictions, tables=tables, policy=policy)
     metrics = {name: METRICS[formula] for name, formula in official.metrics.items()}
     measured = measure(theirs, metrics, groups_of(task, theirs))
     found = {name: entry(name, interval, theirs) for name, interval in measured.items()}
@@ -212,7 +229,7 @@ def _wheel(read: Read) -> dict[str, Any]:
     true = [label for truth in read.truth for label in truth]
     found: dict[str, Any] = {"tables": read.tables.name, "version": read.tables.version}
     for name, labels in (("truth", true), ("answers", said)):
-        lacking = Counter(label for label in labels if not read.tables.has(label))
+        lacking = {k: n for k, n in Counter(labels).items() if not read.tables.has(k)}
         found[f"{name}_coverage"] = 1 - sum(lacking.values()) / max(len(labels), 1)
         found[f"{name}_lacking"] = dict(sorted(lacking.items(), key=lambda i: (-i[1], i[0]))[:20])
     return found

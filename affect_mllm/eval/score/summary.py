@@ -34,7 +34,7 @@ from affect_mllm.eval.metrics.beside_truth import Read
 from affect_mllm.eval.metrics.shares import FLOOR
 from affect_mllm.eval.predictions import Prediction
 from affect_mllm.eval.score.paired import paired, with_holm
-from affect_mllm.eval.score.scoring import check_rows, read_answers, result_of
+from affect_mllm.eval.score.scoring import check_rows, read_beside, result_of
 from affect_mllm.eval.score.suite import suite_means
 from affect_mllm.eval.task import Task
 from affect_mllm.types import ConfigError, DataError, Sample
@@ -63,12 +63,13 @@ def summarise(
     if reference not in runs:
         raise ConfigError("reference", repr(reference), expected=f"one of {sorted(runs)}")
     chosen, known = task.select(samples), {sample.id for sample in samples}
-    everything = {**runs, MAJORITY: majority_predictions(task, chosen)}
+    truth = [task.truth_of(sample) for sample in chosen]
+    everything = {**runs, MAJORITY: _majority(task, chosen, truth)}
     variants, reads = {}, {}
     for name, predictions in everything.items():
         try:
             check_rows(predictions, known)
-            reads[name] = read_answers(task, chosen, predictions)
+            reads[name] = read_beside(task, chosen, truth, predictions)
             scored = result_of(task, reads[name], predictions)
         except DataError as error:
             raise DataError(f"{name}: {error.where}", error.got, expected=error.expected) from error
@@ -94,9 +95,12 @@ def majority_predictions(task: Task, samples: Sequence[Sample]) -> list[Predicti
     mean. A task whose answers are texts has no such answer, and gets none.
     """
     chosen = task.select(samples)
+    return _majority(task, chosen, [task.truth_of(sample) for sample in chosen])
+
+
+def _majority(task: Task, chosen: Sequence[Sample], truths: list[Any]) -> list[Prediction]:
     if task.kind == "description":
         return []
-    truths: list[Any] = [task.truth_of(sample) for sample in chosen]
     if task.kind == "distribution":
         mean = {label: sum(each[label] for each in truths) / len(truths) for label in task.labels}
         scores = {label: log(max(share, FLOOR)) for label, share in mean.items()}

@@ -76,6 +76,7 @@ class _Reader:
         self.found = scan(tokens, phrases, grammar(), keeps=keeps)
         self.speech = speech_in(tokens) if '"' in tokens or "'" in tokens else ()
         self.negation, self.reach_from, self.list_until = "", 0, -1
+        self.reason_from = -1  # where the last explanation began
         self.nor = self.lessened = False
         self.declining = self.explaining = self.explained = False
         self.sentence = 0  # number of mentions before the sentence
@@ -235,7 +236,7 @@ class _Reader:
             self.nor = False
 
     def _because(self, number: int, each: Found) -> None:
-        self.negation = ""
+        self.negation, self.reason_from = "", each.start
         self.explaining = True
 
     def _explain(self, number: int, each: Found) -> None:
@@ -270,6 +271,8 @@ class _Reader:
         for mention in reversed(self.said.mentions):
             between = self.tokens[mention.end : place]
             joined = place == each.start or all(token in _JOINS for token in between)
+            if mention.end <= self.reason_from < each.start:
+                break  # "B because that is wrong"
             if len(between) > _REACH_LIST or not joined or any(x in ".;!?\n" for x in between):
                 break
             mention.denied = True

@@ -3,8 +3,8 @@
 preference_v2
     The first or second label for first, former, A, 1 or second, latter, B, 2; a third label, if the
     task has one, for tie, equal, both, neither. Numbers count as the whole answer or after
-    "description", "option" and the like. What stands after "than" or "over", and what is negated,
-    does not count, nor do "first of all", "the first second". Several: ambiguous.
+    "description", "option" and the like. What stands after "than" or "over", what is worse, and
+    what is negated does not count, nor do "first of all", "the first second". Several: ambiguous.
 """
 
 from __future__ import annotations
@@ -41,6 +41,12 @@ _PASSED_OVER = (
       "glance", "scene",
                    "moment", "person", "two", "speaker", "minute", "sentence")),
 )  # fmt: skip
+_WORSE = tuple(
+    f"{verb} {word}{than}"
+    for verb in ("is", "was", "seems", "looks")
+    for word in ("worse", "inferior", "weaker", "less accurate", "less convincing", "less precise")
+    for than in ("", " than", " to")
+)  # of two: the other one's "than" denies nothing
 _NAMES = re.compile(r"\bA[12]\b")
 _NAMED = word_set("before a number of one")
 _BETTER = {
@@ -90,6 +96,7 @@ def _phrases(labels: tuple[str, ...]) -> Phrases:
     found: dict[tuple[str, ...], Form | Role] = {
         tuple(tokens_of(phrase)): Role("ignore") for phrase in _PASSED_OVER
     }
+    found |= {tuple(tokens_of(phrase)): Role("wrong") for phrase in _WORSE}
     for label, words in zip(labels, _SIDES, strict=False):
         found |= {_as_tokens(word): Form(label, SURE) for word in words}
         found[_as_tokens(folded(unified(label)))] = Form(label, SURE)

@@ -12,6 +12,7 @@ _BETWEEN = frozenset([*":-=?|", "->", "=>", "—"])
 _DENIES = word_set("denials")
 _ADVERBS = word_set("adverbs of a denial")
 _SPEECH = word_set("speech")
+_SAYS, _TEXTS = word_set("says"), word_set("texts that are cited")
 _LONG_QUOTE, _LONGEST_QUOTE = 4, 40
 
 
@@ -75,6 +76,12 @@ def is_more(tokens: Sequence[str], start: int) -> bool:
     return tokens[start].endswith("ier") and start > 0 and tokens[start - 1] in ("be", "been")
 
 
+def _is_cited(tokens: Sequence[str], quote: int) -> bool:
+    """Whether a text is said to read so: "the subtitle says 'happy birthday'"."""
+    before = tokens[max(0, quote - 6) : quote]
+    return not _SAYS.isdisjoint(before[-2:]) and not _TEXTS.isdisjoint(before)
+
+
 def speech_in(tokens: Sequence[str]) -> list[tuple[int, int]]:
     """From and to of what is quoted and longer than a term."""
     found: list[tuple[int, int]] = []
@@ -87,6 +94,7 @@ def speech_in(tokens: Sequence[str]) -> list[tuple[int, int]]:
             words = [token for token in inside if token[0].isalnum()]
             if len(words) > _LONGEST_QUOTE:
                 continue
-            if len(words) >= _LONG_QUOTE or not _SPEECH.isdisjoint(words):
+            said = len(words) >= _LONG_QUOTE or not _SPEECH.isdisjoint(words)
+            if said or _is_cited(tokens, first):
                 found.append((first, last))
     return found

@@ -4,8 +4,9 @@ shares_v3
     Reads a number for each label, with or without a per cent sign, before it or behind it ("joy
     60", "60 % joy", "joy: about 60", "60 for joy"), item by item; in a table the numbers of a row
     below the labels. Labels are found like those of closed_label_v4, also where they are denied.
-    What has no number has no share; the numbers are divided by their sum. Two different numbers for
-    one label, such as a range, are ambiguous. None, zeros alone, or one below zero: empty,
+    What has no number has no share; the numbers are divided by their sum. "The rest" of one label
+    is what lacks to 1 or 100; of several it is ambiguous. Two different numbers for one label, such
+    as a range, are ambiguous. None, zeros alone, or one below zero: empty,
     refused or out_of_vocabulary.
 """
 
@@ -22,6 +23,8 @@ from affect_mllm.eval.read.tokens import tokens_of
 from affect_mllm.eval.read.vocabulary import vocabulary
 
 _ENDS = frozenset([";", "\n", ",", "|\n", "and", "&", "、", "和", "与", "."])
+REST = float("inf")  # stands for what is left
+_REST = frozenset(["rest", "remaining", "remainder", "其余", "剩下"])
 _OF_WHOLE = frozenset(["viewers", "people", "persons", "percent:", "total", "points"])
 Event = tuple[str, str | float]  # ("label", name), ("number", value) or ("end", sign)
 
@@ -33,15 +36,26 @@ def shares_v3(response: str, space: Space) -> Extraction:
     if is_blank(text):
         return Extraction(None, "empty")
     found: dict[str, set[float]] = {}
-    for label, number in _pairs(_events(text, space)):
+    events = _events(text, space)
+    for label, number in _pairs(events):
         found.setdefault(label, set()).add(number)
-    if any(len(numbers) > 1 for numbers in found.values()):
+    shared_rest = ("number", REST) in events and len(found) < len(
+        {name for kind, name in events if kind == "label"}
+    )
+    if shared_rest or any(len(numbers) > 1 for numbers in found.values()):
         return Extraction(None, "ambiguous")
-    numbers = {label: each.pop() for label, each in found.items()}
+    numbers = _with_rest({label: each.pop() for label, each in found.items()})
     shares = None if any(n < 0 for n in numbers.values()) else normalised(numbers, space.labels)
     if shares is None:
         return Extraction(None, "refused" if declines(text) else "out_of_vocabulary")
     return Extraction(shares, "ok")
+
+
+def _with_rest(numbers: dict[str, float]) -> dict[str, float]:
+    """The numbers, with what lacks to 1 or 100 for the one label that has the rest."""
+    given = sum(number for number in numbers.values() if number != REST)
+    whole = 1.0 if given <= 1 else 100.0
+    return {k: max(0.0, whole - given) if n == REST else n for k, n in numbers.items()}
 
 
 def normalised(numbers: Mapping[str, float], labels: Sequence[str]) -> dict[str, float] | None:
@@ -64,6 +78,8 @@ def _events(text: str, space: Space) -> list[Event]:
         after, form = phrases.at(tokens, start)
         if form is not None:
             events.append(("label", form.label))
+        elif token in _REST:
+            events.append(("number", REST))
         elif token[0].isdecimal():
             if not _is_whole(tokens, start):
                 events.append(("number", _number(tokens, start)))

@@ -32,7 +32,6 @@ OptimizerOf = Callable[[nn.Module], torch.optim.Optimizer]
 class Engine:
     """Every process holds the whole model; gradients are added up in a step's last backward."""
 
-    lockstep = False  # whether ranks wait for each other inside forward and backward
     any_world = True  # whether its state can be resumed by another number of processes
 
     def __init__(

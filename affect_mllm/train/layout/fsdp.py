@@ -19,8 +19,6 @@ class FullyShard(Engine):
     So the LLM's head, which the losses use in any number of chunks, is gathered once.
     """
 
-    lockstep = True
-
     def _place(self, module: nn.Module, optimizer_of: OptimizerOf) -> None:
         module.to(self.device)
         self._same_everywhere(module)

@@ -57,7 +57,6 @@ def whole_models() -> None:
 class Zero(Engine):
     """ZeRO-1, -2 and -3. Its engine state belongs to one number of processes."""
 
-    lockstep = True
     any_world = False
 
     def _place(self, module: nn.Module, optimizer_of: OptimizerOf) -> None:

@@ -50,15 +50,19 @@ class LoadBalance(Loss):
         self, model: Any, batch: Batch, hidden: Hidden, head: nn.Module | None
     ) -> torch.Tensor:
         """The sum of each modality's unevenness times its items over all ranks."""
-        mass = {name: gate.float().sum(0) for name, gate in hidden.gates.items()}
-        return _total([_uneven(total) for total in sum_over_ranks(mass).values()], hidden)
+        sizes = {name: len(model.gate_names(name)) for name in model.modalities}
+        gates = {name: gate.float().sum(0) for name, gate in hidden.gates.items()}
+        absent = hidden.states.new_zeros((), dtype=torch.float32)
+        parts = [gates.get(name, absent.expand(size)) for name, size in sizes.items()]
+        summed = sum_over_ranks(torch.cat(parts)).split([*sizes.values()])
+        return _total([_uneven(part) for part in summed if len(part)], hidden)
 
 
 def _uneven(mass: torch.Tensor) -> torch.Tensor:
-    """Items × E·Σ p² from the gate weights `[E]` summed over items."""
+    """Items × E·Σ p² from the gate weights `[E]` summed over items; 0 where there are none."""
     items = mass.detach().sum()
     in_use = (mass > 0).sum()
-    return items * in_use * (mass / items).square().sum()
+    return items * in_use * (mass / items.clamp_min(1e-12)).square().sum()
 
 
 def gated_items(batch: Batch) -> int:

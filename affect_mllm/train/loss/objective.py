@@ -74,11 +74,6 @@ class Objective:
         gates = {name: gate.detach().float().sum(0) for name, gate in hidden.gates.items()}
         return Terms(found, values, gates, {name: model.gate_names(name) for name in gates})
 
-    @property
-    def coupled(self) -> bool:
-        """Whether ranks wait for each other inside it."""
-        return any(loss.coupled for loss in self.losses.values())
-
     def counts(self, batch: Batch) -> dict[str, int]:
         """Each loss's items in one micro-batch of this rank."""
         return {name: loss.count(batch) for name, loss in self.losses.items()}

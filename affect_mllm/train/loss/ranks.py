@@ -6,7 +6,6 @@ is taken once, where the item is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -47,21 +46,10 @@ def gather_rows(rows: torch.Tensor, keys: torch.Tensor) -> Gathered:
     )
 
 
-def sum_over_ranks(parts: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Each named vector added up over ranks; a rank need not have all names.
-
-    The gradient flows to this rank's part.
-    """
+def sum_over_ranks(part: torch.Tensor) -> torch.Tensor:
+    """`part` added up over ranks, of one shape on all; the gradient flows to this rank's."""
     if ranks() == 1:
-        return dict(parts)
-    plain = {name: part.detach().tolist() for name, part in parts.items()}
-    found: list[dict[str, list[float]] | None] = [None] * ranks()
-    distributed.all_gather_object(found, plain)
-    others = [each for rank, each in enumerate(found) if each and rank != distributed.get_rank()]
-    like = next(iter(parts.values())) if parts else torch.zeros(())
-    sums: dict[str, torch.Tensor] = {}
-    for name in sorted({name for each in found if each for name in each}):
-        own = parts.get(name)
-        values = [like.new_tensor(each[name]) for each in others if name in each]
-        sums[name] = sum(values[1:], values[0]) if own is None else sum(values, own)
-    return sums
+        return part
+    total = part.detach().clone()
+    distributed.all_reduce(total)
+    return total + (part - part.detach())

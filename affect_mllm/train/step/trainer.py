@@ -6,12 +6,9 @@ import contextlib
 import math
 import signal
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from types import FrameType
-from typing import Any
-
-import torch
 
 from affect_mllm.data.loader import StepBatch
 from affect_mllm.log import LOGGER
@@ -23,12 +20,11 @@ from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.plan.optim import set_rates
 from affect_mllm.train.plan.stage import Stage
 from affect_mllm.train.step.agree import Agreed, agree
+from affect_mllm.train.step.tally import Gates, Sums, Tally, add
 from affect_mllm.train.watch.callbacks import Callback, Row
 from affect_mllm.train.watch.pace import Pace
 from affect_mllm.train.watch.watchdog import Watchdog
 from affect_mllm.types import DataError
-
-Gates = dict[str, dict[str, float]]  # modality → expert → weight
 
 FEW = 500  # examples below which a share of bad ones says nothing yet
 
@@ -88,13 +84,13 @@ class Trainer:
         """One update. Raises DataError, before the update, when the loss is not finite."""
         engine = self.engine
         rates = set_rates(engine.optimizer, self.stage.schedule.factor(step - 1, self.stage.steps))
-        sums, gates = self._add_gradients(step, part)
+        tally = self._add_gradients(step, part)
         self.watchdog.at(step, "adding up gradients")
         engine.exchange()
+        found, weights = self._over_ranks(step, tally.read())
         self.watchdog.at(step, "update")
         norm, norms = engine.update()
         self._check_norm(step, norm)
-        found, weights = self._over_ranks(sums, gates)
         self.progress.tokens_seen += part.tokens
         return {
             "loss": self.objective.total(found, part.counts),
@@ -108,31 +104,22 @@ class Trainer:
             "gate": weights,
         }
 
-    def _add_gradients(self, step: int, part: Agreed) -> tuple[dict[str, float], Gates]:
-        """Forward and backward of every micro-batch; this rank's sums of losses and of gates."""
-        engine = self.engine
-        sums: dict[str, float] = {}
-        gates: Gates = {}
-        broken: list[str] = []
-        waits = engine.lockstep or self.objective.coupled
+    def _add_gradients(self, step: int, part: Agreed) -> Tally:
+        """Forward and backward of every micro-batch; nothing here waits for the device.
+
+        A loss that is not finite is found when the tally is read: every rank goes on until then,
+        so that none waits for ever.
+        """
+        engine, tally = self.engine, Tally()
         with self.pace.watching():
             for number, micro in enumerate(part.micro_batches, 1):
                 self.watchdog.at(step, f"forward of micro-batch {number}")
                 terms = engine.forward(micro, self.objective)
                 loss = self.objective.total(terms.losses, part.counts)
-                if not bool(torch.isfinite(loss)):
-                    broken += micro.sample_ids or ("(none: an idle item)",)
-                # All ranks know of a bad loss before gradients meet, so that none waits for ever.
-                if engine.agreed(bool(broken)) if waits else broken:
-                    break
                 self.watchdog.at(step, f"backward of micro-batch {number}")
                 engine.backward(loss, last=number == len(part.micro_batches))
-                _add(sums, terms.values)
-                for name, weights in terms.gates.items():
-                    row = dict(zip(terms.experts[name], weights.tolist(), strict=True))
-                    _add(gates.setdefault(name, {}), row)
-        self._check_finite(step, broken)
-        return sums, gates
+                tally.add(micro.sample_ids, terms, loss)
+        return tally
 
     def _after(self, step: int, row: Row, *, learned: bool) -> None:
         """Evaluate, log, save, and stop if a signal asked for it.
@@ -166,17 +153,26 @@ class Trainer:
         """The model has the running average of its weights, if the stage keeps one."""
         return contextlib.nullcontext() if self.average is None else self.average.in_place()
 
-    def _over_ranks(
-        self, sums: Mapping[str, float], gates: Gates
-    ) -> tuple[dict[str, float], Gates]:
-        """Losses added up over ranks, and each modality's mean gate by expert."""
+    def _over_ranks(self, step: int, sums: Sums) -> tuple[dict[str, float], Gates]:
+        """Losses added up over ranks, and each modality's mean gate by expert.
+
+        Raises DataError on all ranks when a loss of one is not finite.
+        """
+        ranks = self.engine.gather(sums)
+        broken = [name for rank in ranks for name in rank.broken]
+        if broken:
+            raise DataError(
+                f"stage {self.stage.name}, step {step}",
+                f"the loss is not finite; samples {', '.join(broken)}",
+                expected="a finite loss; weights were not updated",
+                fix="lower the learning rate or look at these samples",
+            )
         found = dict.fromkeys(self.objective.losses, 0.0)
         totals: Gates = {}
-        for values, weights in self.engine.gather((dict(sums), gates)):
-            for name, value in values.items():
-                found[name] += value
-            for name, row in weights.items():
-                _add(totals.setdefault(name, {}), row)
+        for rank in ranks:
+            add(found, rank.losses)
+            for name, row in rank.gates.items():
+                add(totals.setdefault(name, {}), row)
         means = {n: {e: w / sum(row.values()) for e, w in row.items()} for n, row in totals.items()}
         return found, dict(sorted(means.items()))
 
@@ -215,17 +211,6 @@ class Trainer:
         LOGGER.warning("%s: no sample of it could be used; no update", where)
         return False
 
-    def _check_finite(self, step: int, broken: Sequence[str]) -> None:
-        """Stop all ranks when the loss of one is not finite; `broken` are this rank's samples."""
-        if self.engine.agreed(bool(broken)):
-            names = [name for rank in self.engine.gather(list(broken)) for name in rank]
-            raise DataError(
-                f"stage {self.stage.name}, step {step}",
-                f"the loss is not finite; samples {', '.join(names)}",
-                expected="a finite loss; weights were not updated",
-                fix="lower the learning rate or look at these samples",
-            )
-
     def _check_norm(self, step: int, norm: float) -> None:
         """Stop at a gradient that is not finite, unless the loss scale may be why."""
         if not math.isfinite(norm) and not self.engine.scale.may_shrink:
@@ -250,11 +235,6 @@ class Trainer:
         finally:
             for number, handler in old.items():
                 signal.signal(number, handler)
-
-
-def _add(sums: dict[str, float], more: Mapping[str, Any]) -> None:
-    for name, value in more.items():
-        sums[name] = sums.get(name, 0.0) + float(value)
 
 
 def _timed(loader: Iterable[StepBatch]) -> Iterator[tuple[StepBatch, float]]:

@@ -112,7 +112,9 @@ def test_gate_losses_by_hand(rows, entropy: float, uneven: float) -> None:
     """The third: an expert that is not in use does not count among them."""
     hidden, batch = gates(*rows)
     assert float(GateEntropy()(None, batch, hidden, None)) == pytest.approx(entropy)
-    assert float(LoadBalance()(None, batch, hidden, None)) == pytest.approx(uneven)
+    experts = range(len(rows[0]))
+    model = SimpleNamespace(modalities=("face", "audio"), gate_names=lambda _: experts)
+    assert float(LoadBalance()(model, batch, hidden, None)) == pytest.approx(uneven)
 
 
 def test_infonce_is_cross_entropy_both_ways_and_equal_texts_are_no_negatives(tiny, model) -> None:

@@ -1,0 +1,62 @@
+"""What a step's micro-batches gave, kept on the device and read once, before the update."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from affect_mllm.train.loss.objective import Terms
+
+Gates = dict[str, dict[str, float]]  # modality → expert → weight
+
+
+@dataclass
+class Sums:
+    """This rank's losses and gate weights, added up over micro-batches.
+
+    `broken` are the samples of the micro-batches whose loss is not finite.
+    """
+
+    losses: dict[str, float] = field(default_factory=dict)
+    gates: Gates = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+
+
+class Tally:
+    """Collects each micro-batch's numbers without waiting for the device."""
+
+    def __init__(self) -> None:
+        self._names: list[tuple[str, ...]] = []  # samples of each micro-batch
+        self._terms: list[Terms] = []
+        self._numbers: list[torch.Tensor] = []
+
+    def add(self, samples: tuple[str, ...], terms: Terms, loss: torch.Tensor) -> None:
+        """Keep the values and gates of one micro-batch, and whether its total `loss` is finite."""
+        self._names.append(samples)
+        self._terms.append(terms)
+        parts = [torch.isfinite(loss.detach()), *terms.values.values(), *terms.gates.values()]
+        self._numbers.append(torch.cat([part.reshape(-1).double() for part in parts]))
+
+    def read(self) -> Sums:
+        """All of it in one copy from the device."""
+        found = Sums()
+        rows = torch.cat(self._numbers).tolist() if self._numbers else []
+        for names, terms in zip(self._names, self._terms, strict=True):
+            finite, *rows = rows
+            if not finite:
+                found.broken += names or ("(none: an idle item)",)
+            values, rows = rows[: len(terms.values)], rows[len(terms.values) :]
+            add(found.losses, dict(zip(terms.values, values, strict=True)))
+            for modality, experts in terms.experts.items():
+                weights, rows = rows[: len(experts)], rows[len(experts) :]
+                row = dict(zip(experts, weights, strict=True))
+                add(found.gates.setdefault(modality, {}), row)
+        return found
+
+
+def add(sums: dict[str, float], more: dict[str, Any]) -> None:
+    """Add `more` to `sums`, name by name."""
+    for name, value in more.items():
+        sums[name] = sums.get(name, 0.0) + float(value)

@@ -232,6 +232,8 @@ class Batch:
     attention never crosses a segment. Labels are aligned with `input_ids`, not shifted.
     `truths[i]` are the manifest labels of example `i`, for losses with a target of their own.
     `idle` has an item of every modality that another rank has here and this one has not.
+    `host` is the same batch on the CPU, where it was moved from: what Python has to know of it is
+    read there, since reading it from a GPU waits for all that is queued.
     """
 
     input_ids: torch.Tensor
@@ -243,6 +245,12 @@ class Batch:
     sample_ids: tuple[str, ...]
     truths: tuple[dict[str, Any], ...] = ()
     idle: dict[str, MediaBatch] = field(default_factory=dict)
+    host: Batch | None = field(default=None, repr=False)
+
+    @property
+    def on_host(self) -> Batch:
+        """The batch as it was before it moved; itself where it did not."""
+        return self if self.host is None else self.host
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on `device`."""
@@ -254,4 +262,5 @@ class Batch:
             segments=self.segments.to(device),
             media={name: items.to(device) for name, items in self.media.items()},
             idle={name: items.to(device) for name, items in self.idle.items()},
+            host=self.on_host,
         )

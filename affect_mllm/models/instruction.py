@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from affect_mllm.models.indices import on_device
 from affect_mllm.types import Batch
 
 
@@ -13,17 +14,18 @@ def instruction_means(embeds: torch.Tensor, batch: Batch) -> torch.Tensor:
     Its words up to the first supervised token, media placeholders and padding not counted: the
     same while training and before an answer exists. No gradient flows into the embeddings.
     """
-    words = batch.segments >= 0
-    for span in batch.spans:
+    host = batch.on_host
+    words = host.segments >= 0
+    for span in host.spans:
         words[span.row, span.start : span.start + span.length] = False
-    answers = (batch.labels != -100).long().cumsum(1)
-    begins = (batch.position_ids == 0) & (batch.segments >= 0)
-    earlier = answers - (batch.labels != -100).long()  # answers before this position
+    answers = (host.labels != -100).long().cumsum(1)
+    begins = (host.position_ids == 0) & (host.segments >= 0)
+    earlier = answers - (host.labels != -100).long()  # answers before this position
     before_example = torch.where(begins, earlier, 0).cummax(1).values
     words &= answers == before_example
-    examples = len(batch.sample_ids)
-    owner = batch.segments[words]
-    chosen = embeds.detach()[words].float()
+    examples, places = len(host.sample_ids), words.flatten().nonzero().squeeze(1)
+    owner = on_device(host.segments.flatten()[places], embeds.device)
+    chosen = embeds.detach().flatten(0, 1)[on_device(places, embeds.device)].float()
     total = chosen.new_zeros(examples, chosen.shape[-1]).index_add(0, owner, chosen)
     count = chosen.new_zeros(examples).index_add(0, owner, torch.ones_like(chosen[:, 0]))
     return total / count.clamp_min(1).unsqueeze(-1)

@@ -16,6 +16,7 @@ from affect_mllm.models.compressor.hybrid import HybridCompressor
 from affect_mllm.models.encoders.base import Encoder, States
 from affect_mllm.models.fusion.base import Fusion, gather
 from affect_mllm.models.hidden import Hidden, Media, Tokens
+from affect_mllm.models.indices import on_device
 from affect_mllm.models.instruction import instruction_means
 from affect_mllm.models.llm.deepstack import Deep
 from affect_mllm.models.llm.language_model import LanguageModel
@@ -124,7 +125,7 @@ class AffectMLLM(nn.Module):
                 continue
             asked = None if text is None else text[list(owners[name])]
             compressed = self._compress(name, item_states, asked)
-            real = _real(compressed)
+            real = _real(compressed, self._known(batch, name, item_states))
             tokens[name] = dict(zip(owners[name], real, strict=True))
             for layer, features in enumerate(item_states.deep):
                 parts = features.split([len(each) for each in real])
@@ -132,6 +133,16 @@ class AffectMLLM(nn.Module):
             if compressed.gate is not None:
                 gates[name] = compressed.gate
         return Media(tokens, gates, tuple(deep.values()), idle)
+
+    def _known(self, batch: Batch, name: str, states: States) -> torch.Tensor | None:
+        """Which of an item's tokens are real, on the CPU; None where the encoder has just run."""
+        if name == "multi":
+            mask = torch.ones(states.mask.shape, dtype=torch.bool)
+        elif batch.media[name].encoded:
+            mask = batch.on_host.media[name].mask
+        else:
+            return None
+        return self._compressor(name).token_mask(mask)
 
     def _instructions(self, batch: Batch) -> torch.Tensor | None:
         """What each example is asked `[B, H]`, where a gate wants to know."""
@@ -275,12 +286,15 @@ class AffectMLLM(nn.Module):
         return found
 
 
-def _real(compressed: Compressed) -> list[torch.Tensor]:
-    """Each item's real tokens `[K, H]`."""
+def _real(compressed: Compressed, known: torch.Tensor | None) -> list[torch.Tensor]:
+    """Each item's real tokens `[K, H]`; `known` is their mask on the CPU, if it is known there."""
+    tokens = compressed.tokens
     if compressed.mask is None:
-        return list(compressed.tokens)
-    pairs = zip(compressed.tokens, compressed.mask, strict=True)
-    return [tokens[mask] for tokens, mask in pairs]
+        return list(tokens)
+    if known is None:
+        return [item[mask] for item, mask in zip(tokens, compressed.mask, strict=True)]
+    places = [mask.nonzero().squeeze(1) for mask in known]
+    return [item[on_device(p, tokens.device)] for item, p in zip(tokens, places, strict=True)]
 
 
 def _check_names(

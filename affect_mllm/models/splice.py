@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from affect_mllm.models.indices import on_device
 from affect_mllm.types import DataError, Span
 
 
@@ -24,10 +25,7 @@ def splice(
     for span, _ in found:
         rows += [span.row] * span.length
         places += range(span.start, span.start + span.length)
-    index = (
-        torch.tensor(rows, device=embeddings.device),
-        torch.tensor(places, device=embeddings.device),
-    )
+    index = on_device(rows, embeddings.device), on_device(places, embeddings.device)
     values = torch.cat([piece for _, piece in found])
     return embeddings.index_put(index, values.to(embeddings.dtype))
 

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.functional import gelu
 
 from affect_mllm.models.compressor.poolers import AttentionPooler
+from affect_mllm.models.indices import on_device
 from affect_mllm.types import ConfigError
 
 By = Literal["sample", "token", "text"]
@@ -64,7 +65,7 @@ class Gate(nn.Module):
         if self.pool is not None:
             features = self.pool(features, mask)
         logits = self.output(gelu(self.hidden(features))).float()
-        blocked = ~torch.tensor(allowed, device=logits.device)
+        blocked = ~on_device(list(allowed), logits.device)
         if self.normalize == "none":
             return logits.masked_fill(blocked, 0)
         lowest = torch.finfo(logits.dtype).min

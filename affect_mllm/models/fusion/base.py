@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from affect_mllm.models.encoders.base import States
+from affect_mllm.models.indices import on_device
 
 
 class Fusion(nn.Module):
@@ -58,7 +59,7 @@ def gather(
     columns = []
     for states, rows in parts:
         values, mask = states.values, states.mask
-        where = torch.tensor(rows, device=values.device)
+        where = on_device(rows, values.device)
         columns.append(
             States(
                 values.new_zeros(items, *values.shape[1:]).index_copy(0, where, values),

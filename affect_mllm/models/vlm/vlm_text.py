@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from affect_mllm.models.indices import on_device
 from affect_mllm.models.llm.language_model import LanguageModel
 from affect_mllm.models.vlm.vlm_family import family_of
 from affect_mllm.types import Batch
@@ -38,14 +39,13 @@ class VLMText(LanguageModel):
 
         A video whose time step is not known counts one second a step, as there.
         """
-        spots = [(batch.segments == i).nonzero() for i in range(len(batch.sample_ids))]
-        positions = torch.zeros(3, *batch.segments.shape, dtype=torch.long)
-        for number, spot in enumerate(spots):
-            rows, places = spot[:, 0].cpu(), spot[:, 1].cpu()
-            ids = batch.input_ids[spot[:, 0], spot[:, 1]].cpu()
-            found = self._rope_index(ids, batch, number, videos)
-            positions[:, rows, places] = found
-        return positions.to(batch.input_ids.device)
+        host = batch.on_host
+        positions = torch.zeros(3, *host.segments.shape, dtype=torch.long)
+        for number in range(len(host.sample_ids)):
+            rows, places = (host.segments.cpu() == number).nonzero(as_tuple=True)
+            ids = host.input_ids.cpu()[rows, places]
+            positions[:, rows, places] = self._rope_index(ids, host, number, videos)
+        return on_device(positions, batch.input_ids.device)
 
     def _rope_index(
         self, ids: torch.Tensor, batch: Batch, example: int, videos: Collection[str]

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, smooth_l1_loss
 
 from affect_mllm.models.hidden import Hidden
+from affect_mllm.models.indices import on_device
 from affect_mllm.train.loss.objective import Loss
 from affect_mllm.train.loss.token import supervised
 from affect_mllm.types import Batch, ConfigError, DataError
@@ -59,9 +60,9 @@ class VADRegression(HeadLoss):
             [[value is not None for value in row] for row in rows.values()], dtype=torch.bool
         ).view(-1, self.size)
         truth = torch.tensor([[value or 0.0 for value in row] for row in rows.values()])
-        truth = truth.view(-1, self.size).to(found)
+        truth = on_device(truth.view(-1, self.size), found.device, found.dtype)
         each = smooth_l1_loss(found, truth, reduction="none")
-        return (each * known.to(each)).sum()
+        return (each * on_device(known, each.device, each.dtype)).sum()
 
 
 class Classification(HeadLoss):
@@ -95,7 +96,7 @@ class Classification(HeadLoss):
         assert head is not None
         targets = self._targets(batch)
         found = self.outputs(batch, hidden, head, list(targets))
-        truth = torch.tensor(list(targets.values()), dtype=torch.long, device=found.device)
+        truth = on_device(list(targets.values()), found.device, torch.long)
         return self.cost(found, truth).sum()
 
     def _targets(self, batch: Batch) -> dict[int, int]:
@@ -121,16 +122,17 @@ def answer_starts(batch: Batch, which: Sequence[int]) -> tuple[torch.Tensor, tor
 
     DataError for an example without any.
     """
-    positions, _ = supervised(batch.labels)
+    host = batch.on_host
+    positions, _ = supervised(host.labels)
     places: dict[int, list[int]] = {}
-    owners = batch.segments[positions].tolist()
+    owners = host.segments[positions].tolist()
     for owner, place in zip(owners, positions.nonzero().tolist(), strict=True):
         places.setdefault(owner, place)
     lost = [batch.sample_ids[i] for i in which if i not in places]
     if lost:
         raise DataError(f"rows {lost}", "have no answer", expected="one, for the heads of losses")
     chosen = torch.tensor([places[i] for i in which], dtype=torch.long).view(-1, 2)
-    rows, columns = chosen.to(batch.labels.device).unbind(1)
+    rows, columns = on_device(chosen, batch.labels.device).unbind(1)
     return rows, columns
 
 

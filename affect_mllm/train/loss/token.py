@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.functional import log_softmax, nll_loss
 
 from affect_mllm.models.hidden import Hidden
+from affect_mllm.models.indices import on_device
 from affect_mllm.models.precision import autocast_dtype, own_precision
 from affect_mllm.train.loss.objective import Loss
 from affect_mllm.types import Batch, ConfigError
@@ -31,7 +32,7 @@ class TokenLoss(Loss):
 
     def count(self, batch: Batch) -> int:
         """Supervised tokens."""
-        return int((batch.labels[:, 1:] != -100).sum())
+        return int((batch.on_host.labels[:, 1:] != -100).sum())
 
     def __call__(
         self, model: Any, batch: Batch, hidden: Hidden, head: nn.Module | None
@@ -41,9 +42,10 @@ class TokenLoss(Loss):
         Under ZeRO-3 reading its weight gathers it until the forward pass is over; under FSDP it
         belongs to the root, which stays gathered.
         """
-        positions, targets = supervised(batch.labels)
-        output = plain_head(model.llm.net)
-        states = hidden.states[positions]
+        positions, targets = supervised(batch.on_host.labels)
+        output, device = plain_head(model.llm.net), hidden.states.device
+        places = on_device(positions.flatten().nonzero().squeeze(1), device)
+        states, targets = hidden.states.flatten(0, 1)[places], on_device(targets, device)
         return chunked_loss_sum(states, output.weight, output.bias, targets, chunk=self.chunk)
 
 

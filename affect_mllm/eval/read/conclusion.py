@@ -41,6 +41,13 @@ _LEAD = " \t\n\r:=*_#\"'>"  # no minus sign: "answer: -2"
 _STOPS = re.compile(r"(?<![.\d])[.!?](?=[\s*_\"')]|$)(?!\s*\d+\s*$)|[。？！；]|\n")
 
 
+_CORRECTION = re.compile(
+    r"\b(?:wait|scratch that|correction|on second thoughts?|no, actually)\b[\s,.:!-]*"
+    r"(?:(?:no|actually|sorry)\b[\s,.:!-]*)*",
+    re.IGNORECASE,
+)
+
+
 class Conclusion(NamedTuple):
     """A text to read; `explicit` where a mark said so, `hard` where the mark holds all of it."""
 
@@ -140,8 +147,14 @@ def _marked(text: str) -> Iterator[str]:
 
 
 def steps(text: str) -> Iterator[str]:
-    """A conclusion as far as it may reach: its first sentence, its first line, all of it."""
+    """A conclusion as far as it may reach: its first sentence, its first line, all of it.
+
+    What corrects it ("joy. Wait, anger.") comes before them.
+    """
     match = _STOPS.search(text)
+    corrected = _CORRECTION.split(text[match.end() :])[1:] if match else []
+    if corrected and not is_blank(corrected[-1]):
+        yield corrected[-1]
     seen = ""
     first = text[: match.start()] if match else text
     for part in (first, text.partition("\n")[0], text):

@@ -26,7 +26,9 @@ from affect_mllm.eval.read.vocabulary import free_words
 _ITEM_WORDS, _ITEM_CHARACTERS, _ITEM_LETTERS = 4, 4, 60
 _PROSE_LETTERS = 120
 _SEPARATOR = re.compile(
-    r"[,;\n、|]|\s+\(?\d+[.)]\s+|\s*/\s*|\s(?:and|&|plus|or|as well as)\s|&|以及|和|与"
+    r"[,;\n、|]|\s+\(?\d+[.)]\s+|\s*/\s*|\s(?:and|&|plus|or|as well as)\s"
+    r"|\s(?:mixed |tinged |tempered )?with\s(?=(?:an?|some|slight)\s(?:\w+\s)?"
+    r"(?:touch|hint|tinge|trace|bit|undertone)\sof\s)|&|以及|和|与"
 )
 _BULLET = re.compile(r"^\s*(?:[-*•·+‣◦]\s+|\(?\d+\s*[.):]\s*|[-•·](?=\w))")
 _KEY = re.compile(
@@ -55,7 +57,8 @@ _PHRASE = re.compile(
     r"|very|quite|slightly|somewhat|rather"
     r"|really|so|more|some|both|feeling|feels?|possibly|perhaps|maybe|probably|likely|strong"
     r"|mild|clear"
-    r"|(?:emotions?|feelings?|signs?|expressions?|hints?|elements?|traces?) of|(?:mix|mixture"
+    r"|(?:emotions?|feelings?|signs?|expressions?|hints?|elements?|traces?"
+    r"|touch|tinge|bit|undertones?) of|(?:mix|mixture"
     r"|combination|blend) of"
     r"|有点|一点|非常|十分|有些|略带|很|一些)\s+|(?:有点|有些|非常|十分|略带))"
 )

@@ -31,7 +31,8 @@ _JOINS = word_set("joins")
 def said_in(text: str, known: Vocabulary) -> Said:
     """What a folded text says of a task's labels."""
     found = said_with(text, known.phrases, neutral=known.neutral, shadowed=known.shadowed)
-    if not found.labels and known.poles and known.neutral and len(found.denied) > 1:
+    poles_denied = len(found.denied) > 1 and known.neutral not in found.denied
+    if not found.labels and known.poles and known.neutral and poles_denied:
         last = found.mentions[-1]
         found.mentions.append(Mention(known.neutral, last.start, last.end, sure=True))
     return found

@@ -41,12 +41,14 @@ _PASSED_OVER = (
       "glance", "scene",
                    "moment", "person", "two", "speaker", "minute", "sentence")),
 )  # fmt: skip
-_WORSE = tuple(
-    f"{verb} {word}{than}"
-    for verb in ("is", "was", "seems", "looks")
-    for word in ("worse", "inferior", "weaker", "less accurate", "less convincing", "less precise")
-    for than in ("", " than", " to")
-)  # of two: the other one's "than" denies nothing
+# Said of the one before it: of two it is the other one.
+_WORSE = (
+    *(f"{verb} {word}" for verb in ("is", "was", "seems", "looks")
+      for word in ("worse", "much worse", "clearly worse", "inferior", "weaker", "less",
+                   "much less")),
+    "不如",
+)  # fmt: skip
+_LESS = frozenset(["worse", "less", "inferior", "weaker"])
 _NAMES = re.compile(r"\bA[12]\b")
 _NAMED = word_set("before a number of one")
 _BETTER = {
@@ -81,6 +83,10 @@ def _tokens(text: str) -> list[str]:
         _BETTER.get(each, each) if each[0] == MARK else _BETTER.get(each, folded(each))
         for each in tokens
     ]
+    if not _LESS.isdisjoint(tokens):  # "worse than the second" denies no second
+        tokens = ["," if each in ("than", "to") else each for each in tokens]
+    elif "比" in tokens and "差" not in tokens:
+        tokens = ["than" if each == "比" else each for each in tokens]
     words = [token for token in tokens if token[0].isalnum() or token[0] == MARK]
     for place, token in enumerate(tokens):
         if token in ("1", "2"):

@@ -26,6 +26,8 @@ _ENDS = frozenset([";", "\n", ",", "|\n", "and", "&", "、", "和", "与", "."])
 REST = float("inf")  # stands for what is left
 _REST = frozenset(["rest", "remaining", "remainder", "其余", "剩下"])
 _OF_WHOLE = frozenset(["viewers", "people", "persons", "percent:", "total", "points"])
+_TOTALS = frozenset(["total", "sum", "totals", "sums"])
+_COUNTED = frozenset(["the", "these", "those"])  # "in the 2 photos"
 Event = tuple[str, str | float]  # ("label", name), ("number", value) or ("end", sign)
 
 
@@ -109,7 +111,10 @@ def _is_whole(tokens: Sequence[str], start: int) -> bool:
     item = (
         before == "\n" and after in (".", ")") and tokens[start + 2 : start + 3] not in ([], ["\n"])
     )
-    return of_all or item or (tokens[start] == "100" and after in _OF_WHOLE)
+    given = tokens[start + 2 : start + 3] in (["to"], ["for"])  # "100 points to joy"
+    whole = tokens[start] == "100" and after in _OF_WHOLE and not given
+    total = not _TOTALS.isdisjoint(tokens[max(0, start - 2) : start])
+    return of_all or item or whole or total or before in _COUNTED
 
 
 def _pairs(events: Sequence[Event]) -> list[tuple[str, float]]:

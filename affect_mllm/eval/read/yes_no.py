@@ -83,8 +83,12 @@ def _leading(tokens: Sequence[str]) -> set[str]:
         at += joined
         if not joined:
             break
-        if tokens[words[at - 1]] == "," and _other(side) != _leads_at(tokens, words, at):
-            break
+        if tokens[words[at - 1]] == ",":
+            at += at < len(words) and tokens[words[at]] in ("and", "or", "but")  # "yes, but no"
+            if _other(side) != _leads_at(tokens, words, at):
+                break
+    if len(sides) > 1 and at < len(words) - 1 and tokens[words[at]] in ("?", ":"):
+        return _leading(tokens[words[at + 1] :]) or sides  # "True or false? False."
     return sides
 
 
@@ -99,7 +103,12 @@ def _leads_at(tokens: Sequence[str], words: Sequence[int], at: int) -> str | Non
 def _stands(tokens: Sequence[str], end: int, side: str) -> bool:
     """Whether a leading word is no adjective or determiner: "no anger", "right now"."""
     word = tokens[end - 1]
-    if end >= len(tokens) or tokens[end] in _ENDS or tokens[end] in ("/", "or", "|", "-", "<"):
+    if (
+        end >= len(tokens)
+        or tokens[end] == word
+        or tokens[end] in _ENDS
+        or tokens[end] in ("/", "or", "|", "-", "<")
+    ):
         return True
     if word == "no" and tokens[end] in _NO_NOUNS:
         return True

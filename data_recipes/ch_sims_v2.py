@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-import typer
+from commandline import Folder, Plan, command
 from readers import mmsa
-from recipe import Dataset, Entry, Folder, Inputs, MediaRoot, Out, Subset, output, run
+from recipe import Dataset, Entry, Inputs
 
 FINAL = Dataset(
     name="ch_sims_v2",
@@ -25,21 +25,13 @@ FINAL = Dataset(
     labels={"polarity": ("negative", "neutral", "positive")},
 )
 FIRST = replace(FINAL, counts={"train": 2722, "val": 647, "test": 1034})
-APP = typer.Typer(add_completion=False)
 
 
-@APP.command()
-def main(
+def plan(
     folder: Folder,
-    out: Out = None,
-    media_root: MediaRoot = None,
-    allow_count_mismatch: Subset = False,
-) -> None:
+) -> Plan:
     """Make a manifest of CH-SIMS v2's labelled clips."""
-    inputs = Inputs(folder, media_root or folder)
-    final = (folder / "label.csv").is_file()
-    target = output(inputs, out, subset=allow_count_mismatch)
-    run(FINAL if final else FIRST, rows, inputs, target)
+    return Plan(FINAL if (folder / "label.csv").is_file() else FIRST, rows)
 
 
 def rows(inputs: Inputs) -> Iterator[Entry]:
@@ -49,6 +41,8 @@ def rows(inputs: Inputs) -> Iterator[Entry]:
     table = mmsa.Table(file, limit=1.0, language="zh")
     yield from mmsa.rows(inputs, table, mmsa.clips(inputs))
 
+
+APP = command(plan)
 
 if __name__ == "__main__":
     APP()

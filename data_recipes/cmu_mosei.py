@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from commandline import app
 from readers import mmsa
 from readers.media import need_folder
 from readers.tables import lines_of
-from recipe import Dataset, Entry, Inputs, app
+from recipe import Dataset, Entry, Inputs
 
 from affect_mllm.types import DataError
 
@@ -29,6 +30,7 @@ DATASET = Dataset(
     counts={"train": 16326, "val": 1871, "test": 4659},
     labels={"polarity": ("negative", "neutral", "positive")},
 )
+SEGMENTS = "Transcript/Segmented/Combined"
 TABLE = mmsa.Table("label.csv", limit=3.0, language="en")
 
 
@@ -40,8 +42,9 @@ def rows(inputs: Inputs) -> Iterator[Entry]:
 
 def whole_videos(inputs: Inputs) -> mmsa.Media:
     """Media of segments that are parts of whole videos: the video, and from when to when."""
-    videos = need_folder(inputs.media_root, "Videos/Full/Combined")
-    texts = need_folder(inputs.media_root, "Transcript/Segmented/Combined")
+    videos = inputs.media_folder("Videos/Full/Combined")
+    texts = inputs.media_root / SEGMENTS  # CMU packs it with the videos
+    texts = texts if texts.is_dir() else need_folder(inputs.folder, SEGMENTS)
     known: dict[str, dict[str, tuple[float, float]]] = {}
 
     def media(video: str, clip: str) -> dict[str, Any]:

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from commandline import Plan, command
 from readers.jsons import need, read_json, read_jsonl
-from recipe import Dataset, Entry, Inputs, Out, Subset, output, run
+from recipe import Dataset, Entry, Inputs
 
 from affect_mllm.types import ConfigError, DataError
 
@@ -33,23 +34,14 @@ ROLES = {
 }
 MEDIA = ("image", "video", "audio")
 PLACEHOLDER = re.compile(r"<(image|video|audio)>")
-APP = typer.Typer(add_completion=False)
 
 
-@APP.command()
-def main(
+def plan(
     file: Annotated[Path, typer.Argument(help="The JSON file of conversations.")],
     licence: Annotated[str, typer.Option(help="Of the data: it goes into every row.")],
-    media_root: Annotated[
-        Path | None,
-        typer.Option(help="The folder that its paths start from.", show_default="FILE's folder"),
-    ] = None,
     split: Annotated[str, typer.Option(help="Of all rows.")] = "train",
-    out: Out = None,
-    allow_count_mismatch: Subset = False,
-) -> None:
+) -> Plan:
     """Make a manifest of LLaVA-style conversations about images, videos or sounds."""
-    inputs = Inputs(file.parent, media_root or file.parent)
     dataset = Dataset(
         name=file.stem,
         title=f"conversations of {file.name}",
@@ -58,8 +50,7 @@ def main(
         source=str(file.name),
         counts={},
     )
-    target = output(inputs, out, subset=allow_count_mismatch, variant=file.stem)
-    run(dataset, partial(rows, file=file, split=split), inputs, target)
+    return Plan(dataset, partial(rows, file=file, split=split), file.stem)
 
 
 def rows(inputs: Inputs, *, file: Path, split: str) -> Iterator[Entry]:
@@ -130,6 +121,8 @@ def _path(where: str, record: dict[str, Any], kind: str) -> str:
         raise DataError(where, f"{kind} {value!r}", expected="one path: a row has one of a kind")
     return value
 
+
+APP = command(plan)
 
 if __name__ == "__main__":
     APP()

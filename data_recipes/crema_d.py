@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from readers.media import AUDIO, VIDEO, index, need_folder
-from recipe import Dataset, Entry, Inputs, app
+from commandline import app
+from readers.media import AUDIO, VIDEO, index
+from recipe import Dataset, Entry, Inputs
 
 from affect_mllm.types import DataError
 
@@ -39,8 +40,8 @@ DATASET = Dataset(
 
 def rows(inputs: Inputs) -> Iterator[Entry]:
     """A row for each sound file, with its video where there is one."""
-    folder = need_folder(inputs.folder, "AudioWAV")
-    videos = index(inputs.folder / "VideoFlash", VIDEO)
+    folder = inputs.media_folder("AudioWAV")
+    videos = index(inputs.media_root / "VideoFlash", VIDEO)
     for at, (name, sound) in enumerate(index(folder, AUDIO).items(), start=1):
         take = TAKE.fullmatch(name)
         if take is None or take["emotion"] not in EMOTIONS or take["level"] not in LEVELS:

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from commandline import Folder, Plan, command
 from readers.media import VIDEO, spread
 from readers.tables import Line, read_csv
-from recipe import Dataset, Entry, Folder, Inputs, Out, Subset, output, run
+from recipe import Dataset, Entry, Inputs
 
 from affect_mllm.types import DataError
 
@@ -31,7 +32,6 @@ TABLES = (
     "EmoLabel_DataSplit/{split}(single_labeled)/set_{fold}.csv",
     "label/single_{split}set_{fold}.csv",
 )
-APP = typer.Typer(add_completion=False)
 
 
 def dataset(fold: int) -> Dataset:
@@ -48,24 +48,21 @@ def dataset(fold: int) -> Dataset:
     )
 
 
-@APP.command()
-def main(
+def plan(
     folder: Folder,
     fold: Annotated[int, typer.Option(min=1, max=5, help="Of the five folds.")] = 1,
-    out: Out = None,
-    allow_count_mismatch: Subset = False,
-) -> None:
+) -> Plan:
     """Make a manifest of one of DFEW's five folds."""
-    inputs = Inputs(folder, folder)
-    target = output(inputs, out, subset=allow_count_mismatch, variant=f"fold{fold}")
-    run(dataset(fold), partial(rows, fold=fold), inputs, target)
+    made = partial(rows, fold=fold)
+    return Plan(dataset(fold), made, f"fold{fold}")
 
 
 def rows(inputs: Inputs, *, fold: int) -> Iterator[Entry]:
     """A row for each single-labelled clip of the fold."""
-    media = clips(inputs.folder)
-    for split in ("train", "test"):
-        for line in read_csv(table(inputs.folder, split, fold), ["video_name", "label"]):
+    media = clips(inputs)
+    tables = {split: table(inputs.folder, split, fold) for split in ("train", "test")}
+    for split in inputs.splits(tables):
+        for line in read_csv(tables[split], ["video_name", "label"]):
             number = line.integer("label")
             if number not in WORDS:
                 raise DataError(line.where, f"label {number}", expected="1 to 7")
@@ -83,21 +80,19 @@ def name_of(line: Line) -> str:
 
 
 def table(folder: Path, split: str, fold: int) -> Path:
-    """The table of a split in either layout; DataError naming both where there is none."""
+    """The table of a split in whichever layout there is; where none is, as the release has it."""
     paths = [folder / each.format(split=split, fold=fold) for each in TABLES]
-    for path in paths:
-        if path.is_file():
-            return path
-    raise DataError(str(folder), f"no table of {split}, fold {fold}", expected=f"{paths[0]}")
+    return next((path for path in paths if path.is_file()), paths[0])
 
 
-def clips(folder: Path) -> Callable[[str], dict[str, Path]]:
+def clips(inputs: Inputs) -> Callable[[str], dict[str, Path]]:
     """Clip name → its media: the original clip, the aligned face crops, or both."""
+    folder = inputs.media_root
     original = folder / "Clip/original"
     found = spread(original, VIDEO) if original.is_dir() else {}
     videos = {name.zfill(5): path for name, path in found.items()}
     crops = [each for each in (folder / "Clip/clip_224x224", folder / "data") if each.is_dir()]
-    if not videos and not crops:
+    if not (videos or crops or inputs.subset):
         raise DataError(
             str(folder),
             "no clips",
@@ -113,6 +108,8 @@ def clips(folder: Path) -> Callable[[str], dict[str, Path]]:
 
     return media
 
+
+APP = command(plan)
 
 if __name__ == "__main__":
     APP()

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from commandline import app
 from readers.jsons import read_json
-from recipe import Dataset, Entry, Inputs, app
+from recipe import Dataset, Entry, Inputs
 
 from affect_mllm.types import DataError
 
@@ -35,8 +36,9 @@ DATASET = Dataset(
 
 def rows(inputs: Inputs) -> Iterator[Entry]:
     """A row for each image."""
-    for split in ("train", "val", "test"):
-        path = inputs.folder / f"{split}.json"
+    paths = {split: inputs.folder / f"{split}.json" for split in ("train", "val", "test")}
+    for split in inputs.splits(paths):
+        path = paths[split]
         for at, item in enumerate(read_json(path, list), start=1):
             if not isinstance(item, list) or [type(each) for each in item] != [str] * 4:
                 raise DataError(f"{path}[{at - 1}]", f"{item!r}", expected="four strings")

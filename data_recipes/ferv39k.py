@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from commandline import app
 from readers.media import need_folder
 from readers.tables import read_columns
-from recipe import Dataset, Entry, Inputs, app
+from recipe import Dataset, Entry, Inputs
 
 DATASET = Dataset(
     name="ferv39k",
@@ -19,7 +20,7 @@ DATASET = Dataset(
     licence="non-commercial research; no redistribution",
     access="password by e-mail from a university, https://github.com/wangyanckxx/FERV39k",
     source="Wang et al. 2022, CVPR, arXiv 2203.09463",
-    counts={"total": 38935},
+    counts={"train": 31088, "test": 7847},
     labels={"emotion": ("happy", "sad", "neutral", "angry", "surprise", "disgust", "fear")},
 )
 
@@ -27,9 +28,10 @@ DATASET = Dataset(
 def rows(inputs: Inputs) -> Iterator[Entry]:
     """A row for each clip; its scene is kept as a label."""
     tables = need_folder(inputs.folder, "4_setups/All_scenes")
-    crops = need_folder(inputs.media_root, "2_ClipsforFaceCrop")
-    for split in ("train", "test"):
-        path = tables / f"{split}_All.csv"
+    crops = inputs.media_folder("2_ClipsforFaceCrop")
+    paths = {split: tables / f"{split}_All.csv" for split in DATASET.counts}
+    for split in inputs.splits(paths):
+        path = paths[split]
         for line in read_columns(path, ["clip", "label"], delimiter=None):
             clip = line.text("clip")
             row = {"id": clip, "faces": crops / clip, "split": split}

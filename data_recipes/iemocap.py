@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from commandline import Folder, Plan, command
 from readers.dialogues import earlier
 from readers.media import need_folder
 from readers.tables import lines_of
-from recipe import Dataset, Entry, Folder, Inputs, Out, Subset, output, run
+from recipe import Dataset, Entry, Inputs
 
 from affect_mllm.types import DataError
 
@@ -63,7 +64,6 @@ TURN = re.compile(
 )
 RATING = re.compile(r"[CA]-[EFM]\d*:|%")  # single annotators' lines, and the line that explains
 SPOKEN = re.compile(r"(?P<turn>Ses\d\d[FM]_\w+) \[[\d.]+-[\d.]+\]:(?P<text>.*)")
-APP = typer.Typer(add_completion=False)
 
 
 def dataset(classes: Classes, test_session: int) -> Dataset:
@@ -86,27 +86,23 @@ def dataset(classes: Classes, test_session: int) -> Dataset:
     )
 
 
-@APP.command()
-def main(
+def plan(
     folder: Folder,
     classes: Annotated[Classes, typer.Option(help="4: excited counts as happy.")] = "4",
     test_session: Annotated[int, typer.Option(min=1, max=5, help="The others are train.")] = 5,
-    out: Out = None,
-    allow_count_mismatch: Subset = False,
-) -> None:
+) -> Plan:
     """Make a manifest of IEMOCAP: dialogues cut into turns."""
-    inputs = Inputs(folder, folder)
-    target = output(inputs, out, subset=allow_count_mismatch, variant=f"iemocap-{classes}")
     made = partial(rows, classes=classes, test_session=test_session)
-    run(dataset(classes, test_session), made, inputs, target)
+    return Plan(dataset(classes, test_session), made, f"iemocap-{classes}")
 
 
 def rows(inputs: Inputs, *, classes: Classes, test_session: int) -> Iterator[Entry]:
     """A row for each turn of the chosen classes; `group` is the dialogue."""
     left_out = silent = 0
-    for session in range(1, 6):
-        folder = need_folder(inputs.folder, f"Session{session}")
-        split = "test" if session == test_session else "train"
+    sessions = {f"Session{number}": inputs.folder / f"Session{number}" for number in range(1, 6)}
+    for session in inputs.splits(sessions):
+        folder, media = need_folder(inputs.folder, session), inputs.media_folder(session)
+        split = "test" if session == f"Session{test_session}" else "train"
         for table in _texts(need_folder(folder, "dialog/EmoEvaluation")):
             spoken = transcript(folder / "dialog/transcriptions" / table.name)
             for number, turn in turns(table):
@@ -116,7 +112,7 @@ def rows(inputs: Inputs, *, classes: Classes, test_session: int) -> Iterator[Ent
                 if word not in KEPT[classes]:
                     left_out += 1
                     continue
-                row = _row(turn, folder, table.stem, spoken) | {"split": split}
+                row = _row(turn, media, table.stem, spoken) | {"split": split}
                 silent += "subtitle" not in row
                 before = {"context": _before(turn["turn"], spoken)} if "subtitle" in row else {}
                 row["labels"] = {"emotion": word, **_dimensions(turn), **before}
@@ -193,6 +189,8 @@ def _dimensions(turn: dict[str, str]) -> dict[str, float]:
     rated = {name: float(turn[key]) for name, key in names.items()}
     return {name: (value - 3) / 2 for name, value in rated.items() if 1 <= value <= 5}
 
+
+APP = command(plan)
 
 if __name__ == "__main__":
     APP()

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from commandline import Folder, Plan, command
 from readers.media import VIDEO, index, need_folder
 from readers.tables import lines_of, read_columns, read_xlsx
-from recipe import Dataset, Entry, Folder, Inputs, Out, Subset, output, run
+from recipe import Dataset, Entry, Inputs
 
 from affect_mllm.types import DataError
 
@@ -39,7 +40,6 @@ EMOTIONS = (
 SINGLE = {1: (7333, 1839), 2: (7335, 1837), 3: (7339, 1833), 4: (7340, 1832), 5: (7341, 1831)}
 COMPOUND = {1: (7178, 1818), 2: (7187, 1809), 3: (7198, 1798), 4: (7208, 1788), 5: (7213, 1783)}
 CAPTION = re.compile(r"(?P<clip>\S+\.mp4)\s+\S+\s+<br>(?P<zh>.*?)\s*<br>\s*(?P<en>.*)")
-APP = typer.Typer(add_completion=False)
 
 
 def dataset(fold: int, *, compound: bool) -> Dataset:
@@ -57,20 +57,15 @@ def dataset(fold: int, *, compound: bool) -> Dataset:
     )
 
 
-@APP.command()
-def main(
+def plan(
     folder: Folder,
     fold: Annotated[int, typer.Option(min=1, max=5, help="Of the five folds.")] = 1,
     compound: Annotated[bool, typer.Option(help="The set with several labels a clip.")] = False,
-    out: Out = None,
-    allow_count_mismatch: Subset = False,
-) -> None:
+) -> Plan:
     """Make a manifest of one of MAFW's five folds."""
-    inputs = Inputs(folder, folder)
     variant = f"{'compound-' if compound else ''}fold{fold}"
-    target = output(inputs, out, subset=allow_count_mismatch, variant=variant)
     made = partial(rows, fold=fold, compound=compound)
-    run(dataset(fold, compound=compound), made, inputs, target)
+    return Plan(dataset(fold, compound=compound), made, variant)
 
 
 def rows(inputs: Inputs, *, fold: int, compound: bool) -> Iterator[Entry]:
@@ -78,11 +73,12 @@ def rows(inputs: Inputs, *, fold: int, compound: bool) -> Iterator[Entry]:
     folder = inputs.folder
     kind = "compound" if compound else "single"
     splits = need_folder(folder, f"Train & Test Set/{kind}/no_caption/set_{fold}")
-    clips = need_folder(folder, "data/clips", "clips")
+    clips = inputs.media_folder("data/clips", "clips")
     videos = index(clips, VIDEO)
     captions = descriptions(folder)
-    for split in ("train", "test"):
-        for line in read_columns(splits / f"{split}.txt", ["clip", "label"], delimiter=None):
+    paths = {split: splits / f"{split}.txt" for split in ("train", "test")}
+    for split in inputs.splits(paths):
+        for line in read_columns(paths[split], ["clip", "label"], delimiter=None):
             file, label = line.text("clip"), line.text("label")
             name = file.removesuffix(".mp4")
             labels: dict[str, Any] = {"fold": fold}
@@ -120,6 +116,8 @@ def _caption(chinese: str, english: str) -> dict[str, str]:
     both = {"description": english.strip(), "caption_zh": chinese.strip()}
     return {key: value for key, value in both.items() if value}
 
+
+APP = command(plan)
 
 if __name__ == "__main__":
     APP()

@@ -1,8 +1,9 @@
 """MELD → manifest: `python data_recipes/meld.py FOLDER`.
 
-FOLDER is the unpacked `MELD.Raw.tar.gz`: `train_sent_emo.csv`, `dev_sent_emo.csv`,
-`test_sent_emo.csv` and the clips `diaD_uttU.mp4` in `train_splits/` (or `train/`),
-`dev_splits_complete/` (`dev/`) and `output_repeated_splits_test/` (`test/`). Dialogue numbers start
+FOLDER is the unpacked `MELD.Raw.tar.gz`, or `data/MELD` of the repository and `--media-root` the
+former: `train_sent_emo.csv`, `dev_sent_emo.csv`, `test_sent_emo.csv` and the clips `diaD_uttU.mp4`
+in `train_splits/` (or `train/`), `dev_splits_complete/` (`dev/`) and `output_repeated_splits_test/`
+(`test/`). Dialogue numbers start
 again in every split. Utterances carry mojibake, which is repaired where that round-trips. What was
 said before in the dialogue is the label `context`.
 
@@ -17,11 +18,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from commandline import app
 from readers.dialogues import earlier
-from readers.media import need_folder
 from readers.tables import Line, read_csv
 from readers.texts import repair
-from recipe import Dataset, Entry, Inputs, app
+from recipe import Dataset, Entry, Inputs
 
 from affect_mllm.tools.decoding import Job, decode_one
 
@@ -51,9 +52,10 @@ WRONGLY_CUT = "train dia309_utt0 and dia793_utt0, test dia38_utt4 and dia220_utt
 def rows(inputs: Inputs) -> Iterator[Entry]:
     """A row for each utterance; `group` is the dialogue."""
     repaired = 0
-    for split, (table, folders) in SPLITS.items():
-        clips = need_folder(inputs.folder, *folders)
-        lines = read_csv(inputs.folder / table, COLUMNS)
+    tables = {split: inputs.folder / table for split, (table, _) in SPLITS.items()}
+    for split in inputs.splits(tables):
+        clips = inputs.media_folder(*SPLITS[split][1])
+        lines = read_csv(tables[split], COLUMNS)
         said = _dialogues(lines)
         for line in lines:
             entry = _entry(line, split, clips, inputs)
@@ -75,11 +77,6 @@ def _dialogues(lines: Iterable[Line]) -> dict[int, dict[int, tuple[str, str]]]:
         turn = (repair(line.text("Speaker")), repair(line.text("Utterance")))
         found.setdefault(line.integer("Dialogue_ID"), {})[line.integer("Utterance_ID")] = turn
     return found
-
-
-def _before(line: Line, said: dict[int, dict[int, tuple[str, str]]]) -> list[str]:
-    turns, number = said[line.integer("Dialogue_ID")], line.integer("Utterance_ID")
-    return earlier(turns[at] for at in sorted(turns) if at < number)
 
 
 def _entry(line: Line, split: str, clips: Path, inputs: Inputs) -> Entry:

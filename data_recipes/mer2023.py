@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from commandline import app
 from readers.archives import corpora
-from readers.media import VIDEO, Clips, index, need_folder
+from readers.media import VIDEO, Clips, index
 from readers.mer import EMOTIONS, npz_rows, subtitles
 from readers.tables import read_csv
-from recipe import Dataset, Entry, Inputs, app
+from recipe import Dataset, Entry, Inputs
 
 DATASET = Dataset(
     name="mer2023",
@@ -33,21 +34,23 @@ def rows(inputs: Inputs) -> Iterator[Entry]:
     archive = inputs.folder / "label-6way.npz"
     if archive.is_file():
         texts = subtitles(inputs.folder / "transcription-engchi-polish.csv", "english")
-        clips = Clips(inputs.folder)
+        clips = Clips(inputs)
         yield from npz_rows(archive, corpora(archive), clips, texts)
         return
-    for split in DATASET.counts:
+    tables = {split: inputs.folder / f"{split}-label.csv" for split in DATASET.counts}
+    for split in inputs.splits(tables):
         yield from _release(inputs, split)
 
 
 def _release(inputs: Inputs, split: str) -> Iterator[Entry]:
-    videos = index(need_folder(inputs.folder, split), VIDEO)
+    folder = inputs.media_folder(split)
+    videos = index(folder, VIDEO)
     for line in read_csv(inputs.folder / f"{split}-label.csv", ["name", "discrete"]):
         name = line.text("name")
         labels: dict[str, object] = {"emotion": line.text("discrete")}
         if line.optional("valence"):
             labels["valence_published"] = line.number_of("valence")
-        video = videos.get(name, inputs.folder / split / f"{name}.mp4")
+        video = videos.get(name, folder / f"{name}.mp4")
         row = {"id": name, "video": video, "language": "zh", "split": split, "labels": labels}
         yield Entry(row, line.path, line.number)
 

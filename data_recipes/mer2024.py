@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from commandline import app
 from readers.archives import corpora
-from readers.media import VIDEO, Clips, index, need_folder
+from readers.media import VIDEO, Clips, index
 from readers.mer import EMOTIONS, npz_rows, subtitles
 from readers.tables import read_csv
-from recipe import Dataset, Entry, Inputs, app
+from recipe import Dataset, Entry, Inputs
 
 DATASET = Dataset(
     name="mer2024",
@@ -40,16 +41,18 @@ def rows(inputs: Inputs) -> Iterator[Entry]:
     archive = inputs.folder / "label-6way.npz"
     if archive.is_file():
         texts = subtitles(inputs.folder / "transcription_merge.csv", "chinese")
-        clips = Clips(inputs.folder)
+        clips = Clips(inputs)
         yield from npz_rows(archive, corpora(archive), clips, texts, column="chinese")
         return
-    for split in RELEASE:
+    for split in inputs.splits(
+        {name: inputs.folder / table for name, (table, _) in RELEASE.items()}
+    ):
         yield from _release(inputs, split)
 
 
 def _release(inputs: Inputs, split: str) -> Iterator[Entry]:
     table, videos = RELEASE[split]
-    folder = need_folder(inputs.folder, videos)
+    folder = inputs.media_folder(videos)
     found = index(folder, VIDEO)
     for line in read_csv(inputs.folder / table, ["name", "discrete"]):
         name = line.text("name")

@@ -14,10 +14,11 @@ from functools import partial
 from typing import Annotated, Literal
 
 import typer
+from commandline import Folder, Plan, command
 from readers.media import Clips
-from readers.mer import open_labels, subtitles
+from readers.mer import open_labels, said, subtitles
 from readers.tables import by_key, read_csv
-from recipe import Dataset, Entry, Folder, Inputs, Out, Subset, output, run
+from recipe import Dataset, Entry, Inputs
 
 Name = Literal["mercaptionplus", "ovmerd"]
 _TITLE = "(Chinese film and TV clips; video, sound, faces, text; open-vocabulary labels, reasons)"
@@ -41,20 +42,14 @@ DATASETS: dict[str, Dataset] = {
         counts={"train": 332},
     ),
 }
-APP = typer.Typer(add_completion=False)
 
 
-@APP.command()
-def main(
+def plan(
     folder: Folder,
     subset: Annotated[Name, typer.Option(help="Which of the two training sets.")],
-    out: Out = None,
-    allow_count_mismatch: Subset = False,
-) -> None:
+) -> Plan:
     """Make a manifest of MER-Caption+ or OV-MERD from MER2025's release."""
-    inputs = Inputs(folder, folder)
-    target = output(inputs, out, subset=allow_count_mismatch, variant=subset)
-    run(DATASETS[subset], partial(rows, subset=subset), inputs, target)
+    return Plan(DATASETS[subset], partial(rows, subset=subset), subset)
 
 
 def rows(inputs: Inputs, *, subset: Name) -> Iterator[Entry]:
@@ -63,7 +58,7 @@ def rows(inputs: Inputs, *, subset: Name) -> Iterator[Entry]:
     openset = by_key(read_csv(folder / f"track2_train_{subset}.csv", ["name", "openset"]), "name")
     reasons = by_key(read_csv(folder / f"track3_train_{subset}.csv", ["name", "reason"]), "name")
     texts = subtitles(folder / "subtitle_chieng.csv", "english")
-    clips = Clips(folder)
+    clips = Clips(inputs)
     inputs.notes += _notes(openset.keys() ^ reasons.keys(), openset.keys() | reasons.keys(), texts)
     for name, line in {**reasons, **openset}.items():
         labels: dict[str, object] = {}
@@ -74,7 +69,7 @@ def rows(inputs: Inputs, *, subset: Name) -> Iterator[Entry]:
         if not labels.get("description"):
             labels.pop("description", None)
         subtitle = texts[name].optional("english") if name in texts else ""
-        row = {"id": name, **clips.of(name), "subtitle": subtitle, "language": "zh"}
+        row = {"id": name, **clips.of(name), **said(subtitle, "en")}
         yield Entry({**row, "split": "train", "labels": labels}, line.path, line.number)
 
 
@@ -84,6 +79,8 @@ def _notes(one_label: set[str], names: set[str], texts: dict) -> Iterator[str]:
     if silent := len(names - texts.keys()):
         yield f"{silent} clips have no line in subtitle_chieng.csv and get no subtitle"
 
+
+APP = command(plan)
 
 if __name__ == "__main__":
     APP()

@@ -1,9 +1,11 @@
 """MER-UniBench's sets → manifest: `python data_recipes/mer_unibench.py FOLDER --dataset NAME`.
 
 FOLDER is one `…-process` folder as MER-UniBench distributes it, with the names that AffectGPT's
-published predictions use: a label archive (`label.npz`, `label_4way.npz`), subtitles
-(`transcription-engchi-polish.csv`), clips, sounds and OpenFace crops. MER2023, MER2024 and OV-MERD+
-have recipes of their own; whoever has the publisher's release of the others takes those recipes.
+published predictions use: a label archive (`label.npz`, `label_4way.npz`, `label_6way.npz`),
+subtitles in English (`transcription-engchi-polish.csv`), clips, sounds and OpenFace crops. A clip's
+`group`, its dialogue or source video, is its name without the last part (`train_dia0_utt1`,
+`video_0001_0002`). MER2023, MER2024 and OV-MERD+ have recipes of their own; whoever has the
+publisher's release of the others takes those recipes.
 Formats and orders of classes: zeroQiaoba/MERTools@89120b7 (MERBench/toolkit/preprocess),
 zeroQiaoba/AffectGPT@fffca79 (my_affectgpt/datasets).
 """
@@ -16,14 +18,15 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 import typer
+from commandline import Folder, Plan, command
 from readers.archives import corpora
 from readers.media import Clips
 from readers.mer import subtitles
-from recipe import Dataset, Entry, Folder, Inputs, Out, Subset, output, run
+from recipe import Dataset, Entry, Inputs
 
 from affect_mllm.types import DataError
 
-Name = Literal["meld", "iemocap4", "cmu_mosi", "cmu_mosei", "ch_sims", "ch_sims_v2"]
+Name = Literal["meld", "iemocap4", "iemocap6", "cmu_mosi", "cmu_mosei", "ch_sims", "ch_sims_v2"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,6 @@ class Form:
 
     counts: dict[str, int]
     licence: str
-    language: str = "en"
     archive: str = "label.npz"
     videos: str = "subvideo"
     sounds: str = "subaudio"
@@ -40,8 +42,9 @@ class Form:
     limit: float = 0.0
 
 
-_SIMS = {"videos": "video", "sounds": "audio", "limit": 1.0, "language": "zh"}
+_SIMS = {"videos": "video", "sounds": "audio", "limit": 1.0}
 _MELD = ("anger", "joy", "sadness", "neutral", "disgust", "fear", "surprise")
+_IEMOCAP = ("happy", "sad", "neutral", "angry", "excited", "frustrated")
 FORMS: dict[str, Form] = {
     "meld": Form({"train": 9989, "val": 1109, "test": 2610}, "GPL-3.0; TV material", classes=_MELD),
     "iemocap4": Form(
@@ -49,14 +52,20 @@ FORMS: dict[str, Form] = {
         "release form; research only",
         archive="label_4way.npz",
         videos="subvideo-tgt",
-        classes=("happy", "sad", "neutral", "anger"),
+        classes=_IEMOCAP[:4],
+    ),
+    "iemocap6": Form(
+        {"train": 5810, "test": 1623},
+        "release form; research only",
+        archive="label_6way.npz",
+        videos="subvideo-tgt",
+        classes=_IEMOCAP,
     ),
     "cmu_mosi": Form({"train": 1284, "val": 229, "test": 686}, "research use", limit=3.0),
     "cmu_mosei": Form({"train": 16326, "val": 1871, "test": 4659}, "research use", limit=3.0),
     "ch_sims": Form({"train": 1368, "val": 456, "test": 457}, "research use", **_SIMS),
     "ch_sims_v2": Form({"train": 2722, "val": 647, "test": 1034}, "research use", **_SIMS),
 }
-APP = typer.Typer(add_completion=False)
 
 
 def dataset(name: Name) -> Dataset:
@@ -73,17 +82,12 @@ def dataset(name: Name) -> Dataset:
     )
 
 
-@APP.command()
-def main(
+def plan(
     folder: Folder,
     dataset_name: Annotated[Name, typer.Option("--dataset", help="Which set FOLDER holds.")],
-    out: Out = None,
-    allow_count_mismatch: Subset = False,
-) -> None:
+) -> Plan:
     """Make a manifest of one of MER-UniBench's processed sets."""
-    inputs = Inputs(folder, folder)
-    target = output(inputs, out, subset=allow_count_mismatch)
-    run(dataset(dataset_name), partial(rows, form=FORMS[dataset_name]), inputs, target)
+    return Plan(dataset(dataset_name), partial(rows, form=FORMS[dataset_name]))
 
 
 def rows(inputs: Inputs, *, form: Form) -> Iterator[Entry]:
@@ -91,14 +95,15 @@ def rows(inputs: Inputs, *, form: Form) -> Iterator[Entry]:
     path = inputs.folder / form.archive
     labelled = corpora(path)
     texts = subtitles(inputs.folder / "transcription-engchi-polish.csv", "english")
-    clips = Clips(inputs.folder, videos=form.videos, sounds=form.sounds)
+    clips = Clips(inputs, videos=form.videos, sounds=form.sounds)
     for corpus_name, corpus in labelled.items():
         for at, (name, values) in enumerate(corpus.items(), start=1):
             where = f"{path}:{corpus_name}_corpus[{name!r}]"
             if name not in texts:
                 raise DataError(where, "no line for this clip in the subtitle file")
             row = {"id": name, **clips.of(name), "subtitle": texts[name].optional("english")}
-            row |= {"language": form.language, "split": _split(corpus_name, name)}
+            row |= {"language": "en", "group": name.rpartition("_")[0] or name}
+            row["split"] = _split(corpus_name, name)
             yield Entry({**row, "labels": _labels(where, values, form)}, path, at)
 
 
@@ -120,6 +125,8 @@ def _labels(where: str, values: dict[str, Any], form: Form) -> dict[str, Any]:
         raise DataError(where, f"val {score}", expected=f"{-form.limit:g} to {form.limit:g}")
     return {"sentiment": score}
 
+
+APP = command(plan)
 
 if __name__ == "__main__":
     APP()

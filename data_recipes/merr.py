@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from commandline import Folder, Plan, command
 from readers.jsons import need, read_json
 from readers.media import VIDEO, spread
-from readers.mer import subtitles
+from readers.mer import said, subtitles
 from readers.tables import lines_of
-from recipe import Dataset, Entry, Folder, Inputs, MediaRoot, Out, Subset, output, run
+from recipe import Dataset, Entry, Inputs
 
 from affect_mllm.media.video import probe
 from affect_mllm.types import DataError
@@ -29,7 +30,6 @@ from affect_mllm.types import DataError
 Grain = Literal["coarse", "fine"]
 EMOTIONS = ("neutral", "angry", "happy", "sad", "worried", "surprise", "fear", "contempt", "doubt")
 _CAPTION = {"coarse": "caption", "fine": "smp_reason_caption"}
-APP = typer.Typer(add_completion=False)
 
 
 def dataset(grain: Grain) -> Dataset:
@@ -45,18 +45,12 @@ def dataset(grain: Grain) -> Dataset:
     )
 
 
-@APP.command()
-def main(
+def plan(
     folder: Folder,
     grain: Annotated[Grain, typer.Option(help="Coarse: templates. Fine: a model's reasoning.")],
-    out: Out = None,
-    media_root: MediaRoot = None,
-    allow_count_mismatch: Subset = False,
-) -> None:
+) -> Plan:
     """Make a manifest of MERR: pseudo-labels, cues and descriptions of MER2023's clips."""
-    inputs = Inputs(folder, media_root or folder)
-    target = output(inputs, out, subset=allow_count_mismatch, variant=f"merr-{grain}")
-    run(dataset(grain), partial(rows, grain=grain), inputs, target)
+    return Plan(dataset(grain), partial(rows, grain=grain), f"merr-{grain}")
 
 
 def rows(inputs: Inputs, *, grain: Grain) -> Iterator[Entry]:
@@ -74,7 +68,7 @@ def rows(inputs: Inputs, *, grain: Grain) -> Iterator[Entry]:
             subtitle = texts[name].optional("sentence")
         row = {"id": name, "video": videos.get(name, inputs.media_root / f"{name}.mp4")}
         labels = {"emotion": emotion, **_cues(where, record, _CAPTION[grain])}
-        row |= {"subtitle": subtitle, "language": "zh", "split": "train", "labels": labels}
+        row |= {**said(subtitle, "en"), "split": "train", "labels": labels}
         if "peak_index" in labels and row["video"].is_file():
             peak_s = _peak_s(row["video"], labels["peak_index"])
             row |= {"peak_s": peak_s} if peak_s is not None else {}
@@ -130,6 +124,8 @@ def _cues(where: str, record: dict[str, Any], caption: str) -> dict[str, Any]:
         labels["peak_index"] = int(record["peak_index"])
     return labels
 
+
+APP = command(plan)
 
 if __name__ == "__main__":
     APP()

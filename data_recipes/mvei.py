@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from commandline import app
 from readers.jsons import need, read_json
-from recipe import Dataset, Entry, Inputs, app
+from recipe import Dataset, Entry, Inputs
 
 from affect_mllm.types import DataError
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from commandline import app
 from readers.media import Clips
-from readers.mer import open_labels, subtitles
+from readers.mer import open_labels, said, subtitles
 from readers.tables import read_csv
-from recipe import Dataset, Entry, Inputs, app
+from recipe import Dataset, Entry, Inputs
 
 DATASET = Dataset(
     name="ov_merd_plus",
@@ -26,12 +27,12 @@ DATASET = Dataset(
 
 def rows(inputs: Inputs) -> Iterator[Entry]:
     """A row for each clip; the whole set is for testing."""
-    texts = subtitles(inputs.folder / "subtitle_eng.csv", "sentence")
-    clips = Clips(inputs.folder)
+    texts = subtitles(inputs.folder / "subtitle_eng.csv", "sentence", needed=not inputs.subset)
+    clips = Clips(inputs)
     for line in read_csv(inputs.folder / "ovlabel.csv", ["name", "openset"]):
         name = line.text("name")
         subtitle = texts[name].optional("sentence") if name in texts else ""
-        row = {"id": name, **clips.of(name), "subtitle": subtitle, "language": "zh"}
+        row = {"id": name, **clips.of(name), **said(subtitle, "en")}
         labels = {"emotions": open_labels(line)}
         yield Entry({**row, "split": "test", "labels": labels}, line.path, line.number)
 

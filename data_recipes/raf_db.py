@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from readers.media import IMAGE, index, need_folder
+from commandline import app
+from readers.media import IMAGE, index
 from readers.tables import read_columns
-from recipe import Dataset, Entry, Inputs, app
+from recipe import Dataset, Entry, Inputs
 
 from affect_mllm.types import DataError
 
@@ -30,7 +31,7 @@ DATASET = Dataset(
 
 def rows(inputs: Inputs) -> Iterator[Entry]:
     """A row for each face."""
-    folder = need_folder(inputs.folder, "Image/aligned", "Image/original")
+    folder = inputs.media_folder("Image/aligned", "Image/original")
     images = index(folder, IMAGE)
     suffix = "_aligned" if folder.name == "aligned" else ""
     path = inputs.folder / "EmoLabel/list_patition_label.txt"

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from recipe import Dataset, Entry, Folder, Inputs, Out, Subset, output, run
+from commandline import Folder, Plan, command
+from recipe import Dataset, Entry, Inputs
 
 from affect_mllm.media.folder import is_litter
 from affect_mllm.types import DataError
@@ -27,7 +28,6 @@ TAKE = re.compile(
     r"(?P<modality>0[1-3])-(?P<channel>0[12])-(?P<emotion>0[1-8])-(?P<intensity>0[12])-"
     r"(?P<statement>0[12])-(?P<repetition>0[12])-(?P<actor>[01]\d|2[0-4])\.(?P<ending>mp4|wav)"
 )
-APP = typer.Typer(add_completion=False)
 
 
 def dataset(channel: Channel) -> Dataset:
@@ -43,23 +43,18 @@ def dataset(channel: Channel) -> Dataset:
     )
 
 
-@APP.command()
-def main(
+def plan(
     folder: Folder,
     channel: Annotated[Channel, typer.Option(help="Spoken or sung takes.")] = "speech",
-    out: Out = None,
-    allow_count_mismatch: Subset = False,
-) -> None:
+) -> Plan:
     """Make a manifest of RAVDESS's spoken or sung takes."""
-    inputs = Inputs(folder, folder)
-    target = output(inputs, out, subset=allow_count_mismatch, variant=channel)
-    run(dataset(channel), partial(rows, channel=channel), inputs, target)
+    return Plan(dataset(channel), partial(rows, channel=channel), channel)
 
 
 def rows(inputs: Inputs, *, channel: Channel) -> Iterator[Entry]:
     """A row for each take."""
     takes: dict[str, tuple[Path, dict[str, str]]] = {}
-    for path in sorted(inputs.folder.rglob("*-*-*-*-*-*-*.*"), key=lambda each: each.name):
+    for path in sorted(inputs.media_root.rglob("*-*-*-*-*-*-*.*"), key=lambda each: each.name):
         found = TAKE.fullmatch(path.name)
         if is_litter(path.name):
             continue
@@ -69,9 +64,9 @@ def rows(inputs: Inputs, *, channel: Channel) -> Iterator[Entry]:
             # Sorted: video with sound (01) comes before sound alone (03).
             takes.setdefault(path.stem[3:], (path, found.groupdict()))
     if not takes:
-        raise DataError(str(inputs.folder), f"no {channel} files in it", expected="Actor_01/ …")
+        raise DataError(str(inputs.media_root), f"no {channel} files in it", expected="Actor_01/ …")
     for at, (name, (path, part)) in enumerate(sorted(takes.items()), start=1):
-        yield Entry(_row(name, path, part), inputs.folder, at)
+        yield Entry(_row(name, path, part), inputs.media_root, at)
 
 
 def _row(name: str, path: Path, part: dict[str, str]) -> dict[str, Any]:
@@ -87,6 +82,8 @@ def _row(name: str, path: Path, part: dict[str, str]) -> dict[str, Any]:
         },
     }
 
+
+APP = command(plan)
 
 if __name__ == "__main__":
     APP()

@@ -11,17 +11,15 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
-from rich.console import Console
+from typing import Any
 
 from affect_mllm.data import manifest
 from affect_mllm.data.media_root import elsewhere
 from affect_mllm.data.row_checks import PathCheck, row_problems, values_outside
-from affect_mllm.types import MEDIA_FIELDS, AffectError, ConfigError, DataError
+from affect_mllm.types import MEDIA_FIELDS, ConfigError, DataError
 
 SUBSET_FLAG = "--allow-count-mismatch"
+PLACEHOLDERS = 10  # rows of a test split from which on one label for all is no coincidence
 
 
 @dataclass(frozen=True)
@@ -58,91 +56,54 @@ class Entry:
 
 @dataclass
 class Inputs:
-    """Where a recipe reads, and what the user should know about how it read (`notes`)."""
+    """Where a recipe reads, and what the user should know about how it read (`notes`).
+
+    `folder` has the annotations, `media_root` the media, in the publisher's layout below each.
+    `subset`: only a part of the dataset is there, counts are free.
+    """
 
     folder: Path
     media_root: Path
+    subset: bool = False
     notes: list[str] = field(default_factory=list)
 
+    def splits(self, files: Mapping[str, Path]) -> list[str]:
+        """The splits to read, of those that have a file or folder each.
 
-@dataclass(frozen=True)
-class Output:
-    """The manifest to write; `subset`: only a part of the dataset is there, counts are free."""
+        All of them, except that a subset may lack some, which is noted; DataError if it lacks all.
+        """
+        if not self.subset:
+            return list(files)
+        there = [split for split, path in files.items() if path.exists()]
+        if not there:
+            looked = ", ".join(str(path.relative_to(self.folder)) for path in files.values())
+            raise DataError(str(self.folder), "no split of the dataset", expected=looked)
+        if absent := [split for split in files if split not in there]:
+            self.notes.append(f"not there, and left out: {', '.join(absent)}")
+        return there
 
-    path: Path
-    subset: bool
+    def media_folder(self, *names: str) -> Path:
+        """The first of the folders `names` below `media_root` that is there.
+
+        DataError if none is; of a subset the first name, whose rows are then left out.
+        """
+        for name in names:
+            if (self.media_root / name).is_dir():
+                return self.media_root / name
+        if self.subset:
+            return self.media_root / names[0]
+        raise DataError(
+            str(self.media_root),
+            f"no folder {' or '.join(map(repr, names))} in it",
+            fix="give the folder that has it as --media-root, with its archives unpacked; for a "
+            f"part of the dataset: {SUBSET_FLAG}",
+        )
 
 
 Rows = Callable[[Inputs], Iterable[Entry]]
 
-Folder = Annotated[Path, typer.Argument(help="The folder as the publisher distributes it.")]
-Out = Annotated[
-    Path | None,
-    typer.Option(
-        help="The manifest to write, anywhere that can be written.",
-        show_default="manifest.jsonl in the folder with the media",
-    ),
-]
-MediaRoot = Annotated[
-    Path | None,
-    typer.Option(help="The folder with the media, where it is another one.", show_default="FOLDER"),
-]
-Subset = Annotated[
-    bool,
-    typer.Option(
-        SUBSET_FLAG,
-        help="You hold a part of the dataset: leave out rows without media, check no counts.",
-    ),
-]
 
-
-def app(dataset: Dataset, rows: Rows) -> typer.Typer:
-    """The command line of a recipe without options of its own."""
-    result = typer.Typer(add_completion=False)
-
-    @result.command(help=f"Make a manifest of {dataset.title}.")
-    def main(
-        folder: Folder,
-        out: Out = None,
-        media_root: MediaRoot = None,
-        allow_count_mismatch: Subset = False,
-    ) -> None:
-        inputs = Inputs(folder, media_root or folder)
-        run(dataset, rows, inputs, output(inputs, out, subset=allow_count_mismatch))
-
-    return result
-
-
-def output(inputs: Inputs, out: Path | None, *, subset: bool, variant: str = "") -> Output:
-    """Where the manifest goes: `out`, or `manifest[-VARIANT].jsonl` beside the media."""
-    name = f"manifest-{variant}.jsonl" if variant else "manifest.jsonl"
-    return Output(out or inputs.media_root / name, subset)
-
-
-def run(dataset: Dataset, rows: Rows, inputs: Inputs, output: Output) -> None:
-    """Make the manifest, or leave with exit code 1 (the data) or 2 (wrong use) and one message."""
-    console = Console(highlight=False, soft_wrap=True)
-    try:
-        show_terms(console, dataset)
-        written = make(dataset, rows, inputs, output)
-        for note in inputs.notes:
-            console.print(f"note: {note}", markup=False)
-        counts = ", ".join(f"{split} {n}" for split, n in sorted(split_counts(written).items()))
-        console.print(f"wrote {output.path}: {len(written)} rows ({counts})", markup=False)
-    except AffectError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(
-            str(error), style="red", markup=False
-        )
-        raise typer.Exit(int(error.exit_code)) from None
-
-
-def show_terms(console: Console, dataset: Dataset) -> None:
-    """Print what a user has to accept before using the data."""
-    for name in ("title", "licence", "access", "source"):
-        console.print(f"{name:8} {getattr(dataset, name)}", markup=False)
-
-
-def make(dataset: Dataset, rows: Rows, inputs: Inputs, output: Output) -> list[dict[str, Any]]:
+def make(dataset: Dataset, rows: Rows, inputs: Inputs, out: Path) -> list[dict[str, Any]]:
     """Read, check, write; the rows that were written.
 
     ConfigError for a folder that is not there or an output beside the media; DataError for
@@ -152,15 +113,16 @@ def make(dataset: Dataset, rows: Rows, inputs: Inputs, output: Output) -> list[d
         if not folder.is_dir():
             raise ConfigError("FOLDER", f"{folder} is no folder", expected="the unpacked dataset")
     entries = list(rows(inputs))
+    inputs.notes += [*_without_placeholders(entries), *_shared_groups(entries)]
     for entry in entries:
         _finish(entry, dataset)
-    root = _relative_media(entries, inputs.media_root, output.path)
-    entries = _with_media(entries, inputs, output, root)
+    root = _relative_media(entries, inputs.media_root, out)
+    entries = _with_media(entries, inputs, root)
     check_entries(entries, dataset)
     made = [entry.row for entry in entries]
-    if not output.subset:
+    if not inputs.subset:
         check_counts(dataset, made)
-    manifest.write(made, output.path, media_root=elsewhere(root, output.path))
+    manifest.write(made, out, media_root=elsewhere(root, out))
     return made
 
 
@@ -213,6 +175,40 @@ def split_counts(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     return dict(Counter(row.get("split", "all") for row in rows))
 
 
+def _without_placeholders(entries: Iterable[Entry]) -> Iterator[str]:
+    """Take the emotion out of a test split in which all are neutral, and say so.
+
+    MERTools' preprocessing writes `neutral` where a challenge kept its labels secret
+    (zeroQiaoba/MERTools@89120b7, MER2024/toolkit/preprocess).
+    """
+    splits: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if "emotion" in entry.row.get("labels", {}):
+            splits.setdefault(entry.row.get("split", ""), []).append(entry)
+    for split, members in splits.items():
+        words = {entry.row["labels"]["emotion"] for entry in members}
+        if split.startswith("test") and words == {"neutral"} and len(members) >= PLACEHOLDERS:
+            for entry in members:
+                labels = entry.row["labels"].items()
+                entry.row["labels"] = {key: value for key, value in labels if key != "emotion"}
+            yield (
+                f"{split}: all {len(members)} labels are neutral, which is written where labels "
+                "were kept secret: these rows have no emotion and are not scored"
+            )
+
+
+def _shared_groups(entries: Iterable[Entry]) -> Iterator[str]:
+    splits: dict[str, set[str]] = {}
+    for entry in entries:
+        if "group" in entry.row:
+            splits.setdefault(entry.row["group"], set()).add(entry.row.get("split", ""))
+    if shared := sum(len(each) > 1 for each in splits.values()):
+        yield (
+            f"the publisher's split puts rows of {shared} dialogues or source media into several "
+            "splits; `affect-mllm validate` reports each"
+        )
+
+
 def _finish(entry: Entry, dataset: Dataset) -> None:
     """Terms into the row; what is empty out of it: an absent key says that it is not known."""
     entry.row |= {"source": dataset.name, "licence": dataset.licence}
@@ -238,12 +234,12 @@ def _relative_media(entries: Iterable[Entry], media_root: Path, out: Path) -> Pa
     return given
 
 
-def _with_media(entries: list[Entry], inputs: Inputs, output: Output, root: Path) -> list[Entry]:
+def _with_media(entries: list[Entry], inputs: Inputs, root: Path) -> list[Entry]:
     """The entries whose media are there; any that is not is an error, or left out of a subset."""
     check = PathCheck(root)
     bad = [(entry, reason) for entry in entries for reason in _media_problems(entry, check)]
     missing = {entry.row["id"] for entry, reason in bad if " is missing: " in reason}
-    if output.subset:
+    if inputs.subset:
         bad = [(entry, reason) for entry, reason in bad if entry.row["id"] not in missing]
         if missing:
             inputs.notes.append(f"{len(missing)} rows left out, whose media are not there")

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from commandline import app
 from readers.jsons import need, read_json
-from recipe import Dataset, Entry, Inputs, app
+from recipe import Dataset, Entry, Inputs
 
 from affect_mllm.types import DataError
 
@@ -57,8 +58,9 @@ DATASET = Dataset(
 
 def rows(inputs: Inputs) -> Iterator[Entry]:
     """A row for each video."""
-    for split in DATASET.counts:
-        path = inputs.folder / f"{split}_labels.json"
+    paths = {split: inputs.folder / f"{split}_labels.json" for split in DATASET.counts}
+    for split in inputs.splits(paths):
+        path = paths[split]
         for at, (name, record) in enumerate(read_json(path, dict).items(), start=1):
             where = f"{path}:{name}"
             if not isinstance(record, dict):

@@ -13,6 +13,8 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from affect_mllm.media.folder import is_litter
+from affect_mllm.media.lfs import IS_POINTER, PULL, is_pointer
 from affect_mllm.media.near import near
 from affect_mllm.types import MEDIA_FIELDS, MODALITIES, finite, is_encodable, is_url
 
@@ -142,11 +144,19 @@ class PathCheck:
         if not inside:
             return f"{key} leaves the manifest's folder: {value}"
         if os.path.isfile(full):
+            if is_pointer(Path(full), os.path.getsize(full)):
+                return f"{key} is {IS_POINTER}: {value} ({PULL})"
             return None
         if not os.path.isdir(full):
             return f"{key} is missing: {value}{self._hint(key, value)}"
         if _is_file_only(key):
             return f"{key} must be a file, got a folder: {value}"
+        inside = [name for name in os.listdir(full) if not is_litter(name)]
+        if not inside:
+            return f"{key} is an empty folder: {value}"
+        first = os.path.join(full, min(inside))
+        if os.path.isfile(first) and is_pointer(Path(first), os.path.getsize(first)):
+            return f"{key} has {IS_POINTER} in it: {value} ({PULL})"
         # A last component of `..` names a folder that its parent does not contain.
         return None if self._is_inside(full) else f"{key} leaves the manifest's folder: {value}"
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from affect_mllm.media.lfs import IS_POINTER, PULL, is_pointer
 from affect_mllm.media.near import near
 from affect_mllm.types import DataError
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 READABLE = "a media file: mp4, webm, avi, wav, flac, mp3, jpg or png"
-LFS = b"version https://git-lfs.github.com/spec/"
 # Demuxers that take a text file for "media": `tty` draws it, the others open the files it names.
 REFUSED_FORMATS = frozenset({"tty", "concat", "hls", "dash", "sdp", "lavfi"})
 STILL_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif"})
@@ -52,13 +52,8 @@ def check_file(path: Path) -> None:
         raise DataError(where, "no such file", expected=READABLE, fix=fix)
     if path.stat().st_size == 0:
         raise DataError(where, "an empty file (0 bytes)", expected=READABLE, fix="fetch it again")
-    if path.stat().st_size < 1024 and path.read_bytes().startswith(LFS):
-        raise DataError(
-            where,
-            "a pointer of git-lfs, not the file itself",
-            expected=READABLE,
-            fix="run `git lfs pull` where it was cloned",
-        )
+    if is_pointer(path, path.stat().st_size):
+        raise DataError(where, IS_POINTER, expected=READABLE, fix=PULL)
 
 
 def is_still(path: Path) -> bool:

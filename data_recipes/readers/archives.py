@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from affect_mllm.media.lfs import IS_POINTER, PULL, is_pointer
 from affect_mllm.types import DataError
 
 # numpy.core became numpy._core in NumPy 2; a file names the one that wrote it.
@@ -65,6 +66,8 @@ def read_npz(path: Path) -> dict[str, Any]:
     arrays, scalars, strings and containers.
     """
     try:
+        if is_pointer(path, path.stat().st_size):
+            raise DataError(str(path), IS_POINTER, fix=PULL)
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if name.endswith(".npy")]
             entries = {

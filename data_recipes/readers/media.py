@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from recipe import Inputs
+
 from affect_mllm.media.folder import entries
 from affect_mllm.types import DataError
 
@@ -51,12 +53,12 @@ class Clips:
     [frames, height, width, 3] in OpenCV's order, blue first.
     """
 
-    def __init__(self, root: Path, *, videos: str = "video", sounds: str = "audio") -> None:
-        """`videos`, `sounds`: folders below `root`. DataError where the first is missing."""
-        self._root = root
-        self._folder = need_folder(root, videos)
+    def __init__(self, inputs: Inputs, *, videos: str = "video", sounds: str = "audio") -> None:
+        """`videos`, `sounds`: folders below `inputs.media_root`; DataError without the first."""
+        self._root = inputs.media_root
+        self._folder = inputs.media_folder(videos)
         self._videos = index(self._folder, VIDEO)
-        self._sounds = index(root / sounds, AUDIO)
+        self._sounds = index(self._root / sounds, AUDIO)
 
     def of(self, name: str) -> dict[str, Path]:
         """Kind of medium → file; a video that is not there keeps the name it should have."""

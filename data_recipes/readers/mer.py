@@ -53,8 +53,14 @@ def npz_rows(
                 labels["valence_published"] = valence
             if name not in texts:
                 raise DataError(where, "no line for this clip in the subtitle file")
-            row = {"id": name, **clips.of(name), "subtitle": texts[name].optional(column)}
-            yield Entry({**row, "language": "zh", "split": split, "labels": labels}, path, at)
+            text = said(texts[name].optional(column), "en" if column == "english" else "zh")
+            row = {"id": name, **clips.of(name), **text}
+            yield Entry({**row, "split": split, "labels": labels}, path, at)
+
+
+def said(subtitle: str, language: str) -> dict[str, str]:
+    """A subtitle and its language; without one the language is that of the clips, Chinese."""
+    return {"subtitle": subtitle, "language": language if subtitle else "zh"}
 
 
 def open_labels(line: Line, column: str = "openset") -> list[str]:

@@ -13,7 +13,6 @@ from typing import Any
 from recipe import Entry, Inputs
 
 from affect_mllm.types import DataError
-from readers.media import need_folder
 from readers.tables import Line, read_csv
 
 COLUMNS = ("video_id", "clip_id", "text", "label", "mode")
@@ -37,7 +36,7 @@ Media = Callable[[str, str], dict[str, Any]]
 
 def clips(inputs: Inputs) -> Media:
     """Media of the clips that are cut already: `Raw/VIDEO/CLIP.mp4`."""
-    raw = need_folder(inputs.media_root, "Raw")
+    raw = inputs.media_folder("Raw")
     return lambda video, clip: {"video": raw / video / f"{clip}.mp4"}
 
 
@@ -47,21 +46,13 @@ def rows(inputs: Inputs, table: Table, media: Media) -> Iterator[Entry]:
     A clip number that a spreadsheet has stripped of its leading zeros gets them back. DataError
     for a label outside of the range or an unknown mode.
     """
-    splits: dict[str, set[str]] = {}
     for line in read_csv(inputs.folder / table.file, COLUMNS):
         video = line.text("video_id")
         clip = line.text("clip_id").zfill(table.clip_digits)
-        split = _split(line)
-        splits.setdefault(video, set()).add(split)
         row: dict[str, Any] = {"id": f"{video}_{clip}", **media(video, clip)}
         row |= {"subtitle": line.optional("text"), "language": table.language, "group": video}
-        row |= {"split": split, "labels": _labels(line, table.limit)}
+        row |= {"split": _split(line), "labels": _labels(line, table.limit)}
         yield Entry(row, line.path, line.number)
-    if shared := sum(len(each) > 1 for each in splits.values()):
-        inputs.notes.append(
-            f"the publisher's split puts clips of {shared} source videos into several splits; "
-            "`affect-mllm validate` reports each"
-        )
 
 
 def _split(line: Line) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from affect_mllm.media.lfs import IS_POINTER, PULL, is_pointer
 from affect_mllm.types import DataError
 
 
@@ -117,6 +118,8 @@ def read_xlsx(path: Path, columns: Sequence[str]) -> list[Line]:
 def read_text(path: Path) -> str:
     """The whole file as UTF-8, without a byte order mark; DataError when that cannot be."""
     try:
+        if is_pointer(path, path.stat().st_size):
+            raise DataError(str(path), IS_POINTER, fix=PULL)
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise DataError(
@@ -129,11 +132,14 @@ def read_text(path: Path) -> str:
 
 
 def by_key(lines: Sequence[Line], column: str) -> dict[str, Line]:
-    """Rows by the text of a column; DataError where two rows have the same."""
+    """Rows by the text of a column; DataError where two rows that differ have the same.
+
+    A line that is repeated as a whole counts once: MER-UniBench's subtitles of IEMOCAP have two.
+    """
     found: dict[str, Line] = {}
     for line in lines:
         key = line.text(column)
-        if key in found:
+        if key in found and found[key].cells != line.cells:
             raise DataError(line.where, f"{column} {key!r} again", expected="each of them once")
         found[key] = line
     return found

@@ -85,7 +85,7 @@ def test_videos_in_several_splits_are_said_and_stay_visible(tmp_path: Path, kit:
     (tmp_path / "Raw/video_0003").rename(tmp_path / "Raw/old")
     kit.put(tmp_path / "Raw/video_0002/0012.mp4")
     ran = run("ch_sims", [*made.args, SUBSET], tmp_path)
-    assert "puts clips of 1 source videos into several splits" in ran.out
+    assert "puts rows of 1 dialogues or source media into several splits" in ran.out
     (problem,) = validate(ran.manifests[0])[0].problems
     assert "'video_0002' is in 'val' and in 'test'" in problem.reason
 
@@ -125,7 +125,7 @@ def test_dfews_training_layout_has_faces_only(tmp_path: Path, kit: Kit) -> None:
     assert "video" not in ran.rows["00003"]
     assert set(ran.rows) == {"00003", "00009"}
     ran = run("dfew", [str(tmp_path), "--fold", "2", SUBSET], tmp_path)
-    assert (ran.code, "no table of train, fold 2" in ran.err) == (1, True)
+    assert (ran.code, "no split of the dataset" in ran.err) == (1, True)
 
 
 @pytest.mark.parametrize("fold", ["1", "2", "3", "4", "5"])

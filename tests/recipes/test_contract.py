@@ -13,12 +13,14 @@ from affect_mllm.data import manifest
 from affect_mllm.tools.decoding import Job, decode_one
 from affect_mllm.tools.validation import validate
 from affect_mllm.types import MEDIA_FIELDS
-from tests.recipes.kit import SUBSET, Kit, Made, run
+from tests.recipes.kit import SUBSET, Kit, Made, run, write
 from tests.recipes.makers import MAKERS
 
 RECIPES = Path(__file__).resolve().parents[2] / "data_recipes"
 SCRIPTS = sorted(
-    path.stem for path in RECIPES.glob("*.py") if path.stem not in ("recipe", "synthetic")
+    path.stem
+    for path in RECIPES.glob("*.py")
+    if path.stem not in ("recipe", "commandline", "synthetic")
 )
 NO_TABLES = (b"\xff\xfe\x00 no table", b"a,b\n1,2\n", b"")
 
@@ -81,7 +83,7 @@ def test_a_missing_file_is_refused_by_name(name: str, tmp_path: Path, kit: Kit) 
     for path in list(tmp_path.rglob("*")) if made.named else [made.table]:
         if path.is_file():
             path.unlink()
-    ran = run(name, [*made.args, SUBSET], tmp_path)
+    ran = run(name, made.args, tmp_path)
     assert ran.code in (1, 2)
     assert ran.manifests == []
     assert str(tmp_path) in ran.err
@@ -121,6 +123,71 @@ def test_a_medium_that_is_not_there_is_named_or_its_rows_left_out(
     assert (whole.code, whole.manifests) == (1, [])
     assert " is missing: " in whole.err
     assert Path(gone).name in whole.err
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_annotations_and_media_may_lie_apart(name: str, tmp_path: Path, kit: Kit) -> None:
+    """MELD's tables come by git and its clips as a tarball: `--media-root` is the same for all."""
+    made = MAKERS[name](tmp_path / "all", kit)
+    if "--media-root" in made.args or not (files := media_files(tmp_path / "all")):
+        return  # apart anyhow, or text alone
+    whole = run(name, [*made.args, SUBSET], tmp_path / "all").rows
+    for path in files:
+        moved = tmp_path / "media" / path.relative_to(tmp_path / "all")
+        moved.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(moved)
+    args = [*made.args, SUBSET, "--media-root", str(tmp_path / "media")]
+    apart = run(name, args, tmp_path / "media")
+    assert apart.code == 0, apart.err
+    assert apart.rows == whole
+
+
+def media_files(folder: Path) -> list[Path]:
+    kinds = (".mp4", ".avi", ".flv", ".wav", ".jpg", ".npy")
+    return [path for path in folder.rglob("*") if path.suffix in kinds]
+
+
+# recipe → what of its fixture is of other splits than the last one
+OTHER_SPLITS = {
+    "dfew": ["EmoLabel_DataSplit/train(single-labeled)"],
+    "emoset": ["train.json", "val.json"],
+    "ferv39k": ["4_setups/All_scenes/train_All.csv"],
+    "iemocap": ["Session1", "Session2", "Session3", "Session4"],
+    "mafw": ["Train & Test Set/single/no_caption/set_2/train.txt"],
+    "meld": [
+        *("train_sent_emo.csv", "train_splits", "dev_sent_emo.csv", "dev_splits_complete"),
+    ],
+    "mme_emotion": [*("ER-Lab", "ER-Wild", "Noise-ER", "FG-ER", "ML-ER", "SA", "FG-SA")],
+    "vce": ["train_labels.json"],
+}
+
+
+@pytest.mark.parametrize("name", OTHER_SPLITS)
+def test_a_split_alone_is_enough_if_one_says_so(name: str, tmp_path: Path, kit: Kit) -> None:
+    made = MAKERS[name](tmp_path, kit)
+    ran = run(name, [*made.args, SUBSET], tmp_path)
+    before = ran.rows
+    ran.manifests[0].unlink()
+    for each in OTHER_SPLITS[name]:
+        path = tmp_path / each
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert run(name, made.args, tmp_path).code == 1
+    after = run(name, [*made.args, SUBSET], tmp_path)
+    assert after.code == 0, after.err
+    assert "note: not there, and left out: " in after.out
+    assert 0 < len(after.rows) < len(before)
+    assert all(before[id] == row for id, row in after.rows.items())
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_pointers_of_git_lfs_are_no_media(name: str, tmp_path: Path, kit: Kit) -> None:
+    made = MAKERS[name](tmp_path, kit)
+    for path in media_files(tmp_path):
+        write(path, "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
+    ran = run(name, [*made.args, SUBSET], tmp_path)
+    assert (ran.code, "a pointer of git-lfs, not the file itself" in ran.err) == (1, True)
+    assert "git lfs pull" in ran.err
+    assert ran.manifests == []
 
 
 def media(row: dict) -> dict[str, str]:

@@ -114,7 +114,7 @@ def test_emers_first_release_has_emotion_subtitle_and_reason(tmp_path: Path, kit
     made = MAKERS["emer"](tmp_path, kit)
     columns = ["names", "emotions", "subtitles", "reasons"]
     rows = [["sample_1", "angry", "Go away.", "He shouts."], ["sample_2", "happy", "", "A smile."]]
-    table(made.table.with_name("gt-eng.csv"), columns, *rows)
+    table(made.table.parents[1] / "dataset-v1/gt-eng.csv", columns, *rows)
     ran = run("emer", [*made.args, "--release", "1", SUBSET], tmp_path)
     assert ran.manifests == [tmp_path / "clips/manifest-emer-v1.jsonl"]
     first, second = ran.rows.values()

@@ -36,13 +36,41 @@ def test_unibenchs_iemocap_is_tested_on_the_fifth_session(tmp_path: Path, kit: K
     corpora(tmp_path / "label_4way.npz", {"whole": {name: {"emo": 3} for name in names}})
     kit.put(*(tmp_path / f"subvideo-tgt/{name}.avi" for name in names))
     texts = [[name, "", "Well."] for name in names]
-    table(tmp_path / "transcription-engchi-polish.csv", ["name", "chinese", "english"], *texts)
+    columns = ["name", "chinese", "english"]
+    twice = [["Ses05M_impro03_FXX0", "", "Oh."]] * 2  # as published: the same line again
+    path = table(tmp_path / "transcription-engchi-polish.csv", columns, *texts, *twice)
     args = [str(tmp_path), "--dataset", "iemocap4", SUBSET]
     rows = run("mer_unibench", args, tmp_path).rows
     assert {id: row["split"] for id, row in rows.items()} == dict(
         zip(names, ["train", "test"], strict=True)
     )
-    assert rows[names[0]]["labels"] == {"emotion": "anger"}
+    assert rows[names[0]]["labels"] == {"emotion": "angry"}, "the benchmarks' word"
+    assert [row["group"] for row in rows.values()] == ["Ses01F_impro01", "Ses05M_script01_1"]
+    six = {name: {"emo": at} for at, name in enumerate(names, start=4)}
+    corpora(tmp_path / "label_6way.npz", {"whole": six})
+    args = [str(tmp_path), "--dataset", "iemocap6", SUBSET]
+    rows = run("mer_unibench", args, tmp_path).rows
+    words = [row["labels"]["emotion"] for row in rows.values()]
+    assert words == ["excited", "frustrated"]
+    table(path, columns, *texts, [names[0], "", "Another text."])
+    assert f"{path}:4: name '{names[0]}' again" in run("mer_unibench", args, tmp_path).err
+
+
+def test_unibenchs_subtitles_are_english_and_its_groups_source_videos(
+    tmp_path: Path, kit: Kit
+) -> None:
+    names = ["video_0001_0001", "video_0001_0002"]
+    splits = zip(("train", "test"), names, strict=True)
+    corpora(
+        tmp_path / "label.npz", {split: {name: {"emo": 0, "val": 0.5}} for split, name in splits}
+    )
+    kit.put(*(tmp_path / f"video/{name}.mp4" for name in names))
+    texts = [[name, "好", "Good."] for name in names]
+    table(tmp_path / "transcription-engchi-polish.csv", ["name", "chinese", "english"], *texts)
+    ran = run("mer_unibench", [str(tmp_path), "--dataset", "ch_sims", SUBSET], tmp_path)
+    assert {row["group"] for row in ran.rows.values()} == {"video_0001"}
+    assert {row["language"] for row in ran.rows.values()} == {"en"}
+    assert "rows of 1 dialogues or source media into several splits" in ran.out
 
 
 def test_mme_emotions_tasks_have_their_own_label_keys(tmp_path: Path, kit: Kit) -> None:
@@ -51,6 +79,9 @@ def test_mme_emotions_tasks_have_their_own_label_keys(tmp_path: Path, kit: Kit) 
     labels = {row["labels"]["task"]: row["labels"] for row in rows.values()}
     assert labels["ER-Lab"]["emotion"] == "Anger"
     assert labels["ML-ER"]["emotions"] == ["sad", "fear"]
+    assert labels["FG-ER"]["emotions"] == ["Doubt/Confusion", "Peace"], "242 of 500 rows have two"
+    assert labels["SA"]["audio_clue"] == "A flat voice."
+    assert "audio_clue" not in labels["IR"]
     assert labels["FG-SA"]["sentiment"] == "weak negative"
     assert labels["IR"]["intent"] == "agreeing"
     assert labels["IR"]["candidates"] == ["agreeing", "wishing"]
@@ -155,7 +186,7 @@ def test_emosets_attributes_come_where_they_are(tmp_path: Path, kit: Kit) -> Non
 
 def test_artemis_numbers_the_annotations_of_a_painting(tmp_path: Path, kit: Kit) -> None:
     made = MAKERS["artemis"](tmp_path, kit)
-    ran = run("artemis", made.args, tmp_path)
+    ran = run("artemis", [*made.args, SUBSET], tmp_path)
     assert ran.code == 0
     first, second, third = ran.rows.values()
     assert first["id"] == "Baroque/someone_a-dog-1650#1"

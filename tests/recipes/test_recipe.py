@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
-from recipe import Dataset, Entry, Inputs, Output, check_counts, make, output, run
+from commandline import Folder, Plan, app, command
+from recipe import Dataset, Entry, Inputs, check_counts, make
+from typer.testing import CliRunner
 
 from affect_mllm.data import manifest
 from affect_mllm.types import ConfigError, DataError
@@ -41,7 +42,7 @@ def of(*rows: dict[str, Any]):
 
 
 def make_in(folder: Path, *rows: dict[str, Any], subset: bool = False) -> list[dict[str, Any]]:
-    return make(DATASET, of(*rows), Inputs(folder, folder), Output(folder / "m.jsonl", subset))
+    return make(DATASET, of(*rows), Inputs(folder, folder, subset), folder / "m.jsonl")
 
 
 def test_published_counts_that_are_met_write_the_manifest(tmp_path: Path) -> None:
@@ -105,18 +106,18 @@ def test_media_are_relative_to_the_manifest(tmp_path: Path) -> None:
     media.mkdir(parents=True)
     (media / "a.mp4").touch()
     row = {**ROWS[0], "video": media / "a.mp4"}
-    inputs = Inputs(tmp_path / "set", tmp_path / "set")
+    inputs = Inputs(tmp_path / "set", tmp_path / "set", subset=True)
     for out, path in (("m.jsonl", "set/clips/a.mp4"), ("set/m.jsonl", "clips/a.mp4")):
-        (made,) = make(DATASET, of(row), inputs, Output(tmp_path / out, True))
+        (made,) = make(DATASET, of(row), inputs, tmp_path / out)
         assert made["video"] == path
     away = tmp_path / "elsewhere" / "m.jsonl"
-    (made,) = make(DATASET, of(row), inputs, Output(away, True))
+    (made,) = make(DATASET, of(row), inputs, away)
     assert made["video"] == "clips/a.mp4"
     (read,) = manifest.read(away)
     assert read.path("video").samefile(media / "a.mp4")
     (tmp_path / "b.mp4").touch()
     with pytest.raises(ConfigError, match="does not lie below"):
-        make(DATASET, of({**row, "video": tmp_path / "b.mp4"}), inputs, Output(away, True))
+        make(DATASET, of({**row, "video": tmp_path / "b.mp4"}), inputs, away)
 
 
 def test_media_behind_a_link_out_of_the_folder_are_refused(tmp_path: Path) -> None:
@@ -129,28 +130,49 @@ def test_media_behind_a_link_out_of_the_folder_are_refused(tmp_path: Path) -> No
 
 
 def test_the_manifest_lies_beside_the_media_unless_told_otherwise(tmp_path: Path) -> None:
-    inputs = Inputs(tmp_path / "labels", tmp_path / "media")
-    assert output(inputs, None, subset=False).path == tmp_path / "media/manifest.jsonl"
-    named = output(inputs, None, subset=False, variant="fold1")
-    assert named.path == tmp_path / "media/manifest-fold1.jsonl"
-    assert output(inputs, tmp_path / "x.jsonl", subset=True) == Output(tmp_path / "x.jsonl", True)
+    folders = [tmp_path / "labels", tmp_path / "media"]
+    for folder in folders:
+        folder.mkdir()
+
+    def plan(folder: Folder, variant: str = "") -> Plan:
+        return Plan(DATASET, of(*ROWS), variant)
+
+    args = [str(folders[0]), "--media-root", str(folders[1])]
+    for more in ([], ["--variant", "fold1"], ["--out", str(tmp_path / "x.jsonl")]):
+        assert CliRunner().invoke(command(plan), [*args, *more]).exit_code == 0
+    assert sorted(path.name for path in tmp_path.rglob("*.jsonl")) == [
+        "manifest-fold1.jsonl",
+        "manifest.jsonl",
+        "x.jsonl",
+    ]
+    assert (folders[1] / "manifest.jsonl").is_file()
 
 
-def test_terms_come_first_and_errors_leave_with_their_code(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    target = Output(tmp_path / "m.jsonl", False)
-    with pytest.raises(typer.Exit) as left:
-        run(DATASET, of(*ROWS[:1]), Inputs(tmp_path, tmp_path), target)
-    assert left.value.exit_code == 1
-    out, err = capsys.readouterr()
-    assert out.splitlines() == [
+def test_terms_come_first_and_errors_leave_with_their_code(tmp_path: Path) -> None:
+    left = CliRunner().invoke(app(DATASET, of(*ROWS[:1])), [str(tmp_path)])
+    assert left.exit_code == 1
+    assert left.stdout.splitlines() == [
         "title    a toy",
         "licence  toy licence",
         "access   nowhere",
         "source   its paper",
     ]
-    assert err.startswith("toy: train: found 1, published 2")
-    with pytest.raises(typer.Exit) as left:
-        run(DATASET, of(*ROWS), Inputs(tmp_path / "none", tmp_path), target)
-    assert left.value.exit_code == 2
+    assert left.stderr.startswith("toy: train: found 1, published 2")
+    left = CliRunner().invoke(app(DATASET, of(*ROWS)), [str(tmp_path / "none")])
+    assert left.exit_code == 2
+
+
+def test_a_test_split_in_which_all_are_neutral_has_no_emotions(tmp_path: Path) -> None:
+    """MERTools' preprocessing writes neutral where a challenge's labels were secret."""
+    words = Dataset(**{**DATASET.__dict__, "labels": {"emotion": ("neutral", "sad")}})
+    secret = [
+        {**ROWS[0], "id": f"s{at}", "split": "test1", "labels": {"emotion": "neutral"}}
+        for at in range(12)
+    ]
+    known = [{**row, "id": f"k{row['id']}", "split": "test2"} for row in secret]
+    known.append({**ROWS[0], "split": "test2", "labels": {"emotion": "sad"}})
+    inputs = Inputs(tmp_path, tmp_path, subset=True)
+    rows = make(words, of(*secret, *known), inputs, tmp_path / "m.jsonl")
+    assert [row["id"] for row in rows if "labels" not in row] == [row["id"] for row in secret]
+    (note,) = inputs.notes
+    assert note.startswith("test1: all 12 labels are neutral")

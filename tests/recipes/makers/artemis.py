@@ -18,4 +18,4 @@ def make(root: Path, kit: Kit) -> Made:
     kit.put(
         root / "wikiart/Baroque/someone_a-dog-1650.jpg", root / "wikiart/Cubism/andré_étude.jpg"
     )
-    return Made([str(root), "--media-root", str(root / "wikiart")], path, 3, counted=False)
+    return Made([str(root), "--media-root", str(root / "wikiart")], path, 3)

@@ -1,0 +1,115 @@
+"""The command line that every recipe has: FOLDER, its own choices, the shared options."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from recipe import SUBSET_FLAG, Dataset, Inputs, Rows, make, split_counts
+from rich.console import Console
+
+from affect_mllm.types import AffectError
+
+Folder = Annotated[Path, typer.Argument(help="The folder as the publisher distributes it.")]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a recipe does for its user's choices; `variant` goes into the manifest's name."""
+
+    dataset: Dataset
+    rows: Rows
+    variant: str = ""
+
+
+def app(dataset: Dataset, rows: Rows) -> typer.Typer:
+    """The command line of a recipe without options of its own."""
+
+    def plan(folder: Folder) -> Plan:
+        return Plan(dataset, rows)
+
+    plan.__doc__ = f"Make a manifest of {dataset.title}."
+    return command(plan)
+
+
+def command(plan: Callable[..., Plan]) -> typer.Typer:
+    """The command line of a recipe: what `plan` takes (first FOLDER, or a FILE), and `_shared`.
+
+    `plan`'s docstring is the help.
+    """
+    own = inspect.signature(plan, eval_str=True).parameters
+    shared = inspect.signature(_shared, eval_str=True).parameters
+    first = next(iter(own))
+
+    def main(**given: Any) -> None:
+        choices = {name: given[name] for name in own}
+        _run(plan, choices, given[first], {name: given[name] for name in shared})
+
+    main.__signature__ = inspect.Signature([*own.values(), *shared.values()])  # type: ignore[attr-defined]
+    main.__annotations__ = {name: each.annotation for name, each in (own | shared).items()}
+    main.__doc__ = plan.__doc__
+    result = typer.Typer(add_completion=False)
+    result.command()(main)
+    return result
+
+
+def _shared(
+    *,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The manifest to write, anywhere that can be written.",
+            show_default="manifest.jsonl in the folder with the media",
+        ),
+    ] = None,
+    media_root: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder with the media, laid out as in FOLDER, where it is another one.",
+            show_default="FOLDER",
+        ),
+    ] = None,
+    allow_count_mismatch: Annotated[
+        bool,
+        typer.Option(
+            SUBSET_FLAG,
+            help="You hold a part of the dataset: leave out splits that are not there and rows "
+            "without media, check no counts.",
+        ),
+    ] = False,
+) -> None:
+    """The options of every recipe: this signature is what `command` reads."""
+
+
+def _run(
+    plan: Callable[..., Plan], choices: dict[str, Any], given: Path, shared: dict[str, Any]
+) -> None:
+    """Make the manifest, or leave with exit code 1 (the data) or 2 (wrong use) and one message."""
+    console = Console(highlight=False, soft_wrap=True)
+    folder = given.parent if given.is_file() else given
+    inputs = Inputs(folder, shared["media_root"] or folder, shared["allow_count_mismatch"])
+    try:
+        planned = plan(**choices)
+        show_terms(console, planned.dataset)
+        name = f"manifest-{planned.variant}.jsonl" if planned.variant else "manifest.jsonl"
+        out = shared["out"] or inputs.media_root / name
+        written = make(planned.dataset, planned.rows, inputs, out)
+        for note in inputs.notes:
+            console.print(f"note: {note}", markup=False)
+        counts = ", ".join(f"{split} {n}" for split, n in sorted(split_counts(written).items()))
+        console.print(f"wrote {out}: {len(written)} rows ({counts})", markup=False)
+    except AffectError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(
+            str(error), style="red", markup=False
+        )
+        raise typer.Exit(int(error.exit_code)) from None
+
+
+def show_terms(console: Console, dataset: Dataset) -> None:
+    """Print what a user has to accept before using the data."""
+    for name in ("title", "licence", "access", "source"):
+        console.print(f"{name:8} {getattr(dataset, name)}", markup=False)

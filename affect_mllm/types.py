@@ -97,7 +97,8 @@ class Sample:
     (`s3://…`). Encoder states of one modality each are under `features.MODALITY`. `peak_s`: when
     the expression is strongest; `frames_fps`: pictures a second of the folder `frames`.
     `face_boxes` are `[x, y, width, height]` in pixels, one for each entry of `face_times_s`
-    (seconds from the clip's start). A missing modality is absent, never zeros.
+    (seconds from the clip's start). `labels_only`: its media were not looked for and are not named;
+    it can be scored, not shown to a model. A missing modality is absent, never zeros.
     """
 
     id: str
@@ -118,6 +119,7 @@ class Sample:
     licence: str | None = None
     face_boxes: tuple[tuple[float, float, float, float], ...] = ()
     face_times_s: tuple[float, ...] = ()
+    labels_only: bool = False
 
     def path(self, kind: str) -> Path:
         """Absolute path of the media file of `kind`; KeyError if the row has none.

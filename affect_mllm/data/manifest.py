@@ -24,16 +24,26 @@ __all__ = ["PROBLEMS_SHOWN", "Problem", "Rows", "check_labels", "digest", "probl
            "raise_problems", "read", "scan", "to_row", "write"]  # fmt: skip
 
 
-def read(path: Path, *, split: str | None = None) -> Rows:
+def read(path: Path, *, split: str | None = None, media: bool = True) -> Rows:
     """The manifest's Samples in file order, only those of `split` where one is named.
 
     The whole file is checked first; DataError names every problem with file and line, or says
-    that `split` has no rows. A Sample is parsed when it is asked for.
+    that `split` has no rows. A Sample is parsed when it is asked for. Without `media` (to score
+    answers) they are not looked for, and rows need not have any; else rows of labels alone are
+    refused.
     """
     path = Path(path)
-    rows, found = scan(path)
+    rows, found = scan(path, media=media)
     raise_problems(path, found, fix=f"see them all: affect-mllm validate {shlex.quote(str(path))}")
-    return rows if split is None else rows.of_split(split)
+    rows = rows if split is None else rows.of_split(split)
+    if media and len(bare := rows.labels_only()):
+        raise DataError(
+            f"{path}:{bare[0]}",
+            f"{len(bare)} rows of labels alone (labels_only): what they are about is not named",
+            expected="rows with their media, for a model to see and hear",
+            fix="make the manifest again without --labels-only",
+        )
+    return rows
 
 
 def problems(path: Path) -> list[Problem]:

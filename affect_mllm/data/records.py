@@ -10,7 +10,7 @@ from typing import Any
 from affect_mllm.data import row_checks
 from affect_mllm.types import Sample
 
-_PLAIN_KEYS = ("id", *row_checks.NUMBER_KEYS, *row_checks.TEXT_KEYS, "labels")
+_PLAIN_KEYS = ("id", "labels_only", *row_checks.NUMBER_KEYS, *row_checks.TEXT_KEYS, "labels")
 
 
 def parse(raw: bytes) -> dict[str, Any] | str:
@@ -49,6 +49,8 @@ def sample_of(row: Mapping[str, Any], root: Path) -> Sample:
 def row_of(sample: Sample) -> dict[str, Any]:
     """The row that `sample` is read from: absent fields are left out."""
     row: dict[str, Any] = {"id": sample.id}
+    if sample.labels_only:
+        row["labels_only"] = True
     for key, path in sample.media.items():
         kind, _, modality = key.partition(".")
         if modality:

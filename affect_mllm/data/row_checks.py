@@ -23,7 +23,8 @@ TIME_KEYS = ("start_s", "end_s", "peak_s")
 NUMBER_KEYS = (*TIME_KEYS, "frames_fps")
 FACE_KEYS = ("face_boxes", "face_times_s")
 # The order in which a row is written, too.
-ROW_KEYS = ("id", *MEDIA_FIELDS, *NUMBER_KEYS, *TEXT_KEYS, "labels", "messages", *FACE_KEYS)
+ROW_KEYS = ("id", "labels_only", *MEDIA_FIELDS, *NUMBER_KEYS, *TEXT_KEYS, "labels", "messages",
+            *FACE_KEYS)  # fmt: skip
 
 TEXT_LABELS = ("emotion", "description", "intent", "visual_cues", "vocal_cues", "verbal_cues")
 LABEL_RANGES = {
@@ -50,8 +51,11 @@ _SERVED_BY = {
 }
 
 
-def row_problems(row: Mapping[str, Any]) -> Iterator[str]:
-    """Every problem of one row that shows without looking at the disk."""
+def row_problems(row: Mapping[str, Any], *, media: bool = True) -> Iterator[str]:
+    """Every problem of one row that shows without looking at the disk.
+
+    Without `media` (a row is only scored) it may have nothing that a model could see or read.
+    """
     if not row.keys() <= _KNOWN:
         yield from (_unknown(key, ROW_KEYS) for key in row if key not in _KNOWN)
     if not _is_text(row.get("id")):
@@ -59,8 +63,14 @@ def row_problems(row: Mapping[str, Any]) -> Iterator[str]:
     for key in TEXT_KEYS:
         if key in row and not isinstance(row[key], str):
             yield f"{key} must be a string, got {row[key]!r}"
-    if not any(key in row for key in MEDIA_FIELDS) and not _speaks(row):
-        yield f"no modality: none of {', '.join(MEDIA_FIELDS)}, no subtitle, no messages"
+    named = [key for key in MEDIA_FIELDS if key in row]
+    if "labels_only" in row:
+        yield from _labels_only_problems(row["labels_only"], named)
+    elif media and not named and not _speaks(row):
+        yield (
+            f"no modality: none of {', '.join(MEDIA_FIELDS)}, no subtitle, no messages (a row that "
+            'is only scored says "labels_only": true)'
+        )
     yield from text_problems(row)
     yield from _time_problems(row)
     yield from _feature_problems(row.get("features"))
@@ -70,6 +80,13 @@ def row_problems(row: Mapping[str, Any]) -> Iterator[str]:
         yield from _message_problems(row)
     if "face_boxes" in row or "face_times_s" in row:
         yield from _face_problems(row.get("face_boxes"), row.get("face_times_s"))
+
+
+def _labels_only_problems(value: Any, named: list[str]) -> Iterator[str]:
+    if value is not True:
+        yield f"labels_only must be true or absent, got {value!r}"
+    elif named:
+        yield f"labels_only, but {', '.join(named)} is named: leave out one or the other"
 
 
 def text_problems(value: Any, where: str = "") -> Iterator[str]:
@@ -289,7 +306,8 @@ def _message_problems(row: Mapping[str, Any]) -> Iterator[str]:
             yield f"messages[{at}] must have a role of {', '.join(ROLES)} and text, got {turn!r}"
         else:
             for name in _PLACEHOLDER.findall(turn["content"]):
-                if not any(key in row for key in _SERVED_BY[name]):
+                served = any(key in row for key in _SERVED_BY[name])
+                if not served and "labels_only" not in row:
                     yield f"messages[{at}] uses <{name}>, which the row does not have"
 
 

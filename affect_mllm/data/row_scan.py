@@ -39,8 +39,9 @@ class Found:
     """The rows of a block, in file order, and what is wrong with them.
 
     Columns `[N]`: `starts` and `stops` are byte places, `lines` count from 1, `ids` are 64-bit
-    hashes (0: no id), `good` says which rows passed, `split` numbers `splits`. `values` holds, for
-    each split and label of strings, the distinct values, or None where there are too many.
+    hashes (0: no id), `good` says which rows passed, `labels_only` which are labels alone, `split`
+    numbers `splits`. `values` holds, for each split and label of strings, the distinct values, or
+    None where there are too many.
     """
 
     columns: dict[str, npt.NDArray[Any]]
@@ -55,17 +56,18 @@ COLUMNS = {
     "lines": np.int64,
     "ids": np.uint64,
     "good": np.bool_,
+    "labels_only": np.bool_,
     "split": np.int32,
 }
 
 
-def scan_text(text: Text, root: Path, *, path: Path | None, workers: int) -> Found:
+def scan_text(text: Text, root: Path | None, *, path: Path | None, workers: int) -> Found:
     """Everything about the JSON lines of `text`, duplicate ids included.
 
-    With `path`, the file that `text` maps, large texts are checked by `workers` processes.
+    Media are looked for below `root`; None: not at all, and a row need not have any. With `path`, the file that `text` maps, large texts are checked by `workers` processes.
     """
     blocks = list(_blocks(text))
-    if path is None or workers < 2 or len(blocks) < 2:
+    if path is None or root is None or workers < 2 or len(blocks) < 2:
         parts = [scan_block(text, root, *block) for block in blocks]
     else:
         with ThreadPoolExecutor(workers) as pool:
@@ -76,10 +78,10 @@ def scan_text(text: Text, root: Path, *, path: Path | None, workers: int) -> Fou
     return found
 
 
-def scan_block(text: Text, root: Path, begin: int, end: int, line: int) -> Found:
+def scan_block(text: Text, root: Path | None, begin: int, end: int, line: int) -> Found:
     """What stands between two bytes of `text`, of which the first is in line `line`."""
-    check = row_checks.PathCheck(root)
-    rows: list[tuple[int, int, int, int, bool, int]] = []
+    check = None if root is None else row_checks.PathCheck(root)
+    rows: list[tuple[int, int, int, int, bool, bool, int]] = []
     splits: dict[str | None, int] = {}
     problems: list[Problem] = []
     vocabulary: dict[str, dict[str, list[str] | None]] = {}
@@ -91,12 +93,12 @@ def scan_block(text: Text, root: Path, begin: int, end: int, line: int) -> Found
         id = id_of(row)
         reasons = [row] if isinstance(row, str) else list(_reasons(row, check))
         problems.extend(Problem(number, id, reason) for reason in reasons)
-        split = None
+        split, bare = None, False
         if not reasons and isinstance(row, dict):
-            split = row.get("split")
+            split, bare = row.get("split"), "labels_only" in row
             _learn(vocabulary.setdefault(str(split), {}), row.get("labels", {}))
         place = splits.setdefault(split, len(splits))
-        rows.append((start, stop, number, _hash(id), not reasons, place))
+        rows.append((start, stop, number, _hash(id), not reasons, bare, place))
     found = zip(*rows, strict=True) if rows else [()] * len(COLUMNS)
     named = zip(COLUMNS.items(), found, strict=True)
     columns = {name: np.array(values, kind) for (name, kind), values in named}
@@ -109,9 +111,9 @@ def line_at(text: Text, start: int) -> bytes:
     return text[start : stop if stop >= 0 else len(text)]
 
 
-def _reasons(row: dict[str, Any], check: row_checks.PathCheck) -> Iterator[str]:
-    yield from row_checks.row_problems(row)
-    for key, value in row_checks.media_paths(row).items():
+def _reasons(row: dict[str, Any], check: row_checks.PathCheck | None) -> Iterator[str]:
+    yield from row_checks.row_problems(row, media=check is not None)
+    for key, value in row_checks.media_paths(row).items() if check is not None else ():
         if (reason := check.problem(key, value)) is not None:
             yield reason
 

@@ -33,7 +33,7 @@ from affect_mllm.log import LOGGER
 from affect_mllm.types import DataError, Sample
 
 KEPT_FROM_BYTES = 16 << 20  # smaller files are checked again each time: it takes under a second
-_COLUMNS = ("starts", "stops", "lines", "split")
+_COLUMNS = ("starts", "stops", "lines", "labels_only", "split")
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,10 @@ class Rows(Sequence[Sample]):
         """The line (in Parquet: row) of each Sample, counted from 1."""
         return np.asarray(self.table.columns["lines"])[self._numbers()]
 
+    def labels_only(self) -> npt.NDArray[np.int64]:
+        """The lines of the rows that name no media because none were looked for."""
+        return self.lines()[np.asarray(self.table.columns["labels_only"])[self._numbers()]]
+
     def values(self, label: str) -> set[str] | None:
         """The strings that label `label` has anywhere in these splits; None if there are many."""
         found: set[str] = set()
@@ -156,15 +160,16 @@ class JoinedRows(Sequence[Sample]):
         return self._parts[part][number - (int(self._ends[part - 1]) if part else 0)]
 
 
-def scan(path: Path) -> tuple[Rows, list[Problem]]:
+def scan(path: Path, *, media: bool = True) -> tuple[Rows, list[Problem]]:
     """The good rows and the problems of the bad ones, both in file order.
 
-    A large file without problems is remembered, so that the same bytes beside the same folder are
+    Without `media` they are not looked for, and a row need not have any: labels are scored. Else a
+    large file without problems is remembered, so that the same bytes beside the same folder are
     checked once. DataError when the file itself cannot be read.
     """
     size = _size(path)
-    if size < KEPT_FROM_BYTES:
-        return _checked(path, read_text(path))
+    if size < KEPT_FROM_BYTES or not media:
+        return _checked(path, read_text(path), media=media)
     folder = cache_dir() / "manifests" / _key(path)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -210,17 +215,25 @@ def _size(path: Path) -> int:
         raise DataError(str(path), f"cannot be read: {error.strerror}") from error
 
 
-def _checked(path: Path, text: Text, workers: int = 1) -> tuple[Rows, list[Problem]]:
-    jsonl = path if path.suffix == ".jsonl" else None
-    found = row_scan.scan_text(text, root_of(path), path=jsonl, workers=workers)
+def _checked(path: Path, text: Text, *, media: bool = True) -> tuple[Rows, list[Problem]]:
+    root = root_of(path) if media else _root_if_there(path)
+    found = row_scan.scan_text(text, root if media else None, path=None, workers=1)
     if not found.columns["good"].any() and not found.problems:
         found.problems.append(Problem(1, "", "the manifest has no rows"))
-    return Rows(_table(path, text, found)), found.problems
+    return Rows(_table(path, root, text, found)), found.problems
 
 
-def _table(path: Path, text: Text, found: Found) -> Table:
+def _root_if_there(path: Path) -> Path:
+    """Where the media would be; a folder that is gone does not keep labels from being read."""
+    try:
+        return root_of(path)
+    except DataError:
+        return path.parent
+
+
+def _table(path: Path, root: Path, text: Text, found: Found) -> Table:
     columns = {name: found.columns[name][found.columns["good"]] for name in _COLUMNS}
-    return Table(path, root_of(path), text, columns, tuple(found.splits), found.values)
+    return Table(path, root, text, columns, tuple(found.splits), found.values)
 
 
 def _keep(path: Path, folder: Path) -> tuple[Rows, list[Problem]] | None:
@@ -238,7 +251,7 @@ def _keep(path: Path, folder: Path) -> tuple[Rows, list[Problem]] | None:
         found = row_scan.scan_text(text, root_of(path), path=source, workers=workers)
         if found.problems:
             shutil.rmtree(making)
-            return Rows(_table(path, bytes(text), found)), found.problems
+            return Rows(_table(path, root_of(path), bytes(text), found)), found.problems
     for name in _COLUMNS:
         np.save(making / f"{name}.npy", found.columns[name])
     rest = {"splits": found.splits, "values": found.values}

@@ -39,7 +39,7 @@ def judge_command(
     rule = load_rubric(rubric)
     rows = read_predictions(predictions)
     asked = {row.id for row in rows}
-    samples = [sample for sample in manifests.read(manifest) if sample.id in asked]
+    samples = [sample for sample in manifests.read(manifest, media=False) if sample.id in asked]
     unknown = asked - {sample.id for sample in samples}
     _refuse_unknown(predictions, unknown)
     folder = out or predictions.parent

@@ -105,7 +105,9 @@ def _licences(path: Path) -> list[str]:
 
     if not path.is_file():
         return ["sources and licences not known: the manifest is not on this machine"]
-    counts = Counter((row.source or "no source", row.licence) for row in manifest.read(path))
+    counts = Counter(
+        (row.source or "no source", row.licence) for row in manifest.read(path, media=False)
+    )
     return [
         f"{count} rows of {source}: {licence or 'no licence stated'}"
         for (source, licence), count in sorted(counts.items(), key=str)

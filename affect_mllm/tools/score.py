@@ -65,11 +65,11 @@ def _samples(paths: Sequence[Path], split: str | None) -> list[Sample]:
     from affect_mllm.types import DataError
 
     if len(paths) == 1:
-        return list(manifests.read(paths[0]))
+        return list(manifests.read(paths[0], media=False))
     found: dict[str, tuple[Path, Sample]] = {}
     again: list[str] = []
     for path in paths:
-        for sample in manifests.read(path):
+        for sample in manifests.read(path, media=False):
             if split is None or sample.split == split:
                 again += [sample.id] if sample.id in found else []
                 found[sample.id] = (path, sample)

@@ -27,6 +27,8 @@ def validate_command(
             typer.echo(f"{each.path}:{problem}")
         if not each.problems:
             typer.echo(f"{each.path}: {each.good_rows} rows, no problems")
+        if each.labels_only:
+            typer.echo(f"{each.path}: {each.labels_only} rows are labels alone: no media looked at")
     count = sum(len(each.problems) for each in found)
     if not count:
         return

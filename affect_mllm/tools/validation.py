@@ -17,11 +17,13 @@ from affect_mllm.types import DataError, Sample, is_url
 
 @dataclass(frozen=True)
 class Validation:
-    """What was found in one manifest: rows that are good by themselves, and problems by line."""
+    """What was found in one manifest: rows that are good by themselves, problems by line, and how
+    many of the good rows are labels alone, whose media were not looked at."""
 
     path: Path
     good_rows: int
     problems: tuple[Problem, ...]
+    labels_only: int = 0
 
 
 def by_reason(found: Sequence[Validation]) -> list[tuple[str, int]]:
@@ -44,7 +46,12 @@ def validate(*paths: Path, decode: bool = False, workers: int | None = None) -> 
         for number, problem in _undecodable(tables, workers):
             found[number].append(problem)
     return [
-        Validation(path, len(rows), tuple(sorted(problems, key=lambda each: each.line)))
+        Validation(
+            path,
+            len(rows),
+            tuple(sorted(problems, key=lambda each: each.line)),
+            len(rows.labels_only()),
+        )
         for path, rows, problems in zip(paths, tables, found, strict=True)
     ]
 

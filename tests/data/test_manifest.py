@@ -120,6 +120,8 @@ BAD_ROWS = {
     '{"id": "a", "subtitle": 5, "video": "clips/a.mp4"}': "subtitle must be a string, got 5",
     '{"id": "a", "subtitle": null, "video": "clips/a.mp4"}': "subtitle must be a string, got None",
     '{"id": "a"}': "no modality",
+    '{"id": "a", "labels_only": false}': "labels_only must be true or absent, got False",
+    '{"id": "a", "labels_only": true, "video": "clips/a.mp4"}': "labels_only, but video is named",
     '{"id": "a", "subtitle": "  "}': "no modality",
     '{"id": "a", "video": "/etc/hostname"}': "absolute path",
     '{"id": "a", "video": "../a.mp4"}': "leaves the manifest's folder",

@@ -112,3 +112,25 @@ def test_a_report_is_written_beside_the_results(files, tmp_path, capsys):
     assert (tmp_path / "run" / "report.html").is_file()
     assert "report.html" in capsys.readouterr().out
     assert call("report", str(tmp_path / "run" / "train")) == ExitCode.FAILED
+
+
+def test_labels_and_ids_are_enough(files, tmp_path, capsys):
+    """The clips are gone, then the rows name nothing but labels: the numbers stay."""
+    assert call("score", *files, "--json") == ExitCode.DONE
+    whole = json.loads(capsys.readouterr().out)
+    for clip in tmp_path.glob("*.mp4"):
+        clip.unlink()
+    assert call("score", *files, "--json") == ExitCode.DONE
+    assert json.loads(capsys.readouterr().out) == whole
+    path = tmp_path / "manifest.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    kept = ({key: row[key] for key in ("id", "split", "labels")} for row in rows)
+    path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+    assert call("score", *files, "--json") == ExitCode.DONE
+    assert json.loads(capsys.readouterr().out)["metrics"] == whole["metrics"]
+
+
+def test_a_media_root_that_is_gone_does_not_matter(files, tmp_path):
+    path = tmp_path / "manifest.jsonl"
+    path.with_name(path.name + ".media_root.json").write_text('{"media_root": "/not/there"}')
+    assert call("score", *files) == ExitCode.DONE

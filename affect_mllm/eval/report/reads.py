@@ -30,7 +30,7 @@ def reference_read(run: Run, summary: dict[str, Any]) -> tuple[Task, Read]:
     path = summary.get("predictions", {}).get(summary["reference"])
     if not path or not summary.get("manifest"):
         raise DataError(str(run.path / "results.json"), "names no manifest or no predictions")
-    samples = manifest.read(run.file(summary["manifest"]))
+    samples = manifest.read(run.file(summary["manifest"]), media=False)
     task = Task(**summary["task"])
     return task, read_answers(task, samples, read_predictions(run.file(path)))
 

@@ -64,7 +64,8 @@ COLUMNS = {
 def scan_text(text: Text, root: Path | None, *, path: Path | None, workers: int) -> Found:
     """Everything about the JSON lines of `text`, duplicate ids included.
 
-    Media are looked for below `root`; None: not at all, and a row need not have any. With `path`, the file that `text` maps, large texts are checked by `workers` processes.
+    Media are looked for below `root`; None: not at all, and a row need not have any. With `path`,
+    the file that `text` maps, large texts are checked by `workers` processes.
     """
     blocks = list(_blocks(text))
     if path is None or root is None or workers < 2 or len(blocks) < 2:

@@ -114,7 +114,9 @@ def line_at(text: Text, start: int) -> bytes:
 
 def _reasons(row: dict[str, Any], check: row_checks.PathCheck | None) -> Iterator[str]:
     yield from row_checks.row_problems(row, media=check is not None)
-    for key, value in row_checks.media_paths(row).items() if check is not None else ():
+    if check is None:
+        return
+    for key, value in row_checks.media_paths(row).items():
         if (reason := check.problem(key, value)) is not None:
             yield reason
 

@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from torch import nn
 
 from affect_mllm import config
 from affect_mllm.models.mllm import AffectMLLM
+from affect_mllm.models.tensor_file import write_tensors
 from affect_mllm.types import CheckpointError
 
 T = TypeVar("T")
@@ -53,28 +55,31 @@ def save(folder: Path, model: nn.Module, cfg: DictConfig, meta: dict[str, Any]) 
 
     `meta["trained"]` lists base weights that were trained.
     """
-    write(folder, own_weights(model, meta.get("trained", ())), cfg, meta)
+    own = own_weights(model, meta.get("trained", ()))
+    write(folder, list(own), own.items(), cfg=cfg, meta=meta)
 
 
 def write(
     folder: Path,
-    weights: Mapping[str, torch.Tensor],
+    names: Sequence[str],
+    weights: Iterable[tuple[str, torch.Tensor]],
+    *,
     cfg: DictConfig,
     meta: Mapping[str, Any],
 ) -> None:
     """Write a checkpoint's files; hashes and the format are added to `meta`.
 
-    Weights named `heads.…` go into a file of their own. The caller owns atomicity (see
+    `weights` have these `names` in this order and are drawn one at a time; those named `heads.…`
+    are the last and go into a file of their own. The caller owns atomicity (see
     `train/keep/stage_checkpoints.py`).
     """
-    from safetensors.torch import save_file
-
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(cfg, folder / CONFIG, resolve=True)
-    heads = {name: tensor for name, tensor in weights.items() if name.startswith(HEADS_PREFIX)}
-    save_file({n: t for n, t in weights.items() if n not in heads}, folder / WEIGHTS)
+    heads = [name for name in names if name.startswith(HEADS_PREFIX)]
+    own, stream = names[: len(names) - len(heads)], iter(weights)
+    write_tensors(folder / WEIGHTS, own, islice(stream, len(own)))
     if heads:
-        save_file(heads, folder / HEADS)
+        write_tensors(folder / HEADS, heads, stream)
     files = (CONFIG, WEIGHTS, *([HEADS] if heads else []))
     whole = {
         **meta,
@@ -153,8 +158,12 @@ def put_weights(
     trained: Sequence[str] = (),
     fix: str = "use the model config that the checkpoint was trained with",
 ) -> None:
-    """Give `model` its own weights. CheckpointError for missing, unexpected or misshapen ones."""
-    expected = own_weights(model, trained)
+    """Give `model` its own weights: what is trained now in the file's dtype, the rest in its own.
+
+    Raises CheckpointError for missing, unexpected or misshapen ones.
+    """
+    held = model.state_dict(keep_vars=True)
+    expected = {name: held[name] for name in own_names(model, trained)}
     missing, unexpected = set(expected) - set(weights), set(weights) - set(expected)
     shapes = [
         f"{name} is {list(weights[name].shape)}, not {list(expected[name].shape)}"
@@ -169,7 +178,11 @@ def put_weights(
             expected="the weights of this model",
             fix=fix,
         )
-    model.load_state_dict(weights, strict=False)
+    for name, tensor in weights.items():
+        twin = expected[name]
+        # What trains keeps the file's float32. Nothing is copied that may stay mapped from a file.
+        dtype = tensor.dtype if twin.requires_grad else twin.dtype
+        twin.data = tensor.to(twin.device, dtype)
 
 
 def load_heads(folder: Path, heads: nn.Module, *, strict: bool) -> None:

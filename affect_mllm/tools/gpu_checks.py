@@ -28,6 +28,7 @@ from affect_mllm.models.pretrained import weightless
 from affect_mllm.tools.rehearsal import rehearse
 from affect_mllm.tools.trial import STEPS, Size, Taken, Trial
 from affect_mllm.train.layout.launch import Launch
+from affect_mllm.train.plan.trainable import unfreeze
 
 GIB = 2**30
 LENGTHS = (700, 64, 900, 384)
@@ -166,6 +167,7 @@ def memory(
     with _trial(size, "bfloat16") as trial:
         with torch.device("meta"), weightless():
             shadow = trial.model(attention)
+            unfreeze(shadow, trial.stage.trainable)
         shape = trial.shape(trial.batch(0))
         optimizer = trial.optimizer(shadow)
         said = rehearse(shadow, shape, optimizer, autocast=torch.bfloat16).peak

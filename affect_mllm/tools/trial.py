@@ -5,6 +5,7 @@ What `gpu-check` trains: the real engines, trainer and losses, with nothing to b
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -54,12 +55,20 @@ class Taken(NamedTuple):
 class Trial:
     """Models of one size, all with the same weights, and the batches that they train on."""
 
-    def __init__(self, folder: Path, size: Size, dtype: str = "float32") -> None:
-        """Writes the LLM to `folder`, an empty one."""
+    def __init__(
+        self,
+        folder: Path,
+        size: Size,
+        dtype: str = "float32",
+        *,
+        trainable: Mapping[str, Group] = TRAINABLE,
+    ) -> None:
+        """Writes the LLM to `folder` unless one lies there."""
         self.folder, self.size, self.dtype = folder, size, dtype
-        self.stage = Stage("trial", TRAINABLE, {}, steps=STEPS)
+        self.stage = Stage("trial", dict(trainable), {}, steps=STEPS)
         self.objective = Objective(self.stage.losses)
-        _write_llm(folder, size, dtype)
+        if not (folder / "config.json").exists():
+            _write_llm(folder, size, dtype)
 
     def model(self, attention: Attention = "sdpa") -> AffectMLLM:
         """A new one. Every weight that trains has a gradient from the first step on."""
@@ -81,14 +90,15 @@ class Trial:
             for name, parameter in model.named_parameters():
                 if "lora_B" in name:
                     parameter.normal_(std=0.02)
-        unfreeze(model, TRAINABLE)
+        select(model, self.stage.trainable)
         return model.train()
 
     def optimizer(self, module: torch.nn.Module) -> torch.optim.Optimizer:
         """AdamW over what trains."""
         fused = next(module.parameters()).device.type != "meta"
-        groups = select(module, TRAINABLE)
-        return optim.build(groups, TRAINABLE, weight_decay=0.01, settings=optim.AdamW(fused=fused))
+        rates = self.stage.trainable
+        groups, settings = select(module, rates), optim.AdamW(fused=fused)
+        return optim.build(groups, rates, weight_decay=0.01, settings=settings)
 
     def batch(self, seed: int) -> Batch:
         """Two examples a row, each of an item and as many supervised tokens as others."""
@@ -121,11 +131,14 @@ class Trial:
         rows, width = batch.input_ids.shape
         return Shape(rows, width, supervised, {MEDIA: (count, length)})
 
-    def trainer(self, launch: Launch, attention: Attention = "sdpa") -> Trainer:
+    def trainer(
+        self, launch: Launch, attention: Attention = "sdpa", *, accelerator: Any = None
+    ) -> Trainer:
         """This project's trainer with a new model on a new engine; nothing is written."""
-        accelerator = launch.accelerator(max_norms=[self.stage.max_grad_norm])
+        accelerator = accelerator or launch.accelerator(max_norms=[self.stage.max_grad_norm])
         engine, unused = launch.engine(accelerator), cast(Any, None)
-        model = self.model(attention).to(engine.device)
+        model = self.model(attention)
+        engine.bring(model)
         engine.prepare(model, self.optimizer, max_norm=self.stage.max_grad_norm)
         return Trainer(
             engine,
@@ -146,6 +159,7 @@ class Trial:
     def plain(self, world: int, device: torch.device) -> list[Taken]:
         """`STEPS` steps without trainer, engine and ranks: one model, one loop."""
         model = self.model().to(device)
+        unfreeze(model, self.stage.trainable)
         optimizer, found = self.optimizer(model), []
         for step in range(1, STEPS + 1):
             optim.set_rates(optimizer, self.stage.schedule.factor(step - 1, STEPS))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,22 @@ def check_settings(
             checkpoint.read_meta(Path(stage.init_from))
         made(stage, make, data)
         _check_best(stage)
+
+
+def check_quantized(model: Mapping[str, Any], launch: Launch) -> None:
+    """ConfigError for a base whose numbers lie beside its weights, which `fully_shard` leaves out.
+
+    `model` is the run's node.
+    """
+    llm = model.get("llm")
+    if launch.strategy == "fsdp2" and isinstance(llm, Mapping) and llm.get("quantize") == "int8":
+        raise ConfigError(
+            "model.llm.quantize",
+            "int8, with launch.strategy=fsdp2",
+            expected="a base whose weights can be split over processes",
+            fix="choose launch=ddp or launch=zero2, which keep it whole, or set "
+            "model.llm.quantize=none",
+        )
 
 
 def _comes(stage: Stage, stages: Sequence[Stage]) -> bool:

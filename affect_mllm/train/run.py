@@ -33,7 +33,7 @@ from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.plan import dates, order
 from affect_mllm.train.plan.speed import Speed
 from affect_mllm.train.plan.stage import Stage, check_heads
-from affect_mllm.train.plan.trainable import select, spoken, unfreeze
+from affect_mllm.train.plan.trainable import select, spoken
 from affect_mllm.train.step.feed import Feed
 from affect_mllm.train.step.trainer import Stopped, Trainer
 from affect_mllm.train.step.validation import ValidationLoss
@@ -99,6 +99,7 @@ class TrainRun:
         try:
             stages = [self._build(self.stages[name], Stage) for name in self.selected()]
             self._speeds = {stage.name: self._speed_of(stage) for stage in stages}
+            ahead.check_quantized(self.model, self._launch)
             ahead.check_settings(stages, self._data, self._launch, self._make_benchmark)
             self._unchecked = stages  # by a model; the first stage's checks them all
             self._accelerator = self._launch.accelerator(
@@ -158,12 +159,13 @@ class TrainRun:
         resume = checkpoints.newest()
         set_seed(self.seed)
         engine = self._launch.engine(self._accelerator)
-        model: AffectMLLM = self._build(self.model, AffectMLLM).to(engine.device)
+        model: AffectMLLM = self._build(self.model, AffectMLLM)
+        engine.bring(model)
         if self._unchecked:
             ahead.check_stages(model, self._unchecked, self._data, seed=self.seed)
             self._unchecked = []
         stage.add_heads(model)
-        unfreeze(model, stage.trainable)
+        select(model, stage.trainable)
         origin = resume[0] if resume else parent
         if origin is not None:
             checkpoint.load_weights(origin, model)

@@ -25,7 +25,7 @@ from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.loss.token import TokenLoss
 from affect_mllm.train.plan.optim import build
 from affect_mllm.train.plan.stage import Stage
-from affect_mllm.train.plan.trainable import Group, select, unfreeze
+from affect_mllm.train.plan.trainable import Group, select
 from affect_mllm.train.step.agree import agree
 from affect_mllm.train.step.trainer import Trainer
 from tests import tiny as parts
@@ -89,7 +89,7 @@ def trainer_of(
     `first` is given the model while it is whole.
     """
     model, rates = model_of(tiny, case), WHAT[case.what]
-    unfreeze(model, rates)
+    select(model, rates)
     first(model)
     engine = launch.engine(accelerator)
     engine.prepare(

@@ -153,3 +153,11 @@ def test_a_batch_smaller_than_the_processes_is_refused_with_the_number_to_set(
     advised = re.findall(r"stages\.emotion\.(?:batch_size|steps)=\d+", said)
     assert len(advised) == 2
     check(*advised)
+
+
+def test_an_int8_base_is_refused_where_its_weights_would_be_split() -> None:
+    node = {"llm": {"quantize": "int8"}}
+    ahead.check_quantized(node, Launch(strategy="zero2"))
+    ahead.check_quantized({"llm": {"quantize": "nf4"}}, Launch(strategy="fsdp2"))
+    with pytest.raises(ConfigError, match=r"model\.llm\.quantize: int8, with .*fsdp2"):
+        ahead.check_quantized(node, Launch(strategy="fsdp2"))

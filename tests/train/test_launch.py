@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from affect_mllm.train.layout.launch import Launch
+from affect_mllm.train.layout.zero import ZeroSettings, plugin
 from affect_mllm.types import ConfigError
 
 TWO = {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}
@@ -89,3 +90,14 @@ def test_zero_without_deepspeed_says_what_to_install(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "deepspeed", None)
     with pytest.raises(ConfigError, match=r"affect-mllm\[deepspeed\]"):
         Launch(strategy="zero2").accelerator()
+
+
+def test_zeros_sizes_are_what_deepspeed_is_told() -> None:
+    given = ZeroSettings(overlap_comm=True, reduce_bucket_size=7, stage3_max_live_parameters=0)
+    for stage, sizes in ((2, {"allgather_bucket_size"}), (3, {"stage3_max_live_parameters"})):
+        told = plugin(stage, given, offload=False, persistence_threshold=5).hf_ds_config.config
+        zero = told["zero_optimization"]
+        assert zero["stage"] == stage
+        assert zero["overlap_comm"]
+        assert zero["reduce_bucket_size"] == 7
+        assert sizes <= zero.keys()

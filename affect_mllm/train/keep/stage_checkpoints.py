@@ -165,12 +165,14 @@ class StageCheckpoints:
         module = engine.module
         names = weights.own_names(module, self.meta.get("trained", ()))
         names += [name for name in module.state_dict() if name.startswith(weights.HEADS_PREFIX)]
-        own = engine.weights(names)
+        own = engine.each(names)
         if engine.is_main:
             done = {"step": step, "tokens_seen": tokens_seen}
             *before, this = self.meta["lineage"]
             meta = {**self.meta, **done, **more, "lineage": [*before, {**this, **done}]}
-            weights.write(folder, own, self.cfg, meta)
+            weights.write(folder, names, own, cfg=self.cfg, meta=meta)
+        for _ in own:  # the others only help to gather
+            pass
 
     def _fresh(self, engine: Engine) -> Path:
         temporary = self.folder / ".writing"

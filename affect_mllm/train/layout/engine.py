@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from affect_mllm.models.hidden import Hidden
+from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.train.layout import engine_state, gradients
 from affect_mllm.train.layout.loss_scale import LossScale
 from affect_mllm.types import AffectError, Batch
@@ -33,6 +34,7 @@ class Engine:
     """Every process holds the whole model; gradients are added up in a step's last backward."""
 
     any_world = True  # whether its state can be resumed by another number of processes
+    splits = False  # whether frozen weights are split too: then no process may hold them all
 
     def __init__(
         self,
@@ -54,9 +56,19 @@ class Engine:
         self.optimizer: Any
         self.over_ranks: gradients.OverRanks | None = None
 
+    def bring(self, model: AffectMLLM) -> None:
+        """Move a built model to where it trains.
+
+        One that will be split stays where its files are mapped into memory, and `prepare` reads of
+        each weight this process's part; its encoders move, since they may fill the feature cache.
+        """
+        (model.encoders if self.splits else model).to(self.device)
+
     def prepare(self, module: nn.Module, optimizer_of: OptimizerOf, *, max_norm: float) -> None:
         """Take over a built model. `optimizer_of(model)` is called when its parameters are final.
 
+        What trains becomes float32, whatever its base is kept in: in bfloat16 an update of 1e-6 is
+        less than half a step of most weights and would be lost. What is frozen keeps its dtype.
         `max_norm` is the global gradient norm that an update is clipped to.
         """
         self.module, self.max_norm = module, max_norm
@@ -72,7 +84,7 @@ class Engine:
 
     def _place(self, module: nn.Module, optimizer_of: OptimizerOf) -> None:
         module.to(self.device)
-        self._same_everywhere(module)
+        self._masters(module.parameters())
         self.model, self.optimizer = module, optimizer_of(module)
         self.over_ranks = (
             gradients.OverRanks(self.parameters(), timeout=self.timeout) if self.world > 1 else None
@@ -116,9 +128,18 @@ class Engine:
         """The plain model with every weight in place, for generating and saving; on all ranks."""
         yield self.module
 
+    def each(self, names: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:
+        """The named weights and buffers, whole, on the CPU, one at a time: all need not fit.
+
+        Every rank has to go through them.
+        """
+        held = self.module.state_dict()
+        for name in names:
+            yield name, engine_state.whole(held[name]).cpu().contiguous()
+
     def weights(self, names: Sequence[str]) -> dict[str, torch.Tensor]:
-        """The named weights, whole, on the CPU. Every rank has to ask."""
-        return engine_state.gathered_on_cpu(self.module, names)
+        """All of `each`."""
+        return dict(self.each(names))
 
     def save(self, folder: Path) -> None:
         """Optimiser and random state, so that `load` goes on bit for bit."""
@@ -181,11 +202,13 @@ class Engine:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
 
-    def _same_everywhere(self, module: nn.Module) -> None:
-        """Rank 0's trainable weights on all ranks: what differs at the start stays different."""
-        if self.world > 1:
-            for parameter in module.parameters():
-                if parameter.requires_grad:
+    def _masters(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Those that train: in float32, here, and rank 0's, since what differs stays different."""
+        for parameter in parameters:
+            if parameter.requires_grad:
+                several = self.world > 1  # then a copy: what it is sent is not for a mapped file
+                parameter.data = parameter.data.to(self.device, torch.float32, copy=several)
+                if several:
                     torch.distributed.broadcast(parameter.data, 0)
 
 
@@ -198,6 +221,14 @@ def _compute_in(module: nn.Module, device: str, dtype: torch.dtype) -> None:
             return plain(batch, objective)
 
     module.forward = forward
+
+
+def blocks(module: nn.Module) -> list[nn.Module]:
+    """The members of the outermost module lists: the layers of LLM and encoders."""
+    found: list[nn.Module] = []
+    for child in module.children():
+        found += list(child) if isinstance(child, nn.ModuleList) else blocks(child)
+    return [block for block in found if any(True for _ in block.parameters())]
 
 
 def lost_rank(error: RuntimeError) -> AffectError | None:

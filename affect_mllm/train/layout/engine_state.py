@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,6 @@ from affect_mllm.types import CheckpointError
 
 MOMENTS, NUMBERS, SCALE = "optimizer.safetensors", "optimizer.json", "scale.json"
 Scale = tuple[float, int]
-
-
-def gathered_on_cpu(module: nn.Module, names: Sequence[str]) -> dict[str, torch.Tensor]:
-    """The named parameters and buffers, gathered from all ranks where they are split."""
-    found = module.state_dict()
-    return {name: whole(found[name]).cpu().contiguous() for name in names}
 
 
 def whole(tensor: torch.Tensor) -> torch.Tensor:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor
 
-from affect_mllm.train.layout.engine import Engine, OptimizerOf
+from affect_mllm.models.mllm import AffectMLLM
+from affect_mllm.train.layout.engine import Engine, OptimizerOf, blocks
 
 
 class FullyShard(Engine):
@@ -19,14 +21,28 @@ class FullyShard(Engine):
     So the LLM's head, which the losses use in any number of chunks, is gathered once.
     """
 
+    splits = True
+
     def _place(self, module: nn.Module, optimizer_of: OptimizerOf) -> None:
-        module.to(self.device)
-        self._same_everywhere(module)
         mesh = init_device_mesh(self.device.type, (self.world,))
-        for block in blocks(module):
-            fully_shard(block, mesh=mesh)
-        fully_shard(module, mesh=mesh)
+        for part in (*blocks(module), module):
+            whole = [p for p in part.parameters() if not isinstance(p, DTensor)]
+            policy = MixedPrecisionPolicy(
+                param_dtype=self._gathered_in(part, whole),
+                reduce_dtype=torch.float32,
+                cast_forward_inputs=False,
+            )
+            self._masters(whole)
+            fully_shard(part, mesh=mesh, mp_policy=policy)  # moves it and keeps this rank's part
         self.model, self.optimizer = module, optimizer_of(module)
+
+    def _gathered_in(self, part: nn.Module, whole: Sequence[nn.Parameter]) -> torch.dtype | None:
+        """The dtype that a block's weights are sent in: that of its base, if it computes in it.
+
+        Half the traffic of float32 masters. Others travel as they are, and autocast casts them.
+        """
+        based = any(parameter.dtype == self.dtype for parameter in whole)
+        return self.dtype if based and not isinstance(part, AffectMLLM) else None
 
     def backward(self, loss: torch.Tensor, *, last: bool) -> None:
         """FSDP averages over ranks, and here gradients add up."""
@@ -55,11 +71,3 @@ class FullyShard(Engine):
             for part in parts:
                 part.set_reshard_after_forward(part is not self.module, recurse=False)
                 part.reshard()
-
-
-def blocks(module: nn.Module) -> list[nn.Module]:
-    """The members of the outermost module lists: the layers of LLM and encoders."""
-    found: list[nn.Module] = []
-    for child in module.children():
-        found += list(child) if isinstance(child, nn.ModuleList) else blocks(child)
-    return [block for block in found if any(True for _ in block.parameters())]

@@ -14,9 +14,8 @@ from pydantic import NonNegativeInt, PositiveInt
 from affect_mllm.data.packing import Budget
 from affect_mllm.train.layout import told_elsewhere
 from affect_mllm.train.layout.engine import Engine
+from affect_mllm.train.layout.zero import STAGES, Zero, ZeroSettings, plugin, whole_models
 from affect_mllm.types import ConfigError
-
-STAGES = {"zero1": 1, "zero2": 2, "zero3": 3, "zero3_offload": 3}
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,8 @@ class Launch:
     `row_tokens` packs short examples into rows of about that many tokens; 0 pads instead.
     `micro_batches` is the least number a step; a `budget` may ask for more.
     `processes`, if given, is how many there have to be. `persistence_threshold`: ZeRO-3 keeps
-    smaller weights everywhere. `timeout_s`: how long a rank waits for another.
+    smaller weights everywhere; `zero` has ZeRO's other settings. `timeout_s`: how long a rank
+    waits for another.
     """
 
     strategy: Literal["single", "ddp", "zero1", "zero2", "zero3", "zero3_offload", "fsdp2"] = (
@@ -42,6 +42,7 @@ class Launch:
     budget: Budget = field(default_factory=Budget)
     processes: PositiveInt | None = None
     persistence_threshold: NonNegativeInt = 100_000
+    zero: ZeroSettings = field(default_factory=ZeroSettings)
     timeout_s: PositiveInt = 1800
 
     def accelerator(self, *, max_norms: Sequence[float] = ()) -> Any:
@@ -60,10 +61,9 @@ class Launch:
         group = InitProcessGroupKwargs(backend="gloo" if on_cpu else None, timeout=wait)
         handlers: list[Any] = [] if self.strategy == "single" else [group]
         if self.strategy in STAGES:
-            from affect_mllm.train.layout.zero import plugin, whole_models
-
             made = plugin(
                 STAGES[self.strategy],
+                self.zero,
                 offload=self.strategy == "zero3_offload",
                 persistence_threshold=self.persistence_threshold,
             )
@@ -79,9 +79,9 @@ class Launch:
 
     def engine(self, accelerator: Any) -> Engine:
         """A new engine for one stage."""
-        kind = Engine
+        kind: type[Engine] = Engine
         if self.strategy in STAGES:
-            from affect_mllm.train.layout.zero import Zero as kind
+            kind = Zero
         elif self.strategy == "fsdp2":
             from affect_mllm.train.layout.fsdp import FullyShard as kind
         wait = timedelta(seconds=self.timeout_s)

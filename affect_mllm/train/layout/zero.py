@@ -6,18 +6,53 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import NonNegativeInt, PositiveInt
 from torch import nn
 
 from affect_mllm.train.layout import engine_state
-from affect_mllm.train.layout.engine import Engine, OptimizerOf
+from affect_mllm.train.layout.engine import Engine, OptimizerOf, blocks
 from affect_mllm.types import CheckpointError
 
+STAGES = {"zero1": 1, "zero2": 2, "zero3": 3, "zero3_offload": 3}
 
-def plugin(stage: int, *, offload: bool, persistence_threshold: int) -> Any:
+
+@dataclass(frozen=True)
+class ZeroSettings:
+    """What ZeRO holds and sends at a time, in numbers (not bytes), by DeepSpeed's names.
+
+    `overlap_comm` sends gradients while backward goes on, from a second bucket of
+    `reduce_bucket_size`; null: where there is CUDA. ZeRO-1 and -2 gather updated weights
+    `allgather_bucket_size` at a time. ZeRO-3 gathers up to `stage3_prefetch_bucket_size` ahead
+    and keeps up to `stage3_max_live_parameters` whole: with a model smaller than that, nothing
+    is split again within a step.
+    """
+
+    overlap_comm: bool | None = None
+    reduce_bucket_size: PositiveInt = 50_000_000
+    allgather_bucket_size: PositiveInt = 50_000_000
+    stage3_prefetch_bucket_size: NonNegativeInt = 50_000_000
+    stage3_max_live_parameters: NonNegativeInt = 500_000_000
+
+    def of_stage(self, stage: int) -> dict[str, Any]:
+        """As DeepSpeed's configuration has them."""
+        overlap = torch.cuda.is_available() if self.overlap_comm is None else self.overlap_comm
+        given = {"overlap_comm": overlap, "reduce_bucket_size": self.reduce_bucket_size}
+        if stage < 3:
+            return {**given, "allgather_bucket_size": self.allgather_bucket_size}
+        return {
+            **given,
+            "stage3_prefetch_bucket_size": self.stage3_prefetch_bucket_size,
+            "stage3_max_live_parameters": self.stage3_max_live_parameters,
+            "stage3_max_reuse_distance": self.stage3_max_live_parameters,
+        }
+
+
+def plugin(stage: int, settings: ZeroSettings, *, offload: bool, persistence_threshold: int) -> Any:
     """accelerate's DeepSpeedPlugin for a ZeRO stage.
 
     Accumulation is ours (DeepSpeed would divide by its own), precision too (autocast around
@@ -28,7 +63,7 @@ def plugin(stage: int, *, offload: bool, persistence_threshold: int) -> Any:
     from accelerate import DeepSpeedPlugin
 
     where = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
-    zero: dict[str, Any] = {"stage": stage, "overlap_comm": False}
+    zero: dict[str, Any] = {"stage": stage, **settings.of_stage(stage)}
     if stage == 3:
         zero["stage3_param_persistence_threshold"] = persistence_threshold
     if offload:
@@ -63,7 +98,31 @@ class Zero(Engine):
         settings = self.accelerator.deepspeed_plugin.deepspeed_config
         settings["gradient_clipping"] = self.max_norm
         settings["train_batch_size"] = self.world
-        self.model, self.optimizer = self.accelerator.prepare(module, optimizer_of(module))
+        optimizer = optimizer_of(module)  # which asks for shapes, that split weights have not
+        if self.splits:
+            self._split(module)
+        else:
+            self._masters(module.parameters())
+        self.model, self.optimizer = self.accelerator.prepare(module, optimizer)
+
+    @property
+    def splits(self) -> bool:  # type: ignore[override]
+        """ZeRO-3."""
+        return STAGES[self.strategy] == 3
+
+    def _split(self, module: nn.Module) -> None:
+        """Keep of every weight this rank's part, block by block: prepared whole, all would move."""
+        import deepspeed
+
+        settings = self.accelerator.deepspeed_plugin.deepspeed_config
+        for part in (*blocks(module), module):
+            whole = [p for p in part.parameters() if not hasattr(p, "ds_id")]
+            self._masters(whole)
+            for parameter in whole:  # a copy: rank 0's is broadcast into what may be a mapped file
+                parameter.data = parameter.data.to(self.device, copy=True)
+            deepspeed.zero.Init(module=part, config_dict_or_path=settings)
+        for buffer in module.buffers():
+            buffer.data = buffer.data.to(self.device)
 
     def backward(self, loss: torch.Tensor, *, last: bool) -> None:
         """DeepSpeed averages over ranks, and here gradients add up."""
@@ -81,19 +140,15 @@ class Zero(Engine):
         self.model.step()
         return float(self.model.get_global_grad_norm()), {}
 
-    def weights(self, names: Sequence[str]) -> dict[str, torch.Tensor]:
-        """Gathered one at a time, so that the whole model need not fit."""
+    def each(self, names: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:
+        """As `Engine.each`; DeepSpeed gathers what it has split."""
         from deepspeed.runtime.zero.partition_parameters import GatheredParameters
 
-        named = dict(self.module.named_parameters())
-        found: dict[str, torch.Tensor] = {}
+        held = dict(self.module.state_dict(keep_vars=True))
         for name in names:
-            if name in named:
-                with GatheredParameters([named[name]]):
-                    found[name] = named[name].detach().cpu().clone()
-            else:
-                found |= engine_state.gathered_on_cpu(self.module, [name])
-        return found
+            with GatheredParameters([held[name]]):  # what is not split stays as it is
+                whole = held[name].detach().cpu().clone()
+            yield name, whole
 
     @contextlib.contextmanager
     def whole(self) -> Iterator[nn.Module]:

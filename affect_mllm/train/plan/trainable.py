@@ -145,11 +145,7 @@ def select(model: nn.Module, trainable: Mapping[str, Group]) -> dict[str, list[n
 
 
 def unfreeze(model: nn.Module, trainable: Mapping[str, Group]) -> dict[str, list[nn.Parameter]]:
-    """`select`, and what trains becomes float32; what is frozen keeps its dtype.
-
-    In bfloat16 an update of 1e-6 is less than half a step of most weights and would be lost. A
-    checkpoint of float32 weights is loaded after this, so that they come back to the bit.
-    """
+    """`select`, and what trains becomes float32, as `Engine.prepare` makes it with an engine."""
     members = select(model, trainable)
     for parameters in members.values():
         for parameter in parameters:

@@ -36,7 +36,7 @@ TABLE = mmsa.Table("label.csv", limit=3.0, language="en")
 
 def rows(inputs: Inputs) -> Iterator[Entry]:
     """A row for each segment."""
-    cut = (inputs.media_root / "Raw").is_dir()
+    cut = inputs.labels_only or (inputs.media_root / "Raw").is_dir()
     yield from mmsa.rows(inputs, TABLE, mmsa.clips(inputs) if cut else whole_videos(inputs))
 
 

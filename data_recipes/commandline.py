@@ -81,6 +81,13 @@ def _shared(
             "without media, check no counts.",
         ),
     ] = False,
+    labels_only: Annotated[
+        bool,
+        typer.Option(
+            "--labels-only",
+            help="Look for no media and name none: rows to score answers by, not to train on.",
+        ),
+    ] = False,
 ) -> None:
     """The options of every recipe: this signature is what `command` reads."""
 
@@ -91,12 +98,17 @@ def _run(
     """Make the manifest, or leave with exit code 1 (the data) or 2 (wrong use) and one message."""
     console = Console(highlight=False, soft_wrap=True)
     folder = given.parent if given.is_file() else given
-    inputs = Inputs(folder, shared["media_root"] or folder, shared["allow_count_mismatch"])
+    inputs = Inputs(
+        folder,
+        shared["media_root"] or folder,
+        shared["allow_count_mismatch"],
+        labels_only=shared["labels_only"],
+    )
     try:
         planned = plan(**choices)
         show_terms(console, planned.dataset)
-        name = f"manifest-{planned.variant}.jsonl" if planned.variant else "manifest.jsonl"
-        out = shared["out"] or inputs.media_root / name
+        parts = ("manifest", planned.variant, "labels" if inputs.labels_only else "")
+        out = shared["out"] or inputs.media_root / f"{'-'.join(filter(None, parts))}.jsonl"
         written = make(planned.dataset, planned.rows, inputs, out)
         for note in inputs.notes:
             console.print(f"note: {note}", markup=False)

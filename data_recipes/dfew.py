@@ -92,7 +92,7 @@ def clips(inputs: Inputs) -> Callable[[str], dict[str, Path]]:
     found = spread(original, VIDEO) if original.is_dir() else {}
     videos = {name.zfill(5): path for name, path in found.items()}
     crops = [each for each in (folder / "Clip/clip_224x224", folder / "data") if each.is_dir()]
-    if not (videos or crops or inputs.subset):
+    if not (videos or crops or inputs.subset or inputs.labels_only):
         raise DataError(
             str(folder),
             "no clips",

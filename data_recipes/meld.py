@@ -67,7 +67,8 @@ def rows(inputs: Inputs) -> Iterator[Entry]:
             yield entry
     if repaired:
         inputs.notes.append(f"{repaired} utterances had mojibake, which was undone")
-    inputs.notes.append(f"cut wrongly by the publisher, and kept: {WRONGLY_CUT}")
+    if not inputs.labels_only:
+        inputs.notes.append(f"cut wrongly by the publisher, and kept: {WRONGLY_CUT}")
 
 
 def _dialogues(lines: Iterable[Line]) -> dict[int, dict[int, tuple[str, str]]]:
@@ -95,7 +96,7 @@ def _entry(line: Line, split: str, clips: Path, inputs: Inputs) -> Entry:
             "sentiment": line.text("Sentiment").lower(),
         },
     }
-    if (split, name) in BROKEN and not _decodes(row["video"]):
+    if not inputs.labels_only and (split, name) in BROKEN and not _decodes(row["video"]):
         del row["video"]
         inputs.notes.append(f"{split} {name}: the clip is absent or broken; the row is text only")
     return Entry(row, line.path, line.number)

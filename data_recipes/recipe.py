@@ -59,13 +59,15 @@ class Inputs:
     """Where a recipe reads, and what the user should know about how it read (`notes`).
 
     `folder` has the annotations, `media_root` the media, in the publisher's layout below each.
-    `subset`: only a part of the dataset is there, counts are free.
+    `subset`: only a part of the dataset is there, counts are free. `labels_only`: media are not
+    looked for, and the rows name none.
     """
 
     folder: Path
     media_root: Path
     subset: bool = False
     notes: list[str] = field(default_factory=list)
+    labels_only: bool = False
 
     def splits(self, files: Mapping[str, Path]) -> list[str]:
         """The splits to read, of those that have a file or folder each.
@@ -85,12 +87,13 @@ class Inputs:
     def media_folder(self, *names: str) -> Path:
         """The first of the folders `names` below `media_root` that is there.
 
-        DataError if none is; of a subset the first name, whose rows are then left out.
+        DataError if none is; of a subset the first name, whose rows are then left out, and of
+        labels alone, for which nothing looks into it.
         """
         for name in names:
             if (self.media_root / name).is_dir():
                 return self.media_root / name
-        if self.subset:
+        if self.subset or self.labels_only:
             return self.media_root / names[0]
         raise DataError(
             str(self.media_root),
@@ -116,13 +119,17 @@ def make(dataset: Dataset, rows: Rows, inputs: Inputs, out: Path) -> list[dict[s
     inputs.notes += [*_without_placeholders(entries), *_shared_groups(entries)]
     for entry in entries:
         _finish(entry, dataset)
-    root = _relative_media(entries, inputs.media_root, out)
-    entries = _with_media(entries, inputs, root)
+    media = None
+    if inputs.labels_only:
+        _without_media(entries, inputs)
+    else:
+        root = _relative_media(entries, inputs.media_root, out)
+        entries, media = _with_media(entries, inputs, root), elsewhere(root, out)
     check_entries(entries, dataset)
     made = [entry.row for entry in entries]
     if not inputs.subset:
         check_counts(dataset, made)
-    manifest.write(made, out, media_root=elsewhere(root, out))
+    manifest.write(made, out, media_root=media)
     return made
 
 
@@ -213,6 +220,16 @@ def _finish(entry: Entry, dataset: Dataset) -> None:
     """Terms into the row; what is empty out of it: an absent key says that it is not known."""
     entry.row |= {"source": dataset.name, "licence": dataset.licence}
     entry.row = {key: value for key, value in entry.row.items() if value not in ("", None, {}, [])}
+
+
+def _without_media(entries: list[Entry], inputs: Inputs) -> None:
+    """Rows to score answers by: they name no media, which nobody has looked for."""
+    if not entries:
+        raise DataError(str(inputs.folder), "no row: the names of its files are the labels")
+    for entry in entries:
+        entry.row = {key: value for key, value in entry.row.items() if key not in MEDIA_FIELDS}
+        entry.row["labels_only"] = True
+    inputs.notes.append("labels only: no media were looked for; the rows can be scored, no more")
 
 
 def _relative_media(entries: Iterable[Entry], media_root: Path, out: Path) -> Path:

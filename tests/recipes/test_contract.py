@@ -12,7 +12,7 @@ import pytest
 from affect_mllm.data import manifest
 from affect_mllm.tools.decoding import Job, decode_one
 from affect_mllm.tools.validation import validate
-from affect_mllm.types import MEDIA_FIELDS
+from affect_mllm.types import MEDIA_FIELDS, DataError
 from tests.recipes.kit import SUBSET, Kit, Made, run, write
 from tests.recipes.makers import MAKERS
 
@@ -47,6 +47,31 @@ def test_a_fixture_becomes_a_manifest_that_validates(name: str, tmp_path: Path, 
         assert sample.source
     assert "access   " in ran.out
     assert f"wrote {path}: {made.rows} rows" in ran.out
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_labels_alone_make_rows_to_score_by(name: str, tmp_path: Path, kit: Kit) -> None:
+    made = MAKERS[name](tmp_path, kit)
+    whole = run(name, [*made.args, SUBSET], tmp_path)
+    for path in [*tmp_path.rglob("*")]:
+        if path.suffix in (".mp4", ".avi", ".flv", ".wav", ".jpg", ".npy"):
+            path.unlink()
+    out = tmp_path / "alone.jsonl"
+    ran = run(name, [*made.args, SUBSET, "--labels-only", "--out", str(out)], tmp_path)
+    if made.named:  # without files there is no name to read a label of
+        assert (ran.code, out.exists()) == (1, False)
+        return
+    assert ran.code == 0, ran.err
+    assert "no media were looked for" in ran.out
+    alone = {sample.id: sample for sample in manifest.read(out, media=False)}
+    assert {id: sample.labels for id, sample in alone.items()} == {
+        id: row.get("labels", {}) for id, row in whole.rows.items()
+    }
+    assert not any(sample.media for sample in alone.values())
+    (result,) = validate(out)
+    assert (result.problems, result.labels_only) == ((), len(alone))
+    with pytest.raises(DataError, match="rows of labels alone"):
+        manifest.read(out)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

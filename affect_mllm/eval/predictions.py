@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from affect_mllm.data.row_checks import text_problems
+from affect_mllm.eval.prediction_forms import Form, placed_rows
 from affect_mllm.types import DataError, finite
 
 _SHOWN_PROBLEMS = 50
@@ -39,25 +39,22 @@ class Prediction:
     line: str = ""
 
 
-def read_predictions(path: Path, *, known_ids: Collection[str] | None = None) -> list[Prediction]:
-    """Every row of a predictions file, in its order.
+def read_predictions(
+    path: Path, *, known_ids: Collection[str] | None = None, form: Form | None = None
+) -> list[Prediction]:
+    """Every row of a predictions file (JSON lines or a table) of `form`, in its order.
 
     Raises DataError that lists, as `file:line`, each row that is not JSON, has no id or answer,
     repeats an id, or (where `known_ids` is given) has an id that is not among them.
     """
     path = Path(path)
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise DataError(str(path), f"cannot be read: {error.strerror}") from error
     problems: list[str] = []
     found: list[Prediction] = []
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            try:
-                found.append(_row(line, f"{path}:{number}"))
-            except ValueError as error:
-                problems.append(f"{path}:{number}: {error}")
+    for place, row in placed_rows(path, form or Form()):
+        try:
+            found.append(_prediction(row, place))
+        except ValueError as error:
+            problems.append(f"{place}: {error}")
     problems.extend(row_problems(found, known_ids))
     raise_problems(str(path), problems)
     return found
@@ -99,16 +96,10 @@ def softmax(scores: Mapping[str, float]) -> dict[str, float]:
     return {name: weight / total for name, weight in weights.items()}
 
 
-def _row(line: bytes, place: str) -> Prediction:
-    """The prediction of one line; ValueError says what is wrong with it."""
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise ValueError(f"not JSON ({error})") from error
-    if not isinstance(row, dict):
-        raise ValueError(f"not an object but {type(row).__name__}")
-    if not isinstance(row.get("id"), str) or not row["id"]:
-        raise ValueError("no id (a non-empty string)")
+def _prediction(row: dict[str, Any] | str, place: str) -> Prediction:
+    """The prediction of one row; ValueError says what is wrong with it."""
+    if isinstance(row, str):
+        raise ValueError(row)
     if (half := next(text_problems(row), None)) is not None:
         raise ValueError(f"{row['id']!r}: {half}")
     labels, scores, confidence = row.get("labels"), row.get("scores"), row.get("confidence")

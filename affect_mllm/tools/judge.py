@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from affect_mllm.tools import options
+
 if TYPE_CHECKING:
     from affect_mllm.eval.chat import KeptReplies
     from affect_mllm.eval.generate.judge import Rubric
 
-Predictions = Annotated[Path, typer.Option(help="predictions.jsonl: id, response a line.")]
+Predictions = Annotated[
+    Path, typer.Option(help="id, response: JSON lines, CSV, TSV, Parquet or XLSX.")
+]
 Manifest = Annotated[Path, typer.Option(help="The manifest with the reference labels.")]
 Url = Annotated[
     str | None,
@@ -30,14 +34,20 @@ def judge_command(
     model: Model,
     url: Url = None,
     out: Annotated[Path | None, typer.Option(help="Folder; default: beside the answers.")] = None,
+    form: options.PredictionsForm = "ours",
+    id_key: options.IdKey = None,
+    response_key: options.ResponseKey = None,
+    id_template: options.IdTemplate = None,
 ) -> None:
     """Ask a judge model about every answer; `score --verdicts` makes means of what it says."""
     from affect_mllm.data import manifest as manifests
     from affect_mllm.eval.generate import judge
+    from affect_mllm.eval.prediction_forms import form_of
     from affect_mllm.eval.predictions import read_predictions
 
     rule = load_rubric(rubric)
-    rows = read_predictions(predictions)
+    told = form_of(form, id_key=id_key, response_key=response_key, id_template=id_template)
+    rows = read_predictions(predictions, form=told)
     asked = {row.id for row in rows}
     samples = [sample for sample in manifests.read(manifest, media=False) if sample.id in asked]
     unknown = asked - {sample.id for sample in samples}
@@ -61,13 +71,19 @@ def extract_command(
     labels: Annotated[
         str, typer.Option(help="A closed task's labels, comma-separated; none: open vocabulary.")
     ] = "",
+    form: options.PredictionsForm = "ours",
+    id_key: options.IdKey = None,
+    response_key: options.ResponseKey = None,
+    id_template: options.IdTemplate = None,
 ) -> None:
     """Read labels from free answers by a language model; `score` takes the file that is written."""
     from affect_mllm.eval.files import write_text_atomic
     from affect_mllm.eval.generate.llm_extract import LLMExtractor
+    from affect_mllm.eval.prediction_forms import form_of
     from affect_mllm.eval.predictions import read_predictions
 
-    rows = read_predictions(predictions)
+    told = form_of(form, id_key=id_key, response_key=response_key, id_template=id_template)
+    rows = read_predictions(predictions, form=told)
     chat = _chat(url, model, out.with_name(f"{out.name.split('.')[0]}.replies.jsonl"))
     wanted = tuple(each.strip() for each in labels.split(",") if each.strip())
     found = list(LLMExtractor(chat, wanted).rows(rows))

@@ -10,3 +10,21 @@ Plugins = Annotated[
     list[str] | None,
     typer.Option(help="A package of yours whose classes the checkpoint names; again for each."),
 ]
+
+PredictionsForm = Annotated[
+    str, typer.Option("--form", help="Whose file: ours, lmms-eval, vlmevalkit or openai-batch.")
+]
+IdKey = Annotated[
+    str | None, typer.Option(help="The key or column with the id.", show_default="the form's: id")
+]
+ResponseKey = Annotated[
+    str | None,
+    typer.Option(help="The one with the answer; a.0.b goes down.", show_default="the form's"),
+]
+IdTemplate = Annotated[
+    str | None,
+    typer.Option(
+        help="The manifest's id made of the row's keys, {id} being its own: test_{id}.",
+        show_default="{id}",
+    ),
+]

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from affect_mllm.tools import options
+
 if TYPE_CHECKING:
     from affect_mllm.eval.score.scoring import Compat
     from affect_mllm.types import Sample
@@ -17,11 +19,17 @@ if TYPE_CHECKING:
 
 def score_command(
     benchmark: Annotated[str, typer.Option(help="A name of conf/benchmark.")],
-    predictions: Annotated[Path, typer.Option(help="predictions.jsonl: id, response a line.")],
+    predictions: Annotated[
+        Path, typer.Option(help="id, response: JSON lines, CSV, TSV, Parquet or XLSX.")
+    ],
     manifest: Annotated[
         list[Path], typer.Option(help="The manifest with the true labels; again for each fold.")
     ],
     *,
+    form: options.PredictionsForm = "ours",
+    id_key: options.IdKey = None,
+    response_key: options.ResponseKey = None,
+    id_template: options.IdTemplate = None,
     compat: Annotated[str, typer.Option(help="none or official (the publisher's rules).")] = "none",
     wheel_tables: Annotated[
         Path | None, typer.Option(help="Published emotion-wheel tables: a folder.")
@@ -39,13 +47,15 @@ def score_command(
     from affect_mllm.eval.benchmarks import load_task
     from affect_mllm.eval.emotion_wheel.published import read_tables
     from affect_mllm.eval.files import write_json_atomic
+    from affect_mllm.eval.prediction_forms import form_of
     from affect_mllm.eval.predictions import read_predictions
     from affect_mllm.eval.read.verdicts import read_verdicts
     from affect_mllm.eval.score.scoring import read_answers, score, write_log
 
     task = load_task(benchmark)
     samples = _samples(manifest, task.split)
-    rows = read_predictions(predictions, known_ids={sample.id for sample in samples})
+    told = form_of(form, id_key=id_key, response_key=response_key, id_template=id_template)
+    rows = read_predictions(predictions, known_ids={sample.id for sample in samples}, form=told)
     tables = None if wheel_tables is None else read_tables(wheel_tables)
     judged = None if verdicts is None else read_verdicts(verdicts)
     result = score(task, samples, rows, compat=_compat(compat), tables=tables, verdicts=judged)

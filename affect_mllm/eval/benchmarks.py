@@ -1,7 +1,8 @@
-"""The benchmarks and suites of `conf/`: their names, and reading one."""
+"""The benchmarks and suites of `conf/` and of one's own folders: their names, and reading one."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from affect_mllm import config
 from affect_mllm.eval.task import Task
 from affect_mllm.types import ConfigError
+
+OWN_FOLDERS = "AFFECT_BENCHMARKS"  # folders of benchmarks, as PATH writes several
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,14 @@ def suite_names() -> list[str]:
 
 
 def load_task(name: str) -> Task:
-    """The task of `conf/benchmark/NAME.yaml`; ConfigError if unknown or wrongly written."""
-    return read_task(_path("benchmark", name))
+    """The task of a name, or of a YAML file; ConfigError if unknown or wrongly written.
+
+    Names are those of `conf/benchmark` and of the folders in `$AFFECT_BENCHMARKS`. Where a folder
+    has a name that is taken, that is a ConfigError, too.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return read_task(Path(name))
+    return read_task(_own().get(name) or _path("benchmark", name))
 
 
 def load_suite(name: str) -> Suite:
@@ -53,13 +62,31 @@ def read_task(path: Path) -> Task:
     return task
 
 
+def _own() -> dict[str, Path]:
+    """The benchmarks of `$AFFECT_BENCHMARKS` by name."""
+    found: dict[str, Path] = {}
+    taken = set(_names("benchmark"))
+    for folder in filter(None, os.environ.get(OWN_FOLDERS, "").split(os.pathsep)):
+        if not Path(folder).is_dir():
+            raise ConfigError(OWN_FOLDERS, f"no such folder: {folder}")
+        for path in sorted(Path(folder).glob("*.yaml")):
+            if path.stem in taken:
+                raise ConfigError(
+                    OWN_FOLDERS, f"{path} has a name that is taken", fix="give it another name"
+                )
+            taken.add(path.stem)
+            found[path.stem] = path
+    return found
+
+
 def _names(group: str) -> list[str]:
     return sorted(path.stem for path in (config.conf_dir() / group).glob("*.yaml"))
 
 
 def _path(group: str, name: str) -> Path:
     if name not in _names(group):
-        raise ConfigError(group, repr(name), expected=f"one of {_names(group)}")
+        own = sorted(_own()) if group == "benchmark" else []
+        raise ConfigError(group, repr(name), expected=f"one of {[*_names(group), *own]}")
     return config.conf_dir() / group / f"{name}.yaml"
 
 

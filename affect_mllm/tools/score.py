@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def score_command(
-    benchmark: Annotated[str, typer.Option(help="A name of conf/benchmark.")],
+    benchmark: Annotated[str, typer.Option(help="A name of conf/benchmark, or a YAML file.")],
     predictions: Annotated[
         Path, typer.Option(help="id, response: JSON lines, CSV, TSV, Parquet or XLSX.")
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,6 +45,26 @@ def test_an_unknown_benchmark_names_the_known_ones(conf):
     assert load_task("mine").labels == ("a", "b")
     with pytest.raises(ConfigError, match="mine"):
         load_task("yours")
+
+
+def test_a_benchmark_of_ones_own_is_a_file_or_lies_in_a_named_folder(conf, tmp_path, monkeypatch):
+    text = "version: '1'\nquestion: q\nlabels: [a, b]\n"
+    (conf / "ours.yaml").write_text("name: ours\n" + text)
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+        (folder / f"{folder.name}.yaml").write_text(f"name: {folder.name}\n{text}")
+    assert load_task(str(folders[0] / "one.yaml")).name == "one"
+    monkeypatch.setenv("AFFECT_BENCHMARKS", os.pathsep.join(map(str, folders)))
+    assert [load_task(name).name for name in ("ours", "one", "two")] == ["ours", "one", "two"]
+    with pytest.raises(ConfigError, match=r"\['ours', 'one', 'two'\]"):
+        load_task("three")
+    (folders[1] / "ours.yaml").write_text("name: ours\n" + text)
+    with pytest.raises(ConfigError, match=r"two/ours\.yaml has a name that is taken"):
+        load_task("one")
+    monkeypatch.setenv("AFFECT_BENCHMARKS", str(tmp_path / "none"))
+    with pytest.raises(ConfigError, match="no such folder"):
+        load_task("one")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from affect_mllm.borders import Borders
+
 
 def finite(value: Any) -> bool:
     """Whether `value` is a finite number as JSON has it; true and false are none."""
@@ -236,6 +238,7 @@ class Batch:
     `idle` has an item of every modality that another rank has here and this one has not.
     `host` is the same batch on the CPU, where it was moved from: what Python has to know of it is
     read there, since reading it from a GPU waits for all that is queued.
+    `borders` say where examples stand, host numbers included; made of `segments` unless given.
     """
 
     input_ids: torch.Tensor
@@ -248,6 +251,13 @@ class Batch:
     truths: tuple[dict[str, Any], ...] = ()
     idle: dict[str, MediaBatch] = field(default_factory=dict)
     host: Batch | None = field(default=None, repr=False)
+    borders: Borders = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        """On the host, where batches are made: a device would have to be waited for."""
+        from affect_mllm.borders import Borders
+
+        self.borders = self.borders or Borders.of(self.segments)
 
     @property
     def on_host(self) -> Batch:
@@ -265,4 +275,5 @@ class Batch:
             media={name: items.to(device) for name, items in self.media.items()},
             idle={name: items.to(device) for name, items in self.idle.items()},
             host=self.on_host,
+            borders=self.borders.to(device),
         )

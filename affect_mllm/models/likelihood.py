@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -35,13 +34,12 @@ def label_log_likelihoods(
     _check(batch, labels)
     prompt, _ = model.prompt(batch)
     real, positions = prompt.real, prompt.positions
-    with _masked_attention(model.llm):
-        cache = DynamicCache()  # without the config: all of the prompt is kept, windows are masks
-        masks = decoder_masks(torch.where(real, 0, -1), model.llm.config.to_dict())
-        with prompted(model.llm.net.get_decoder(), prompt.deep):
-            first = _continue(model.llm, prompt.embeds, masks, positions, cache)[:, -1:]
-        tree = _Tree([list(label) for label in labels], model.llm.device)
-        hidden = torch.cat([first, _branches(model.llm, tree, real, positions, cache)], dim=1)
+    cache = DynamicCache()  # without the config: all of the prompt is kept, windows are masks
+    masks = decoder_masks(torch.where(real, 0, -1), model.llm.config.to_dict())
+    with prompted(model.llm.net.get_decoder(), prompt.deep):
+        first = _continue(model.llm, prompt.embeds, masks, positions, cache)[:, -1:]
+    tree = _Tree([list(label) for label in labels], model.llm.device)
+    hidden = torch.cat([first, _branches(model.llm, tree, real, positions, cache)], dim=1)
     found = torch.cat([_scores(model.llm, part, tree) for part in hidden.split(ROWS)])
     return found / tree.lengths if normalize else found
 
@@ -123,17 +121,3 @@ def _scores(llm: LanguageModel, hidden: torch.Tensor, tree: _Tree) -> torch.Tens
     picked = logits[:, tree.sources].gather(2, tree.targets.expand(len(hidden), -1).unsqueeze(2))
     tokens = picked.squeeze(2) - logits.logsumexp(-1)[:, tree.sources]
     return tokens.new_zeros(len(hidden), len(tree.lengths)).index_add(1, tree.label_of, tokens)
-
-
-@contextmanager
-def _masked_attention(llm: LanguageModel) -> Iterator[None]:
-    """Inside, attention that takes a mask: flash-attn, which takes none, is replaced by SDPA."""
-    before = llm.net.get_decoder().config._attn_implementation
-    if not before.startswith("flash"):
-        yield
-        return
-    llm.net.set_attn_implementation("sdpa")
-    try:
-        yield
-    finally:
-        llm.net.set_attn_implementation(before)

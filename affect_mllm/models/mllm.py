@@ -81,6 +81,7 @@ class AffectMLLM(nn.Module):
             embeds + media.idle,
             batch.segments,
             self.positions(batch),
+            borders=batch.borders,
             deep=Deep.of(batch, media.deep),
         )
         return objective(self, batch, Hidden(states, media.tokens, media.gates))

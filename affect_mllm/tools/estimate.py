@@ -118,12 +118,12 @@ def shape_of(
     a_row = max(1, budget // length)
     rows = math.ceil(examples / a_row)
     present = {name: (examples, items[name].states) for name in names if name != "multi"}
-    grids = [grid for name in names if (grid := items[name].grid) is not None]
+    patches = {name: (grid,) * examples for name in names if (grid := items[name].grid) is not None}
     supervised = examples * text[1]
     cached = plan.cfg.data.cache_dir is not None
     inputs = {name: read for name in present if (read := items[name].input) and not cached}
     width = min(a_row, examples) * length
-    return Shape(rows, width, supervised, present, tuple(grids * examples), inputs)
+    return Shape(rows, width, supervised, present, patches, inputs, (length,) * examples)
 
 
 def on_device(account: Account, strategy: str, processes: int) -> int:

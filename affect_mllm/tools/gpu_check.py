@@ -31,7 +31,9 @@ class Check(NamedTuple):
 
 CHECKS = (
     Check("nccl", 2, "all-reduce over all GPUs gives the sum, and its bandwidth"),
-    Check("flash", 1, "flash-attn's packed attention equals SDPA with the block mask"),
+    Check(
+        "attention", 1, "packed attention of the fused kernels equals SDPA with a mask of blocks"
+    ),
     Check("bf16", 1, "a bf16 loss is the float32 loss to 1 %, the gradient to 5 %"),
     Check("ddp", 2, "losses and gradients under DDP are those of a plain loop, to 0.1 %"),
     Check("zero2", 2, "the same under ZeRO-2"),

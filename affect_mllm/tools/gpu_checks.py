@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from affect_mllm.models.llm.attention import Attention, Borders, flash_lacks
+from affect_mllm.borders import Borders
+from affect_mllm.models.llm.attention import FUSED, Attention, arguments, attend, fused_lacks
 from affect_mllm.models.llm.language_model import block_causal_mask
 from affect_mllm.models.pretrained import weightless
 from affect_mllm.tools.rehearsal import rehearse
@@ -69,31 +70,32 @@ def nccl() -> Answer:
     return Answer(right, f"{world} ranks, {rate:.1f} GB/s")
 
 
-def flash() -> Answer:
-    """Values and gradients of varlen flash-attn against SDPA with a mask, bf16."""
-    lacking = flash_lacks()
-    if lacking:
-        return Answer(None, lacking)
-    from flash_attn import flash_attn_varlen_func
+def attention() -> Answer:
+    """Values and gradients of the fused kernels of packed rows against SDPA with a mask, bf16."""
+    lacking = {name: fused_lacks(name) for name in FUSED}
+    errors = {name: _attention_error(name) for name, why in lacking.items() if why is None}
+    said = [f"{name}: largest relative error {error:.4f}" for name, error in errors.items()]
+    said += [f"{name}: {why}" for name, why in lacking.items() if why]
+    held = max(errors.values()) < TOLERANCE["attention"] if errors else None
+    return Answer(held, ", ".join(said))
 
+
+def _attention_error(fused: str) -> float:
+    """The largest relative error of one kernel's values and gradients, two queries to a key."""
     torch.manual_seed(0)
-    segments = torch.repeat_interleave(torch.arange(4), torch.tensor(LENGTHS)).cuda()
-    borders = Borders.of(segments)
-    shape = (len(segments), 8, 64)
-    inputs = [torch.randn(shape, device="cuda", dtype=torch.bfloat16) for _ in range(3)]
+    borders, module = Borders.between(LENGTHS).to(torch.device("cuda")), torch.nn.Identity()
+    segments = torch.repeat_interleave(torch.arange(len(LENGTHS)), torch.tensor(LENGTHS))
+    mask = block_causal_mask(segments[None]).cuda()
+    shapes = [(1, heads, sum(LENGTHS), 64) for heads in (8, 4, 4)]
+    inputs = [torch.randn(shape, device="cuda", dtype=torch.bfloat16) for shape in shapes]
     one, two = ([x.clone().requires_grad_() for x in inputs] for _ in range(2))
-    limits = (borders.starts, borders.starts, borders.longest, borders.longest)
-    ours = flash_attn_varlen_func(*one, *limits, causal=True)
-    theirs = scaled_dot_product_attention(
-        *(x.transpose(0, 1)[None] for x in two), attn_mask=block_causal_mask(segments[None])
-    )[0].transpose(0, 1)
+    query, key, value = one
+    ours, _ = attend(module, query, key, value, None, fused=fused, only=True, **arguments(borders))
+    theirs = scaled_dot_product_attention(*two, attn_mask=mask, enable_gqa=True).transpose(1, 2)
     ours.float().square().sum().backward()
     theirs.float().square().sum().backward()
-    errors = [
-        _error(ours, theirs),
-        *(_error(a.grad, b.grad) for a, b in zip(one, two, strict=True)),
-    ]
-    return Answer(max(errors) < TOLERANCE["attention"], f"largest relative error {max(errors):.4f}")
+    pairs = [(ours, theirs), *((a.grad, b.grad) for a, b in zip(one, two, strict=True))]
+    return max(_error(*pair) for pair in pairs)
 
 
 def bf16(size: Size = SMALL) -> Answer:
@@ -170,7 +172,8 @@ def memory(
             unfreeze(shadow, trial.stage.trainable)
         shape = trial.shape(trial.batch(0))
         optimizer = trial.optimizer(shadow)
-        said = rehearse(shadow, shape, optimizer, autocast=torch.bfloat16).peak
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        said = rehearse(shadow, shape, optimizer, autocast=torch.bfloat16, device=device).peak
         got = (peak_of or _allocated)(trial, attention)
     off = said / got - 1
     found = f"measured {got / GIB:.3f} GiB, estimate {said / GIB:.3f} GiB ({off:+.1%})"
@@ -202,7 +205,7 @@ def mfu(size: Size = LARGE) -> Answer:
 
 CHECKS: dict[str, Callable[[], Answer]] = {
     check.__name__: check
-    for check in (nccl, flash, bf16, ddp, zero2, zero3, fsdp2, resume, memory, mfu)
+    for check in (nccl, attention, bf16, ddp, zero2, zero3, fsdp2, resume, memory, mfu)
 }
 
 

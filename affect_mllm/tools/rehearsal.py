@@ -12,8 +12,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from affect_mllm.borders import Borders
 from affect_mllm.models.encoders.base import States
-from affect_mllm.models.llm.language_model import additive, block_causal_mask
+from affect_mllm.models.llm import attention
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.models.precision import autocast_dtype, autocast_on_meta
 from affect_mllm.models.vlm.vision_tower import VisionTower
@@ -22,6 +23,7 @@ from affect_mllm.train.loss.token import chunked_loss_sum
 
 CHUNK = 256  # positions whose logits exist at once, as of the token loss
 LEAN = "affect_rehearsal"
+Inputs = Mapping[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -29,16 +31,23 @@ class Shape:
     """One micro-batch of one rank: rows × length, supervised tokens, items by modality.
 
     `items[modality]` is (items, states of the longest); `inputs[modality]` the shape of an item as
-    its encoder reads it, if that runs in the step; `patches` are frames' patch grids whose tower
-    runs in it.
+    its encoder reads it, if that runs in the step; `patches[modality]` the items' patch grids, if
+    a VLM's tower does. `lengths` are the examples' own (none: each fills a row).
     """
 
     rows: int
     length: int
     supervised: int
     items: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    patches: tuple[tuple[int, int, int], ...] = ()
+    patches: Mapping[str, tuple[tuple[int, int, int], ...]] = field(default_factory=dict)
     inputs: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    lengths: tuple[int, ...] = ()
+
+    @property
+    def borders(self) -> Borders:
+        """Of the examples, as if padding stood behind them all."""
+        borders = Borders.between(self.lengths or (self.length,) * self.rows)
+        return borders.to(torch.device("meta"))
 
 
 @dataclass(frozen=True)
@@ -63,26 +72,29 @@ def rehearse(
     optimizer: torch.optim.Optimizer,
     *,
     autocast: torch.dtype | None = None,
+    device: str = "cuda",
 ) -> Account:
     """Two steps of `model`, which is on the meta device; the second one counts.
 
-    Products run in the precision of `autocast`, or of the weights without one. Attention but for
-    `eager` keeps what fused kernels keep: queries, keys, values, output and one number a query;
-    SDPA with a mask also the mask as numbers, and keys and values repeated for every head.
+    Products run in the precision of `autocast`, or of the weights without one. Attention is what
+    the `device` would take: `eager` and `blocked` as they are; fused kernels, and SDPA, keep
+    queries, keys, values, output and one number a query; SDPA with a mask also the mask as
+    numbers, and keys and values repeated for every head.
     """
-    lean = _Lean.on(model)
+    lean = _Lean.on(model, device)
     flops, live = FlopCounterMode(display=False), Live()
     highest = 0
     for _ in range(2):
         lean.flops = 0
         with flops, live:
             live.restart()
+            inputs = _inputs(model, shape)  # a batch stays on the device for all of its step
             with autocast_on_meta(autocast):
-                loss = _loss(model, shape)
+                loss = _loss(model, shape, inputs)
             highest = live.highest
             with RealMasks():  # an encoder that trains took its states by their masks
                 loss.backward()
-            del loss
+            del loss, inputs
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
     weights = sum(p.numel() * p.element_size() for p in [*model.parameters(), *model.buffers()])
@@ -103,36 +115,39 @@ def rehearse(
     )
 
 
-def _loss(model: AffectMLLM, shape: Shape) -> torch.Tensor:
+def _inputs(model: AffectMLLM, shape: Shape) -> dict[str, torch.Tensor]:
+    """What the modalities' encoders read, where they run in the step."""
+    inputs = {
+        name: torch.zeros(shape.items[name][0], *item, device="meta")
+        for name, item in shape.inputs.items()
+    }
+    for name in shape.patches:
+        tower = model._encoder(model.branches[name])
+        assert isinstance(tower, VisionTower)
+        inputs[name] = torch.zeros(*shape.items[name], tower.patch_length, device="meta")
+    return inputs
+
+
+def _loss(model: AffectMLLM, shape: Shape, inputs: Inputs) -> torch.Tensor:
     llm = model.llm
-    if shape.patches:
-        _run_tower(model, shape.patches)
-    tokens = _tokens(model, shape)
+    tokens = _tokens(model, shape, inputs)
     words = torch.zeros(shape.rows, shape.length, dtype=torch.long, device="meta")
     embeds = llm.embed(words)
     places = torch.arange(tokens.shape[0], device="meta")
     embeds = embeds.flatten(0, 1).index_put((places,), tokens.to(embeds.dtype))
     embeds = embeds.view(shape.rows, shape.length, -1)
-    mask = block_causal_mask(words)
-    if llm.attention == "eager":
-        mask = additive(mask, embeds.dtype)
-    output = llm.net.get_decoder()(
-        inputs_embeds=embeds,
-        attention_mask=mask,
-        position_ids=words,
-        use_cache=False,
-    )
-    states = output.last_hidden_state.flatten(0, 1)[: shape.supervised]
+    states = llm.hidden_states(embeds, words, words, borders=shape.borders)
+    states = states.flatten(0, 1)[: shape.supervised]
     targets = torch.zeros(shape.supervised, dtype=torch.long, device="meta")
     weight = llm.net.get_output_embeddings().weight
     return chunked_loss_sum(states, weight, None, targets, chunk=CHUNK)
 
 
-def _tokens(model: AffectMLLM, shape: Shape) -> torch.Tensor:
+def _tokens(model: AffectMLLM, shape: Shape, inputs: Inputs) -> torch.Tensor:
     """All media tokens `[K, H]` of the micro-batch; what is absent runs one idle item, as there."""
     states = {
-        name: _encoded(model, name, size[0], shape.inputs[name])
-        if name in shape.inputs
+        name: _read(model, name, inputs[name], shape)
+        if name in inputs
         else _states(model, name, *size)
         for name, size in shape.items.items()
     }
@@ -147,12 +162,13 @@ def _tokens(model: AffectMLLM, shape: Shape) -> torch.Tensor:
     return torch.cat([*parts, none]) + 0 * sum(unused)
 
 
-def _encoded(model: AffectMLLM, modality: str, count: int, item: tuple[int, ...]) -> States:
-    """What the modality's encoder makes of `count` items of one shape."""
-    values = torch.zeros(count, *item, device="meta")
-    mask = torch.ones(count, item[0], dtype=torch.bool)
+def _read(model: AffectMLLM, modality: str, values: torch.Tensor, shape: Shape) -> States:
+    """What the modality's encoder makes of items of one shape."""
+    encoder, mask = model._encoder(model.branches[modality]), torch.ones(values.shape[:2]).bool()
+    if modality in shape.patches:
+        return encoder(values, mask.to("meta"), shape.patches[modality])
     with RealMasks():
-        states = model._encoder(model.branches[modality])(values, mask)
+        states = encoder(values, mask)
     return States(states.values, states.mask.to("meta"))
 
 
@@ -162,23 +178,6 @@ def _states(model: AffectMLLM, modality: str, count: int, length: int) -> States
         torch.zeros(count, length, width, device="meta"),
         torch.ones(count, length, dtype=torch.bool, device="meta"),
     )
-
-
-@torch.no_grad()
-def _run_tower(model: AffectMLLM, grids: tuple[tuple[int, int, int], ...]) -> None:
-    """The blocks of a native VLM's tower over patches of these grids."""
-    for tower in model.encoders.children():
-        if not isinstance(tower, VisionTower):
-            continue
-        count = sum(t * h * w for t, h, w in grids)
-        hidden = tower.net.patch_embed(torch.zeros(count, tower.patch_length, device="meta"))
-        heads = tower.net.blocks[0].attn.num_heads
-        angles = torch.zeros(count, tower.hidden_size // heads, device="meta")
-        borders = torch.tensor([0, *(h * w for t, h, w in grids for _ in range(t))]).cumsum(0)
-        for block in tower.net.blocks:
-            hidden = block(hidden, cu_seqlens=borders, position_embeddings=(angles, angles))
-        for merger in tower.deep_mergers:
-            merger(hidden)
 
 
 class Live(TorchDispatchMode):
@@ -224,45 +223,55 @@ class Live(TorchDispatchMode):
 
 
 class _Lean:
-    """Attention as fused kernels account for it, put in the place of a model's own."""
+    """Attention as fused kernels account for it, where the device has one for these tensors."""
 
-    def __init__(self, *, masked: bool) -> None:
-        self.masked, self.flops = masked, 0
+    def __init__(self, device: str, *, masked: bool) -> None:
+        self.device, self.masked, self.flops = device, masked, 0
 
     @classmethod
-    def on(cls, model: AffectMLLM) -> _Lean:
+    def on(cls, model: AffectMLLM, device: str) -> _Lean:
         """Where the model's attention is not `eager`, this in its place."""
         from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
-        made = cls(masked=model.llm.attention == "sdpa")
-        AttentionInterface.register(LEAN, made.attend)
-        AttentionMaskInterface.register(LEAN, lambda *_, **__: None)
+        made = cls(device, masked=model.llm.attention == "sdpa")
+        for name in (LEAN, attention.on_tower(LEAN)):
+            AttentionInterface.register(name, made.attend)
+            AttentionMaskInterface.register(name, lambda *_, **__: None)
         nets = [model.llm.net.get_decoder()]
         parts = [part for encoder in model.encoders.children() for part in encoder.children()]
         nets += [part for part in parts if isinstance(part, PreTrainedModel)]
         for net in nets:
-            if net.config._attn_implementation != "eager":
-                net.config._attn_implementation = LEAN
+            before = net.config._attn_implementation
+            if before != "eager":
+                flash = before.startswith("flash")
+                net.config._attn_implementation = attention.on_tower(LEAN) if flash else LEAN
         return made
 
     def attend(
         self,
-        _module: Any,
+        module: Any,
         query: torch.Tensor,
         key: torch.Tensor,
         value: torch.Tensor,
         attention_mask: torch.Tensor | None,
-        **_options: Any,
+        **options: Any,
     ) -> tuple[torch.Tensor, None]:
         """transformers' attention interface: `[B, H, L, D]` → `[B, L, H, D]`."""
-        bias, dtype = None, autocast_dtype(query.device)
-        if dtype is not None:
+        lengths, dtype = [query.shape[2]] * query.shape[0], autocast_dtype(query.device)
+        if "cu_seq_lens_q" in options:
+            if attention.unfit(self.device, value):
+                return attention.attend(module, query, key, value, attention_mask, **options)
+            query, key = query.to(value.dtype), key.to(value.dtype)
+            starts = options["cu_seq_lens_q"]
+            lengths = next(each.lengths for each in options["borders"] if each.starts is starts)
+        elif dtype is not None:
             query, key, value = (each.to(dtype) for each in (query, key, value))
+        bias = None
         if self.masked and attention_mask is not None:
             bias = attention_mask.to(query.dtype)
             groups = query.shape[1] // key.shape[1]
             key, value = (each.repeat_interleave(groups, dim=1) for each in (key, value))
-        once = 4 * query.shape[0] * query.shape[1] * query.shape[2] * key.shape[2] * query.shape[3]
+        once = 4 * query.shape[1] * query.shape[3] * sum(length**2 for length in lengths)
         self.flops += once
         if query.requires_grad or key.requires_grad:
             self.flops += 5 * once // 2  # five products of the same size, one a recomputation

@@ -70,7 +70,7 @@ class Trial:
         if not (folder / "config.json").exists():
             _write_llm(folder, size, dtype)
 
-    def model(self, attention: Attention = "sdpa") -> AffectMLLM:
+    def model(self, attention: Attention = "auto") -> AffectMLLM:
         """A new one. Every weight that trains has a gradient from the first step on."""
         from peft import LoraConfig
 
@@ -129,10 +129,11 @@ class Trial:
         count, length = batch.media[MEDIA].mask.shape
         supervised = int((batch.labels[:, 1:] != -100).sum())
         rows, width = batch.input_ids.shape
-        return Shape(rows, width, supervised, {MEDIA: (count, length)})
+        lengths = batch.borders.lengths
+        return Shape(rows, width, supervised, {MEDIA: (count, length)}, lengths=lengths)
 
     def trainer(
-        self, launch: Launch, attention: Attention = "sdpa", *, accelerator: Any = None
+        self, launch: Launch, attention: Attention = "auto", *, accelerator: Any = None
     ) -> Trainer:
         """This project's trainer with a new model on a new engine; nothing is written."""
         accelerator = accelerator or launch.accelerator(max_norms=[self.stage.max_grad_norm])

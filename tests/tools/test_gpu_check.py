@@ -56,7 +56,9 @@ def test_what_a_check_says_becomes_a_row(stdout, code, state, found) -> None:
 
     assert gpu_check._run(check, 1, run) == (state, found)
     (line,) = [
-        x for x in gpu_check.table([(check, state, found)], ["H100"]).splitlines() if "flash " in x
+        x
+        for x in gpu_check.table([(check, state, found)], ["H100"]).splitlines()
+        if "attention " in x
     ]
     assert state in line
 
@@ -132,9 +134,9 @@ def tracked(trial: Trial, attention: Attention) -> int:
 def test_the_memory_of_a_step_is_held_against_the_estimate() -> None:
     """Wide enough that a vocabulary's chunk of logits is not all there is."""
     size = TINY._replace(hidden=256, layers=4, vocab=512, rows=4, length=256)
-    answer = gpu_checks.memory(size, "sdpa", tracked)
+    answer = gpu_checks.memory(size, "auto", tracked)
     assert answer.held, answer.found
-    twice = gpu_checks.memory(size, "sdpa", lambda *given: 2 * tracked(*given))
+    twice = gpu_checks.memory(size, "auto", lambda *given: 2 * tracked(*given))
     assert not twice.held, twice.found
 
 
@@ -143,8 +145,8 @@ def test_what_a_check_raises_is_said_by_its_rank(capsys, monkeypatch) -> None:
         raise RuntimeError("boom")
 
     monkeypatch.setenv("RANK", "3")
-    monkeypatch.setitem(gpu_checks.CHECKS, "flash", broken)
-    assert gpu_checks.main("flash") == 1
+    monkeypatch.setitem(gpu_checks.CHECKS, "attention", broken)
+    assert gpu_checks.main("attention") == 1
     answer = json.loads(capsys.readouterr().out)
     assert answer == {"held": False, "found": "rank 3: RuntimeError: boom"}
 

@@ -1,94 +1,90 @@
 """Attention without padding and without masks: each example of a flat row attends to itself.
 
-transformers hands flash-attn the borders of packed sequences (`cu_seq_lens_q`). Where flash-attn
-cannot run, `blocked` reads the same borders: exact causal attention, example by example and a
-block of queries at a time, so that neither padding nor another example costs anything. SDPA with
-a mask of blocks also computes what the mask then hides.
+The kernels read the examples' borders (`Borders`): torch's `varlen_attn`, flash-attn and its third
+version on CUDA in half precision, `blocked` everywhere else. `sdpa` and `eager` take a mask of
+blocks instead, L² numbers a row, and compute what the mask then hides: for comparison.
 """
 
 from __future__ import annotations
 
 import importlib.util
-from itertools import pairwise
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
+from affect_mllm.borders import Borders
+from affect_mllm.models.llm.blocked import Blocked, Rule
+from affect_mllm.models.precision import own_precision
 from affect_mllm.types import ConfigError
 
-Attention = Literal["auto", "sdpa", "eager", "blocked", "flash_attention_2"]
-BLOCK = 128  # queries at a time: the scores of a block stay in the cache
-KEEP_UP_TO = 1024  # tokens of an example whose weights are kept for backward, not computed again
-
-
-class Borders(NamedTuple):
-    """Where the examples of a flat row begin, `starts` `[S + 1]` int32, and how long they are."""
-
-    starts: torch.Tensor
-    longest: int
-    lengths: tuple[int, ...]
-
-    @classmethod
-    def of(cls, segments: torch.Tensor) -> Borders:
-        """From the numbers `[T]` of a row's examples, which stand one after another."""
-        change = torch.ones_like(segments, dtype=torch.bool)
-        change[1:] = segments[1:] != segments[:-1]
-        places = [*change.nonzero().squeeze(1).tolist(), len(segments)]
-        lengths = tuple(end - start for start, end in pairwise(places))
-        starts = torch.tensor(places, dtype=torch.int32, device=segments.device)
-        return cls(starts, max(lengths), lengths)
-
-    def arguments(self) -> dict[str, Any]:
-        """The keywords under which transformers passes the borders to an attention function."""
-        return {
-            "cu_seq_lens_q": self.starts,
-            "cu_seq_lens_k": self.starts,
-            "max_length_q": self.longest,
-            "max_length_k": self.longest,
-        }
+Attention = Literal[
+    "auto", "varlen", "flash_attention_2", "flash_attention_3", "blocked", "sdpa", "eager"
+]
+MASKED = ("sdpa", "eager")
+HALF = (torch.bfloat16, torch.float16)
+WIDEST_HEAD = 256  # of the fused kernels
 
 
 def choose(asked: Attention) -> str:
-    """transformers' name of the attention to use; `auto` takes the best that can run here.
+    """transformers' name of the attention to use, made known to it.
 
-    Raises ConfigError when flash-attn is asked for and cannot run: nothing is substituted.
+    `auto` is the best kernel of this machine wherever a call fits it, `blocked` elsewhere. Raises
+    ConfigError for a kernel that is asked for and cannot run here: nothing is substituted.
     """
-    lacking = flash_lacks()
-    if asked == "auto":
-        if torch.cuda.is_available():
-            return "sdpa" if lacking else "flash_attention_2"
-        return register()
-    if asked == "flash_attention_2" and lacking:
+    if asked in MASKED:
+        return asked
+    lacking = fused_lacks(asked) if asked in FUSED else None
+    if lacking:
         raise ConfigError(
             "model.llm.attention",
-            f"flash_attention_2, but {lacking}",
-            expected="sdpa, blocked, eager, or auto for the best that runs here",
-            fix="pip install 'affect-mllm[flash]' on a machine with CUDA, or choose another",
+            f"{asked}, but {lacking}",
+            expected="auto for the best that runs here, or blocked, which runs everywhere",
+            fix="model.llm.attention=auto",
         )
-    return register() if asked == "blocked" else asked
+    best = next((name for name in FUSED if not fused_lacks(name)), None)
+    fused = {"auto": best, "blocked": None}.get(asked, asked)
+    return _register(asked, partial(attend, fused=fused, only=asked in FUSED))
 
 
-def flash_lacks() -> str | None:
-    """What keeps flash-attn from running here, or None."""
+def on_tower(name: str) -> str:
+    """The same attention under a name by which transformers hands borders to vision towers.
+
+    It looks for `flash` in the name; of other names it calls once for each window.
+    """
+    return name if name in MASKED else f"flash_{name}"
+
+
+def fused_lacks(name: str) -> str | None:
+    """What keeps a fused kernel from running on this machine, or None."""
     if not torch.cuda.is_available():
         return "there is no CUDA device"
-    if importlib.util.find_spec("flash_attn") is None:
-        return "the package flash-attn is not installed"
+    major, minor = torch.cuda.get_device_capability()
+    if major < 8 or (name == "flash_attention_3" and major != 9):
+        return f"it does not run on a GPU of compute capability {major}.{minor}"
+    package = {"flash_attention_2": "flash_attn", "flash_attention_3": "flash_attn_interface"}
+    if name in package and importlib.util.find_spec(package[name]) is None:
+        return f"the package with the module {package[name]} is not installed"
+    if name == "varlen" and not torch.backends.cuda.is_flash_attention_available():
+        return "this torch was built without its flash kernels"
     return None
 
 
-def register() -> str:
-    """Make `blocked` known to transformers; returns its name there."""
+def _register(asked: str, attention: Callable[..., Any]) -> str:
     from transformers import AttentionInterface, AttentionMaskInterface
 
-    AttentionInterface.register("blocked", blocked_attention)
-    AttentionMaskInterface.register("blocked", _mask)
-    return "blocked"
+    # Without `flash` in it, for which transformers would look for a package or a kernel of the Hub.
+    name = f"packed_{asked.replace('flash_attention_', 'fa')}"
+    for each in (name, on_tower(name)):
+        AttentionInterface.register(each, attention)
+        AttentionMaskInterface.register(each, _mask)
+    return name
 
 
 def _mask(*, attention_mask: torch.Tensor | None = None, **shape: Any) -> torch.Tensor | None:
-    """SDPA's mask for generation; none for a flat row, which comes with borders instead."""
+    """SDPA's mask for generation, if there is padding."""
     from transformers.masking_utils import sdpa_mask
 
     if attention_mask is None:
@@ -96,130 +92,154 @@ def _mask(*, attention_mask: torch.Tensor | None = None, **shape: Any) -> torch.
     return sdpa_mask(attention_mask=attention_mask, **shape)
 
 
-@torch.compiler.disable  # its loop over borders would be compiled anew for every batch
-def blocked_attention(
+def arguments(borders: Borders) -> dict[str, Any]:
+    """The keywords under which a decoder passes the borders to `attend`."""
+    return {
+        "cu_seq_lens_q": borders.starts,
+        "max_length_q": borders.longest,
+        "borders": (borders,),
+    }
+
+
+def attend(
     module: nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
+    *,
+    fused: str | None = None,
+    only: bool = False,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
     """transformers' attention interface: `[1, H, T, D]` queries, `[1, K, T, D]` keys and values.
 
-    Returns `[1, T, H, D]`. Without borders (generation, with its cache) it is SDPA.
+    Returns `[1, T, H, D]`. `fused` computes it where these tensors fit it, else `blocked`, or
+    with `only` a ConfigError. Without borders (generation, with its cache) it is SDPA.
     """
     starts = options.get("cu_seq_lens_q")
     if starts is None:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-    window = options.get("sliding_window")
-    bounds = starts.tolist()
-    longest = int(options["max_length_q"])
-    if options.get("dropout") or (window is not None and longest > window):
-        raise ConfigError(
-            "model.llm.attention",
-            f"blocked, but the model has attention dropout or a window of {window} tokens",
-            expected=f"neither, or examples (here {longest} tokens) within the window",
-            fix="choose sdpa or eager",
-        )
-    scale = options.get("scaling") or query.shape[-1] ** -0.5
+    rule = _rule(module, query, options)
     # Autocast leaves rotated queries and keys in float32 beside values in half precision.
     query, key = query.to(value.dtype), key.to(value.dtype)
-    mixed = Blocked.apply(query[0], key[0], value[0], bounds, float(scale))
-    return mixed.transpose(0, 1).unsqueeze(0), None
+    why = unfit(value.device.type, value)
+    if fused and only and why:
+        raise ConfigError(
+            "model.llm.attention",
+            f"{fused}, but {why}",
+            expected="a CUDA device, and bf16 or fp16 by model.llm.dtype or launch.precision",
+            fix="model.llm.attention=auto",
+        )
+    if fused and not why:
+        rows = [each[0].transpose(0, 1) for each in (query, key, value)]
+        mixed = FUSED[fused](rows, starts, options["max_length_q"], rule)
+        return mixed.unsqueeze(0), None
+    return _plain(query, key, value, starts, options.get("borders", ()), rule), None
 
 
-class Blocked(torch.autograd.Function):
-    """Causal attention inside `bounds`: queries `[H, T, D]`, keys and values `[K, T, D]`."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        bounds: list[int],
-        scale: float,
-    ) -> torch.Tensor:
-        """Mixed values `[H, T, D]`."""
-        grouped = _grouped(query, key)
-        output = torch.empty_like(grouped)
-        kept = []
-        for part in _blocks(bounds):
-            weights = part.weights(grouped, key, scale)
-            mixed = weights @ value[:, part.first : part.end]
-            output[:, :, part.start : part.end] = mixed.view(part.of(output).shape)
-            if part.keep and any(ctx.needs_input_grad):
-                kept.append(weights)
-        ctx.save_for_backward(grouped, key, value, *kept)
-        ctx.bounds, ctx.scale = bounds, scale
-        return output.view(query.shape)
-
-    @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
-        """Gradients of queries, keys and values."""
-        query, key, value, *kept = ctx.saved_tensors
-        grad = grad.reshape(query.shape)
-        grads = [torch.zeros_like(each) for each in (query, key, value)]
-        left = iter(kept)
-        for part in _blocks(ctx.bounds):
-            weights = next(left) if part.keep and kept else part.weights(query, key, ctx.scale)
-            part.backward((query, key, value), grad, weights, grads, ctx.scale)
-        dq, dk, dv = grads
-        return dq.flatten(0, 1), dk, dv, None, None
+def _rule(module: nn.Module, query: torch.Tensor, options: dict[str, Any]) -> Rule:
+    """What is asked for; ConfigError for what no kernel here computes."""
+    causal, window = options.get("is_causal"), options.get("sliding_window")
+    causal = getattr(module, "is_causal", True) if causal is None else causal
+    refused = [name for name in ("dropout", "softcap", "s_aux") if options.get(name) is not None]
+    refused = [name for name in refused if name == "s_aux" or options[name]]
+    if window is not None and not causal:
+        refused.append("a window that looks ahead")
+    if refused:
+        raise ConfigError(
+            "model.llm.attention",
+            f"attention with {', '.join(refused)}",
+            expected="neither",
+            fix="model.llm.attention=eager",
+        )
+    if window is not None and options["max_length_q"] <= window:
+        window = None  # all of it is in sight
+    return Rule(float(options.get("scaling") or query.shape[-1] ** -0.5), causal, window)
 
 
-class _Block(NamedTuple):
-    """Queries `start … end` of the example that begins at `first`."""
-
-    first: int
-    start: int
-    end: int
-    keep: bool
-
-    def of(self, grouped: torch.Tensor) -> torch.Tensor:
-        """This block's part of `[K, G, T, D]`."""
-        return grouped[:, :, self.start : self.end]
-
-    def weights(self, query: torch.Tensor, key: torch.Tensor, scale: float) -> torch.Tensor:
-        """Attention weights `[K, G·B, N]` over the example's tokens up to the block's end."""
-        scores = self.of(query).flatten(1, 2) @ key[:, self.first : self.end].transpose(1, 2)
-        rows, columns = self.end - self.start, self.end - self.first
-        ahead = torch.ones(rows, columns, dtype=torch.bool).triu(1 + columns - rows)
-        scores = scores.mul_(scale).unflatten(1, (-1, rows))
-        scores.masked_fill_(ahead.to(scores.device), float("-inf"))
-        return scores.softmax(-1).flatten(1, 2)
-
-    def backward(
-        self,
-        inputs: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
-        grad: torch.Tensor,
-        weights: torch.Tensor,
-        grads: list[torch.Tensor],
-        scale: float,
-    ) -> None:
-        """Add this block's share to the gradients of queries, keys and values."""
-        query, key, value = inputs
-        seen = slice(self.first, self.end)
-        here = self.of(grad).flatten(1, 2)
-        by_weight = here @ value[:, seen].transpose(1, 2)
-        by_score = torch._softmax_backward_data(by_weight, weights, -1, weights.dtype).mul_(scale)
-        mine = self.of(query)
-        self.of(grads[0]).copy_((by_score @ key[:, seen]).view(mine.shape))
-        grads[1][:, seen] += by_score.transpose(1, 2) @ mine.flatten(1, 2)
-        grads[2][:, seen] += weights.transpose(1, 2) @ here
+def unfit(device: str, value: torch.Tensor) -> str | None:
+    """Why no fused kernel on a device of this type computes with such values, or None."""
+    if device != "cuda":
+        return f"the model is on the device {device}"
+    if value.dtype not in HALF:
+        return f"it would compute in {value.dtype}"
+    if value.shape[-1] > WIDEST_HEAD or value.shape[-1] % 8:
+        return f"heads are {value.shape[-1]} wide"
+    return None
 
 
-def _blocks(bounds: list[int]) -> list[_Block]:
-    return [
-        _Block(first, start, min(start + BLOCK, end), end - first <= KEEP_UP_TO)
-        for first, end in pairwise(bounds)
-        for start in range(first, end, BLOCK)
-    ]
+def _blocked(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    starts: torch.Tensor,
+    known: Sequence[Borders],
+    rule: Rule,
+) -> torch.Tensor:
+    """`blocked` between `starts`, whose numbers the host has where they are among the `known`."""
+    cuts = next((each.cuts for each in known if each.starts is starts), None)
+    if cuts is None:
+        cuts = starts.tolist()
+    with own_precision(query.device):  # autocast would make weights float32, backward would not
+        mixed = Blocked.apply(query[0], key[0], value[0], cuts, rule)
+    return mixed.transpose(0, 1).unsqueeze(0)
 
 
-def _grouped(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
-    """Queries `[H, T, D]` → `[K, G, T, D]`: the G heads that share a key head stand together."""
-    return query.unflatten(0, (key.shape[0], -1))
+# Its loop over borders would be compiled anew for every batch.
+_plain: Any = torch.compiler.disable(_blocked)
+
+
+Rows = list[torch.Tensor]  # queries `[T, H, D]`, keys and values `[T, K, D]`
+
+
+def _varlen(rows: Rows, starts: torch.Tensor, longest: int, rule: Rule) -> torch.Tensor:
+    from torch.nn.attention.varlen import varlen_attn
+
+    query, key, value = rows
+    mixed: Any = varlen_attn(
+        query,
+        key,
+        value,
+        starts,
+        starts,
+        longest,
+        longest,
+        scale=rule.scale,
+        window_size=_window(rule),
+        enable_gqa=query.shape[1] != key.shape[1],
+    )
+    return mixed
+
+
+def _flash(
+    rows: Rows, starts: torch.Tensor, longest: int, rule: Rule, *, module: str
+) -> torch.Tensor:
+    attention = importlib.import_module(module).flash_attn_varlen_func
+    mixed = attention(
+        *rows,
+        starts,
+        starts,
+        longest,
+        longest,
+        softmax_scale=rule.scale,
+        causal=rule.causal,
+        window_size=_window(rule),
+    )
+    return mixed[0] if isinstance(mixed, tuple) else mixed  # older third versions add sums
+
+
+def _window(rule: Rule) -> tuple[int, int]:
+    """How far a query looks behind and ahead; −1: to the end of its example."""
+    behind = -1 if rule.window is None else rule.window - 1  # beside the query's own position
+    return behind, 0 if rule.causal else -1
+
+
+# The best first: what `auto` tries.
+FUSED: dict[str, Callable[[Rows, torch.Tensor, int, Rule], torch.Tensor]] = {
+    "flash_attention_3": partial(_flash, module="flash_attn_interface"),
+    "flash_attention_2": partial(_flash, module="flash_attn"),
+    "varlen": _varlen,
+}

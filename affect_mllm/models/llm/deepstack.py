@@ -39,8 +39,8 @@ class Deep:
         return cls(places, tuple(layers))
 
     def flat(self, real: torch.Tensor) -> Deep:
-        """The same for one row of all `real` `[R, L]` positions."""
-        return replace(self, places=self.places[real].unsqueeze(0))
+        """The same for one row of the positions `real` `[T]` of all rows laid end to end."""
+        return replace(self, places=self.places.flatten().index_select(0, real).unsqueeze(0))
 
     def moved(self, source: torch.Tensor) -> Deep:
         """The same for rows whose position `i` was `source[:, i]`, in one order still."""

@@ -9,9 +9,10 @@ import torch
 from pydantic import NonNegativeFloat
 from torch import nn
 
+from affect_mllm.borders import Borders
 from affect_mllm.config import weights_path
 from affect_mllm.models.decoding import Chooser, take_over
-from affect_mllm.models.llm.attention import Attention, Borders, choose
+from affect_mllm.models.llm.attention import MASKED, Attention, arguments, choose
 from affect_mllm.models.llm.deepstack import Deep, prompted
 from affect_mllm.models.llm.neftune import noisy
 from affect_mllm.models.llm.prompt import Prompt
@@ -27,7 +28,7 @@ class LanguageModel(nn.Module):
     The base weights are frozen and kept in `dtype`, or in four or eight bits (`quantize`, by
     bitsandbytes: QLoRA is `nf4` with LoRA); LoRA weights are kept in float32. A stage that names
     `llm.net` weights as trainable tunes them in full.
-    `attention=auto` is flash-attn where it runs, `blocked` on a CPU, SDPA with a mask elsewhere.
+    `attention=auto` is the best fused kernel where it runs (CUDA, half precision), else `blocked`.
     """
 
     def __init__(
@@ -108,14 +109,17 @@ class LanguageModel(nn.Module):
         segments: torch.Tensor,
         position_ids: torch.Tensor,
         *,
+        borders: Borders | None = None,
         deep: Deep | None = None,
     ) -> torch.Tensor:
         """Last hidden states `[R, L, H]`; attention is causal and stays inside a segment.
 
         `position_ids` is `[R, L]`, or `[3, R, L]` where a VLM counts time, height and width.
+        `borders` are those of the segments, asked of the device unless given.
         """
-        if self.attention in ("blocked", "flash_attention_2"):
-            return self._flat_hidden_states(inputs_embeds, segments, position_ids, deep)
+        if self.attention not in MASKED:
+            borders = borders or Borders.of(segments)
+            return self._flat_hidden_states(inputs_embeds, borders, position_ids, deep)
         decoder = self.net.get_decoder()
         masks = decoder_masks(segments, self.config.to_dict())
         output = decoder(
@@ -137,23 +141,25 @@ class LanguageModel(nn.Module):
     def _flat_hidden_states(
         self,
         inputs_embeds: torch.Tensor,
-        segments: torch.Tensor,
+        borders: Borders,
         position_ids: torch.Tensor,
         deep: Deep | None,
     ) -> torch.Tensor:
         """The same from one row of all real positions: padding is never computed (zeros here)."""
-        real = segments >= 0
+        places, rows = borders.places, inputs_embeds.flatten(0, 1)
         output = self.net.get_decoder()(
-            inputs_embeds=inputs_embeds[real].unsqueeze(0),
-            attention_mask=None,
-            position_ids=position_ids[..., real].unsqueeze(-2),
+            inputs_embeds=rows.index_select(0, places).unsqueeze(0),
+            # With none, transformers asks the device whether positions restart; of a ready one it
+            # asks nothing, and attention by borders does not look at it.
+            attention_mask=rows.new_empty(1, 1, 1, 1),
+            position_ids=position_ids.flatten(-2).index_select(-1, places).unsqueeze(-2),
             use_cache=False,
-            **Borders.of(segments[real]).arguments(),
-            **(deep.flat(real).arguments() if deep else {}),
+            **arguments(borders),
+            **(deep.flat(places).arguments() if deep else {}),
         )
         states = output.last_hidden_state.squeeze(0)
-        padded = torch.zeros(inputs_embeds.shape, dtype=states.dtype, device=states.device)
-        return padded.index_put((real,), states)
+        padded = torch.zeros(rows.shape, dtype=states.dtype, device=states.device)
+        return padded.index_copy(0, places, states).view(inputs_embeds.shape)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Vocabulary logits of hidden states `[…, H]`."""

@@ -11,6 +11,7 @@ from torch import nn
 
 from affect_mllm.models.compressor.base import Expert
 from affect_mllm.models.encoders.base import Encoder, States
+from affect_mllm.models.vlm.tower_plan import Grids, TowerPlan, plan
 
 
 class VisionTower(Encoder):
@@ -51,15 +52,23 @@ class VisionTower(Encoder):
         self,
         values: torch.Tensor,
         mask: torch.Tensor,
-        grids: Sequence[tuple[int, int, int]] = (),
+        grids: Grids = (),
+        *,
+        plan: TowerPlan | None = None,
     ) -> States:
-        """States of the real patches; padding gives zeros."""
-        grid = torch.tensor(grids, device=values.device)
-        output = self.net(values[mask], grid_thw=grid)
+        """States of the real patches; padding gives zeros. `plan` is that of the grids."""
+        plan = (plan or self.plan(grids, mask.shape[1])).to(values.device)
+        places, rows = plan.pictures.places, values.flatten(0, 1)
+        split = "flash" not in self.net.config._attn_implementation  # as transformers asks
+        output = self.net(rows.index_select(0, places), **plan.arguments(split=split))
         flat = output.pooler_output.reshape(-1, self.hidden_size).float()
-        states = flat.new_zeros(*mask.shape, self.hidden_size)
-        states[mask] = flat
+        states = flat.new_zeros(len(rows), self.hidden_size).index_copy(0, places, flat)
+        states = states.view(*mask.shape, self.hidden_size)
         return States(states, mask, tuple(output.deepstack_features) if self.deepstack else ())
+
+    def plan(self, grids: Grids, length: int) -> TowerPlan:
+        """What `forward` derives from the grids of items padded to `length`, on the host."""
+        return plan(self.net, grids, length)
 
 
 class SideBySide(nn.Module):

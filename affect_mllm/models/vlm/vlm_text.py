@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from affect_mllm.models.indices import on_device
+from affect_mllm.models.llm.attention import on_tower
 from affect_mllm.models.llm.language_model import LanguageModel
 from affect_mllm.models.vlm.vlm_family import family_of
 from affect_mllm.types import Batch
@@ -27,6 +28,7 @@ class VLMText(LanguageModel):
         )
         # Taken out before LoRA is put in, whose names (`up_proj` …) the tower has too.
         self._towers = [net.model.visual]
+        net.model.visual.config._attn_implementation = on_tower(self.attention)
         net.model.visual = None
         return net
 

@@ -1,0 +1,57 @@
+"""Where examples begin and end when all real positions of a batch stand in one row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from typing import NamedTuple
+
+import torch
+
+
+class Borders(NamedTuple):
+    """Examples one behind another: what attention without a mask needs, host numbers included.
+
+    `places` `[T]` int64 are the real positions of rows laid end to end, `starts` `[S + 1]` int32
+    where each example begins among them. `lengths` are known to the host, so that nobody has to
+    wait for the device to hear them.
+    """
+
+    places: torch.Tensor
+    starts: torch.Tensor
+    lengths: tuple[int, ...]
+
+    @classmethod
+    def of(cls, segments: torch.Tensor) -> Borders:
+        """From example numbers `[R, L]`, −1 for padding. On a device this waits for it."""
+        rows = torch.arange(len(segments), device=segments.device).unsqueeze(1)
+        places = (segments >= 0).flatten().nonzero().squeeze(1)
+        keys = torch.stack([rows.expand_as(segments), segments]).flatten(1)[:, places]
+        change = (keys[:, 1:] != keys[:, :-1]).any(0).nonzero().squeeze(1) + 1
+        cuts = [0, *change.tolist(), *([len(places)] if len(places) else [])]
+        starts = torch.tensor(cuts, dtype=torch.int32, device=segments.device)
+        return cls(places, starts, tuple(end - start for start, end in pairwise(cuts)))
+
+    @classmethod
+    def between(cls, lengths: Sequence[int]) -> Borders:
+        """Examples of these lengths without padding, on the host."""
+        cuts = [0, *accumulate(lengths)]
+        starts = torch.tensor(cuts, dtype=torch.int32, device="cpu")
+        return cls(torch.arange(cuts[-1], device="cpu"), starts, tuple(lengths))
+
+    @property
+    def longest(self) -> int:
+        """Positions of the longest example."""
+        return max(self.lengths, default=0)
+
+    @property
+    def cuts(self) -> list[int]:
+        """`starts` as the host knows them."""
+        return [0, *accumulate(self.lengths)]
+
+    def to(self, device: torch.device, *, non_blocking: bool = False) -> Borders:
+        """The same on `device`."""
+        places = self.places.to(device, non_blocking=non_blocking)
+        return self._replace(
+            places=places, starts=self.starts.to(device, non_blocking=non_blocking)
+        )

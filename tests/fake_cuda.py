@@ -1,0 +1,84 @@
+"""A model "on CUDA" without a GPU: shapes, dtypes and devices are true, numbers there are none.
+
+What mixes devices, or has to wait for numbers of the device, raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from affect_mllm.models.llm import attention
+
+CUDA = torch.device("cuda", 0)
+
+
+@contextmanager
+def gpu(monkeypatch, capability: tuple[int, int] = (8, 0)) -> Iterator[None]:
+    """Inside, models are built as on a machine with such a GPU and without flash-attn."""
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: True)
+        patch.setattr(torch.cuda, "get_device_capability", lambda *_: capability)
+        find = attention.importlib.util.find_spec
+        patch.setattr(
+            attention.importlib.util,
+            "find_spec",
+            lambda name, *more: None if name.startswith("flash_attn") else find(name, *more),
+        )
+        yield
+
+
+def moved(module: nn.Module, mode: FakeTensorMode) -> nn.Module:
+    """`module` with its weights on the GPU that is not there; what was tied still is."""
+    known: dict[int, Any] = {}
+
+    def fake(tensor: torch.Tensor) -> Any:
+        if id(tensor) not in known:
+            with mode:
+                made: Any = torch.empty(tensor.shape, dtype=tensor.dtype, device=CUDA)
+                if isinstance(tensor, nn.Parameter):
+                    made = nn.Parameter(made, requires_grad=tensor.requires_grad)
+            known[id(tensor)] = made
+        return known[id(tensor)]
+
+    for part in module.modules():
+        for kind in (part._parameters, part._buffers):
+            for name, tensor in kind.items():
+                if tensor is not None:
+                    kind[name] = fake(tensor)
+    return module
+
+
+def on_gpu(value: Any, mode: FakeTensorMode) -> Any:
+    """Tensors in `value` there; a tensor that stands twice in it is one there, too."""
+    known: dict[int, torch.Tensor] = {}
+
+    def one(tensor: torch.Tensor) -> torch.Tensor:
+        if id(tensor) not in known:
+            with mode:
+                known[id(tensor)] = torch.empty(tensor.shape, dtype=tensor.dtype, device=CUDA)
+        return known[id(tensor)]
+
+    return tree_map_only(torch.Tensor, one, value)
+
+
+class Seen(TorchDispatchMode):
+    """The operations inside, and the most elements that one of them made."""
+
+    def __init__(self, kind: type[torch.Tensor] = FakeTensor) -> None:
+        super().__init__()
+        self.kind, self.names, self.most = kind, set[str](), 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        self.names.add(func._schema.name)
+        made = [each for each in tree_leaves(result) if isinstance(each, self.kind)]
+        self.most = max([self.most, *(each.numel() for each in made)])
+        return result

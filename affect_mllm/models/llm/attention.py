@@ -214,11 +214,22 @@ def _varlen(rows: Rows, starts: torch.Tensor, longest: int, rule: Rule) -> torch
     return mixed
 
 
+def _flash_3(rows: Rows, starts: torch.Tensor, longest: int, rule: Rule) -> torch.Tensor:
+    from flash_attn_interface import flash_attn_varlen_func
+
+    return _flash(flash_attn_varlen_func, rows, starts, longest, rule=rule)
+
+
+def _flash_2(rows: Rows, starts: torch.Tensor, longest: int, rule: Rule) -> torch.Tensor:
+    from flash_attn import flash_attn_varlen_func
+
+    return _flash(flash_attn_varlen_func, rows, starts, longest, rule=rule)
+
+
 def _flash(
-    rows: Rows, starts: torch.Tensor, longest: int, rule: Rule, *, module: str
+    kernel: Callable[..., Any], rows: Rows, starts: torch.Tensor, longest: int, *, rule: Rule
 ) -> torch.Tensor:
-    attention = importlib.import_module(module).flash_attn_varlen_func
-    mixed = attention(
+    mixed = kernel(
         *rows,
         starts,
         starts,
@@ -239,7 +250,7 @@ def _window(rule: Rule) -> tuple[int, int]:
 
 # The best first: what `auto` tries.
 FUSED: dict[str, Callable[[Rows, torch.Tensor, int, Rule], torch.Tensor]] = {
-    "flash_attention_3": partial(_flash, module="flash_attn_interface"),
-    "flash_attention_2": partial(_flash, module="flash_attn"),
+    "flash_attention_3": _flash_3,
+    "flash_attention_2": _flash_2,
     "varlen": _varlen,
 }

@@ -15,7 +15,8 @@ from typing import Any
 
 from affect_mllm.data import manifest
 from affect_mllm.data.media_root import elsewhere
-from affect_mllm.data.row_checks import PathCheck, row_problems, values_outside
+from affect_mllm.data.path_check import PathCheck
+from affect_mllm.data.row_checks import row_problems, values_outside
 from affect_mllm.types import MEDIA_FIELDS, ConfigError, DataError
 
 SUBSET_FLAG = "--allow-count-mismatch"

@@ -5,18 +5,12 @@ from __future__ import annotations
 import difflib
 import itertools
 import math
-import os
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
 from typing import Any
 
-from affect_mllm.media.folder import is_litter
-from affect_mllm.media.lfs import IS_POINTER, PULL, is_pointer
-from affect_mllm.media.near import near
-from affect_mllm.types import MEDIA_FIELDS, MODALITIES, finite, is_encodable, is_url
+from affect_mllm.types import MEDIA_FIELDS, MODALITIES, finite, is_encodable
 
 TEXT_KEYS = ("subtitle", "language", "speaker", "group", "split", "source", "licence")
 TIME_KEYS = ("start_s", "end_s", "peak_s")
@@ -34,12 +28,8 @@ LABEL_RANGES = {
     "dominance": (-1.0, 1.0),
 }
 CONFLICT_PARTS = ("video_aligned", "audio_aligned", "consistent")
-# Where media may lie besides the manifest's folder. `file` is not among them: a path says that.
-URL_SCHEMES = ("s3", "gs", "gcs", "az", "abfs", "hf", "http", "https", "memory")
 STATE_MODALITIES = tuple(name for name in MODALITIES if name != "multi")
 _LABEL_KEYS = (*TEXT_LABELS, *LABEL_RANGES, "emotions", "sentiment", "conflict")
-
-JUDGED_PATHS = 50_000  # remembered, since the cuts of one source name the same file again and again
 
 ROLES = ("system", "user", "assistant")
 _PLACEHOLDER = re.compile(r"<(video|audio|image|face)>")
@@ -123,85 +113,6 @@ def values_outside(value: Any, allowed: Iterable[str]) -> list[Any]:
     return [each for each in values if each not in allowed]
 
 
-class PathCheck:
-    """Judges media paths of one manifest; remembers folders, so that thousands are cheap."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._real_root = os.path.realpath(root)
-        self._inside: dict[str, bool] = {}
-        self._judged: dict[tuple[str, str], str | None] = {}
-
-    def problem(self, key: str, value: Any) -> str | None:
-        """Why `value` cannot be the path of medium `key`; None if it is an existing file or a URL.
-
-        `frames`, `faces` and `features` may be folders. Whether a URL's file exists is not asked.
-        """
-        if not _is_text(value):
-            return f"{key} must be a path relative to the manifest or a URL, got {value!r}"
-        if is_url(value):
-            return _url_problem(key, value)
-        if PurePosixPath(value).is_absolute():
-            return f"{key} must be relative to the manifest, got the absolute path {value}"
-        if (key, value) not in self._judged:
-            if len(self._judged) >= JUDGED_PATHS:
-                self._judged.clear()
-            self._judged[key, value] = self._look(key, value)
-        return self._judged[key, value]
-
-    def _look(self, key: str, value: str) -> str | None:
-        try:
-            return self._disk_problem(key, value, os.path.join(self._root, value))
-        except (OSError, ValueError) as error:
-            return f"{key} cannot be looked up: {value!r} ({error})"
-
-    def _disk_problem(self, key: str, value: str, full: str) -> str | None:
-        link = os.path.islink(full)
-        inside = self._is_inside(full) if link else self._folder_is_inside(os.path.dirname(full))
-        if not inside:
-            return f"{key} leaves the manifest's folder: {value}"
-        if os.path.isfile(full):
-            if is_pointer(Path(full), os.path.getsize(full)):
-                return f"{key} is {IS_POINTER}: {value} ({PULL})"
-            return None
-        if not os.path.isdir(full):
-            return f"{key} is missing: {value}{self._hint(key, value)}"
-        if _is_file_only(key):
-            return f"{key} must be a file, got a folder: {value}"
-        inside = [name for name in os.listdir(full) if not is_litter(name)]
-        if not inside:
-            return f"{key} is an empty folder: {value}"
-        first = os.path.join(full, min(inside))
-        if os.path.isfile(first) and is_pointer(Path(first), os.path.getsize(first)):
-            return f"{key} has {IS_POINTER} in it: {value} ({PULL})"
-        # A last component of `..` names a folder that its parent does not contain.
-        return None if self._is_inside(full) else f"{key} leaves the manifest's folder: {value}"
-
-    def _hint(self, key: str, value: str) -> str:
-        """What to write instead of a path that names nothing, in brackets; "" for no idea."""
-        meant = near(self._root / value, slips=False, folders=not _is_file_only(key))
-        if meant is None or not self._is_inside(str(meant)):
-            return " (write / between folders, not Windows' \\)" if "\\" in value else ""
-        there = str(meant.relative_to(self._root))
-        if "\\" in value:
-            return f" (it is there as {there}: write / instead of Windows' \\)"
-        form = "NFC" if unicodedata.is_normalized("NFC", there) else "NFD"
-        return f" (it is there in Unicode form {form}, which looks the same: rename one of them)"
-
-    def _folder_is_inside(self, folder: str) -> bool:
-        if folder not in self._inside:
-            self._inside[folder] = self._is_inside(folder)
-        return self._inside[folder]
-
-    def _is_inside(self, full: str) -> bool:
-        real = os.path.realpath(full)
-        return real == self._real_root or real.startswith(self._real_root.rstrip(os.sep) + os.sep)
-
-
-def _is_file_only(key: str) -> bool:
-    return key in ("video", "audio", "image") or key.startswith("features.")
-
-
 def media_paths(row: Mapping[str, Any]) -> dict[str, Any]:
     """The row's media by kind; `features` given by modality become `features.MODALITY`."""
     paths = {key: row[key] for key in MEDIA_FIELDS if key in row}
@@ -209,15 +120,6 @@ def media_paths(row: Mapping[str, Any]) -> dict[str, Any]:
         states = paths.pop("features")
         paths |= {f"features.{name}": value for name, value in states.items()}
     return paths
-
-
-def _url_problem(key: str, value: str) -> str | None:
-    scheme = value.split("://")[0]
-    if "::" in value or scheme not in URL_SCHEMES:
-        return f"{key} must be a URL of {', '.join(URL_SCHEMES)}, got {value}"
-    if key == "frames":
-        return f"{key} must be a folder beside the manifest, got the URL {value}"
-    return None
 
 
 def _unknown(key: str, known: Iterable[str], prefix: str = "") -> str:

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from affect_mllm.data import row_checks
+from affect_mllm.data.path_check import PathCheck
 from affect_mllm.data.problems import Problem
 from affect_mllm.data.records import id_of, parse
 from affect_mllm.types import DataError
@@ -81,7 +82,7 @@ def scan_text(text: Text, root: Path | None, *, path: Path | None, workers: int)
 
 def scan_block(text: Text, root: Path | None, begin: int, end: int, line: int) -> Found:
     """What stands between two bytes of `text`, of which the first is in line `line`."""
-    check = None if root is None else row_checks.PathCheck(root)
+    check = None if root is None else PathCheck(root)
     rows: list[tuple[int, int, int, int, bool, bool, int]] = []
     splits: dict[str | None, int] = {}
     problems: list[Problem] = []
@@ -112,7 +113,7 @@ def line_at(text: Text, start: int) -> bytes:
     return text[start : stop if stop >= 0 else len(text)]
 
 
-def _reasons(row: dict[str, Any], check: row_checks.PathCheck | None) -> Iterator[str]:
+def _reasons(row: dict[str, Any], check: PathCheck | None) -> Iterator[str]:
     yield from row_checks.row_problems(row, media=check is not None)
     if check is None:
         return

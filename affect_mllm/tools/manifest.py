@@ -15,8 +15,9 @@ from typing import Annotated, Any
 import typer
 
 from affect_mllm.data.media_root import elsewhere
+from affect_mllm.data.path_check import PathCheck
 from affect_mllm.data.problems import Problem, raise_problems
-from affect_mllm.data.row_checks import PathCheck, row_problems
+from affect_mllm.data.row_checks import row_problems
 from affect_mllm.tools import splits
 from affect_mllm.types import DataError
 

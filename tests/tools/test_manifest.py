@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from affect_mllm.data import manifest
-from affect_mllm.data.row_checks import PathCheck
+from affect_mllm.data.path_check import PathCheck
 from affect_mllm.tools import splits
 from affect_mllm.tools.app import main
 from affect_mllm.tools.manifest import Layout, convert, manifest_command

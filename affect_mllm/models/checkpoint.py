@@ -180,9 +180,10 @@ def put_weights(
         )
     for name, tensor in weights.items():
         twin = expected[name]
-        # What trains keeps the file's float32. Nothing is copied that may stay mapped from a file.
+        # What trains keeps the file's float32. A copy: a mapped file's tensors begin anywhere, and
+        # products of the same numbers round otherwise where memory is not aligned.
         dtype = tensor.dtype if twin.requires_grad else twin.dtype
-        twin.data = tensor.to(twin.device, dtype)
+        twin.data = tensor.to(twin.device, dtype, copy=True)
 
 
 def load_heads(folder: Path, heads: nn.Module, *, strict: bool) -> None:

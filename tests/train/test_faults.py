@@ -72,8 +72,8 @@ def failing(error: BaseException, call: int, monkeypatch: pytest.MonkeyPatch) ->
     """Let that write of a checkpoint fail when half of it is on the disk."""
     write, calls = checkpoint.write, []
 
-    def save(folder, *rest) -> None:
-        write(folder, *rest)
+    def save(folder, *rest, **more) -> None:
+        write(folder, *rest, **more)
         calls.append(folder)
         if len(calls) == call:
             half = folder / checkpoint.WEIGHTS

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -181,10 +183,25 @@ class StepLoader:
 
     def __iter__(self) -> Iterator[StepBatch]:
         """The batches in order. Raises what a worker raised, without torch's wrapping."""
-        for made in self._loader:
+        with _left_to_this_process():
+            batches = iter(self._loader)  # starts the workers
+        for made in batches:
             if isinstance(made, AffectError):
                 raise made
             yield made
+
+
+@contextlib.contextmanager
+def _left_to_this_process() -> Iterator[None]:
+    """A worker forked inside never collects the garbage that this process has made so far.
+
+    A decoded frame's end waits for the threads of its scaler, which a fork does not have.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 class _Handed(Dataset["StepBatch | AffectError"]):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 from collections import Counter
 from dataclasses import replace
 from itertools import chain
@@ -218,3 +220,33 @@ def test_an_error_of_ours_comes_out_of_a_worker_as_it_is(kind: type, workers: in
     assert type(raised.value) is kind
     assert str(raised.value) == "here: this\n  expected: that\n  to mend it: do it"
     assert (raised.value.where, raised.value.fix) == ("here", "do it")
+
+
+class Ends:
+    """Says in a file which process ended it; only the garbage collector can, since it is a ring."""
+
+    def __init__(self, log: Path) -> None:
+        self.log, self.itself = log, self
+
+    def __del__(self) -> None:
+        with self.log.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+
+
+class Collects(torch.utils.data.Dataset):
+    def __getitem__(self, step: int) -> int:
+        return gc.collect()
+
+
+def test_a_worker_does_not_end_what_the_process_before_it_left(tmp_path) -> None:
+    """The end of a decoded frame waits for threads that a forked worker does not have."""
+    log = tmp_path / "ended"
+    gc.disable()
+    try:
+        Ends(log)
+        list(step_loader(Collects(), first_step=0, steps=4, workers=2))  # type: ignore[arg-type]
+    finally:
+        gc.enable()
+    assert not log.exists()
+    gc.collect()
+    assert log.read_text() == f"{os.getpid()}\n"

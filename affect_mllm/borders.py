@@ -49,9 +49,6 @@ class Borders(NamedTuple):
         """`starts` as the host knows them."""
         return [0, *accumulate(self.lengths)]
 
-    def to(self, device: torch.device, *, non_blocking: bool = False) -> Borders:
+    def to(self, device: torch.device) -> Borders:
         """The same on `device`."""
-        places = self.places.to(device, non_blocking=non_blocking)
-        return self._replace(
-            places=places, starts=self.starts.to(device, non_blocking=non_blocking)
-        )
+        return self._replace(places=self.places.to(device), starts=self.starts.to(device))

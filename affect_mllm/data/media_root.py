@@ -22,8 +22,8 @@ def sidecar(manifest: Path) -> Path:
     return manifest.with_name(manifest.name + ENDING)
 
 
-def root_of(manifest: Path) -> Path:
-    """The folder that the manifest's paths start from.
+def root_of(manifest: Path, *, there: bool = True) -> Path:
+    """The folder that the manifest's paths start from, which is `there` unless nobody will look.
 
     DataError for a file beside it that names no folder, a relative one, or the whole disk, and for
     a manifest whose writing was cut off.
@@ -42,7 +42,8 @@ def root_of(manifest: Path) -> Path:
         named = said[KEY]
         root = Path(named)
         real = Path(os.path.realpath(root))
-        usable = root.is_absolute() and real != Path(real.anchor) and real.is_dir()
+        usable = root.is_absolute() and real != Path(real.anchor)
+        usable &= real.is_dir() or not there
     except (ValueError, KeyError, TypeError) as error:
         raise _wrong(path, text.strip()[:80].decode(errors="backslashreplace")) from error
     if not usable:

@@ -216,19 +216,11 @@ def _size(path: Path) -> int:
 
 
 def _checked(path: Path, text: Text, *, media: bool = True) -> tuple[Rows, list[Problem]]:
-    root = root_of(path) if media else _root_if_there(path)
+    root = root_of(path, there=media)
     found = row_scan.scan_text(text, root if media else None, path=None, workers=1)
     if not found.columns["good"].any() and not found.problems:
         found.problems.append(Problem(1, "", "the manifest has no rows"))
     return Rows(_table(path, root, text, found)), found.problems
-
-
-def _root_if_there(path: Path) -> Path:
-    """Where the media would be; a folder that is gone does not keep labels from being read."""
-    try:
-        return root_of(path)
-    except DataError:
-        return path.parent
 
 
 def _table(path: Path, root: Path, text: Text, found: Found) -> Table:

@@ -17,6 +17,6 @@ def on_device(
     where one from pageable memory waits for them.
     """
     found = torch.as_tensor(values, dtype=dtype)
-    if device.type != "cuda":
+    if device.type != "cuda" or found.device.type != "cpu":
         return found.to(device)
     return found.pin_memory().to(device, non_blocking=True)

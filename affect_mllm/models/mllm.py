@@ -16,7 +16,6 @@ from affect_mllm.models.compressor.hybrid import HybridCompressor
 from affect_mllm.models.encoders.base import Encoder, States
 from affect_mllm.models.fusion.base import Fusion, gather
 from affect_mllm.models.hidden import Hidden, Media, Tokens
-from affect_mllm.models.indices import on_device
 from affect_mllm.models.instruction import instruction_means
 from affect_mllm.models.llm.deepstack import Deep
 from affect_mllm.models.llm.language_model import LanguageModel
@@ -126,7 +125,7 @@ class AffectMLLM(nn.Module):
                 continue
             asked = None if text is None else text[list(owners[name])]
             compressed = self._compress(name, item_states, asked)
-            real = _real(compressed, self._known(batch, name, item_states))
+            real = compressed.items(self._known(batch, name, item_states))
             tokens[name] = dict(zip(owners[name], real, strict=True))
             for layer, features in enumerate(item_states.deep):
                 parts = features.split([len(each) for each in real])
@@ -285,17 +284,6 @@ class AffectMLLM(nn.Module):
         found = self.compressors[modality if own else self.branches[modality]]
         assert isinstance(found, Compressor)
         return found
-
-
-def _real(compressed: Compressed, known: torch.Tensor | None) -> list[torch.Tensor]:
-    """Each item's real tokens `[K, H]`; `known` is their mask on the CPU, if it is known there."""
-    tokens = compressed.tokens
-    if compressed.mask is None:
-        return list(tokens)
-    if known is None:
-        return [item[mask] for item, mask in zip(tokens, compressed.mask, strict=True)]
-    places = [mask.nonzero().squeeze(1) for mask in known]
-    return [item[on_device(p, tokens.device)] for item, p in zip(tokens, places, strict=True)]
 
 
 def _check_names(

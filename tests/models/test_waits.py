@@ -35,7 +35,7 @@ PICKS = (ATEN.index.Tensor, ATEN.index_put.default, ATEN.index_put_.default)
 RAGGED = "an encoder that runs in the step reads items of unequal length without their padding"
 # (file, function): why it waits. States from the cache pass none of the encoders' places.
 STAY = {
-    ("models/mllm.py", "<listcomp>"): "unequally many tokens of what such an encoder made",
+    ("compressor/base.py", "<listcomp>"): "unequally many tokens of what such an encoder made",
     ("autograd", ""): "the gradient of that",
     ("encoders/base.py", "by_frame"): RAGGED,
     ("encoders/timm.py", "forward"): RAGGED,

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from affect_mllm import config
+from affect_mllm.data import media_root
 from affect_mllm.tools.app import main
 from affect_mllm.types import ExitCode
 from tests.eval.runs import make_run
@@ -134,3 +135,11 @@ def test_a_media_root_that_is_gone_does_not_matter(files, tmp_path):
     path = tmp_path / "manifest.jsonl"
     path.with_name(path.name + ".media_root.json").write_text('{"media_root": "/not/there"}')
     assert call("score", *files) == ExitCode.DONE
+
+
+def test_a_manifest_whose_writing_was_cut_off_is_refused(files, tmp_path, capsys):
+    """Its labels may be of one data set and its predictions' rows of another."""
+    path = tmp_path / "manifest.jsonl"
+    media_root.sidecar(path).write_text(json.dumps(media_root.CUT_OFF))
+    assert call("score", *files) == ExitCode.FAILED
+    assert "was cut off" in capsys.readouterr().err

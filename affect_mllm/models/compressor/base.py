@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from affect_mllm.models.indices import on_device
 from affect_mllm.models.spans import OneFor, TokenCount
 from affect_mllm.types import DataError
 
@@ -21,6 +22,15 @@ class Compressed(NamedTuple):
     tokens: torch.Tensor
     gate: torch.Tensor | None = None
     mask: torch.Tensor | None = None
+
+    def items(self, known: torch.Tensor | None) -> list[torch.Tensor]:
+        """Each item's real tokens `[K, H]`; `known`: the mask on the CPU, if it is known there."""
+        if self.mask is None:
+            return list(self.tokens)
+        if known is None:
+            return [item[mask] for item, mask in zip(self.tokens, self.mask, strict=True)]
+        places = [on_device(mask.nonzero().squeeze(1), self.tokens.device) for mask in known]
+        return [item[place] for item, place in zip(self.tokens, places, strict=True)]
 
 
 class TokenMaker(nn.Module):

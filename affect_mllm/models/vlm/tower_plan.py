@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from affect_mllm.borders import Borders
+from affect_mllm.models.indices import on_device
 
 Grids = Sequence[tuple[int, int, int]]
 
@@ -32,10 +33,12 @@ class TowerPlan:
 
         def moved(borders: Borders) -> Borders:
             return Borders(
-                _moved(borders.places, device), _moved(borders.starts, device), borders.lengths
+                on_device(borders.places, device),
+                on_device(borders.starts, device),
+                borders.lengths,
             )
 
-        tensors = {name: _moved(tensor, device) for name, tensor in self.tensors.items()}
+        tensors = {name: on_device(tensor, device) for name, tensor in self.tensors.items()}
         windows = None if self.windows is None else moved(self.windows)
         return TowerPlan(self.grids, moved(self.pictures), windows, tensors)
 
@@ -96,10 +99,3 @@ def plan(net: Any, grids: Grids, length: int) -> TowerPlan:
             )
         )
     return TowerPlan(grid, pictures, windows, tensors)
-
-
-def _moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """On `device`; pinned on the way to CUDA, so that the host need not wait for the copy."""
-    if device.type == "cuda" and tensor.device.type == "cpu":
-        tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=True)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from affect_mllm import config
 from affect_mllm.eval.task import Task
+from affect_mllm.overrides import SEARCHPATH, quoted
 from affect_mllm.types import ConfigError
 
+GROUP = "benchmark"
 OWN_FOLDERS = "AFFECT_BENCHMARKS"  # folders of benchmarks, as PATH writes several
 
 
@@ -26,7 +29,7 @@ class Suite:
 
 def benchmark_names() -> list[str]:
     """Names of the benchmarks in `conf/benchmark`, sorted."""
-    return _names("benchmark")
+    return _names(GROUP)
 
 
 def suite_names() -> list[str]:
@@ -42,7 +45,7 @@ def load_task(name: str) -> Task:
     """
     if name.endswith((".yaml", ".yml")):
         return read_task(Path(name))
-    return read_task(_own().get(name) or _path("benchmark", name))
+    return read_task(_own().get(name) or _path(GROUP, name))
 
 
 def load_suite(name: str) -> Suite:
@@ -65,7 +68,7 @@ def read_task(path: Path) -> Task:
 def _own() -> dict[str, Path]:
     """The benchmarks of `$AFFECT_BENCHMARKS` by name."""
     found: dict[str, Path] = {}
-    taken = set(_names("benchmark"))
+    taken = set(_names(GROUP))
     for folder in filter(None, os.environ.get(OWN_FOLDERS, "").split(os.pathsep)):
         if not Path(folder).is_dir():
             raise ConfigError(OWN_FOLDERS, f"no such folder: {folder}")
@@ -85,7 +88,7 @@ def _names(group: str) -> list[str]:
 
 def _path(group: str, name: str) -> Path:
     if name not in _names(group):
-        own = sorted(_own()) if group == "benchmark" else []
+        own = sorted(_own()) if group == GROUP else []
         raise ConfigError(group, repr(name), expected=f"one of {[*_names(group), *own]}")
     return config.conf_dir() / group / f"{name}.yaml"
 
@@ -94,12 +97,45 @@ def _mapping(path: Path) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
     try:
-        values = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+        values = OmegaConf.to_container(OmegaConf.load(path))
+        if isinstance(values, dict):
+            made = _composed(path) if "defaults" in values else values
+            values = OmegaConf.to_container(OmegaConf.create(made), resolve=True)
+    except ConfigError:
+        raise
     except Exception as error:  # the YAML reader has many error classes, all meaning the same
         raise ConfigError(str(path), f"not readable as YAML: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(str(path), "not a mapping", expected="keys and values")
     return {str(key): value for key, value in values.items()}
+
+
+def _composed(path: Path) -> Any:
+    """What Hydra makes of a YAML whose `defaults` name options of its group, as in `eval.py`.
+
+    They are those of `conf/` and files beside it with names of their own. ConfigError with what
+    Hydra refuses.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+
+    ours, name = config.conf_dir(), "the-file"
+    try:
+        with TemporaryDirectory() as folder:
+            place = Path(folder, GROUP)
+            place.mkdir()
+            for each in path.parent.glob("*.yaml"):
+                if not (ours / GROUP / each.name).is_file():
+                    (place / each.name).symlink_to(each.resolve())
+            (place / f"{name}.yaml").symlink_to(path.resolve())
+            with initialize_config_dir(folder, version_base="1.3"):
+                also = f"{SEARCHPATH}=[{quoted('', str(ours))[1:]}]"
+                return compose(f"{GROUP}/{name}", overrides=[also])[GROUP]
+    except HydraException as error:
+        said = str(error).strip().splitlines()[0].replace(f"{GROUP}/{name}", path.name)
+        raise ConfigError(
+            str(path), said, expected="defaults: [NAME, _self_], of ours or beside the file"
+        ) from error
 
 
 def _typed(kind: type, path: Path) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,6 +66,56 @@ def test_a_benchmark_of_ones_own_is_a_file_or_lies_in_a_named_folder(conf, tmp_p
     monkeypatch.setenv("AFFECT_BENCHMARKS", str(tmp_path / "none"))
     with pytest.raises(ConfigError, match="no such folder"):
         load_task("one")
+
+
+def test_what_benchmarks_share_is_said_once_and_is_no_benchmark():
+    shared = {path.stem: path.read_text() for path in (CONF / "benchmark/common").glob("*.yaml")}
+    texts = [path.read_text() for path in (CONF / "benchmark").glob("*.yaml")]
+    for name, text in shared.items():
+        assert sum(f"common/{name}@_here_" in each for each in texts) > 1
+        assert not re.search(r"^(name|version):", text, re.M), "each benchmark has its own"
+    assert not shared.keys() & set(benchmark_names())
+    assert all(re.search(r"^version:", each, re.M) for each in texts)
+    (own,) = [each for each in texts if "\nname: vecbench_fi8" in each]
+    assert "official" not in own
+    assert load_task("vecbench_fi8").official == load_task("vecbench_fi2").official
+
+
+def test_a_file_may_start_from_a_benchmark_of_ours_and_from_one_beside_it(tmp_path):
+    text = "defaults: [{}, _self_]\nname: {}\nversion: mine\n{}"
+    for name, start, more in (
+        ("same", "iemocap4_closed", ""),
+        ("meld", "meld", "metrics: [hit_rate]\nofficial: {tables: false}"),  # called as ours is
+        ("base", "iemocap4_closed", "rename: {frustrated: angry}"),
+        ("over_base", "base", "question: Which?"),
+    ):
+        (tmp_path / f"{name}.yaml").write_text(text.format(start, name, more))
+    made = {path.stem: load_task(str(path)) for path in tmp_path.glob("*.yaml")}
+    ours = load_task("iemocap4_closed")
+    assert replace(made["same"], name=ours.name, version=ours.version) == ours
+    assert made["meld"].version == "mine"
+    assert made["meld"].metrics == ("hit_rate",), "a list takes the other's place"
+    official = load_task("meld").official
+    assert official is not None
+    assert made["meld"].official == replace(official, tables=False)
+    both = {"excited": "happy", "frustrated": "angry"}
+    assert made["over_base"].rename == both, "mappings are merged"
+    assert (made["over_base"].question, made["over_base"].labels) == ("Which?", ours.labels)
+
+
+def test_the_documentations_benchmarks_are_read(tmp_path):
+    page = (CONF.parent / "docs/evaluation.md").read_text()
+    blocks = re.findall(r"^```yaml\n(.*?)^```", page, re.M | re.S)
+    for text in blocks:
+        (tmp_path / "one.yaml").write_text(text)
+        assert load_task(str(tmp_path / "one.yaml")).version == "1"
+    assert len(blocks) > 1
+
+
+def test_a_start_that_is_not_there_is_named(tmp_path):
+    (tmp_path / "mine.yaml").write_text("defaults: [yours, _self_]\nname: mine\n")
+    with pytest.raises(ConfigError, match=r"mine\.yaml.*Could not load 'benchmark/yours'"):
+        load_task(str(tmp_path / "mine.yaml"))
 
 
 @pytest.mark.parametrize(

@@ -140,9 +140,10 @@ def is_url(path: str) -> bool:
 
 @dataclass(frozen=True)
 class Patches:
-    """Pictures of one size, cut into patches in the order that a vision tower reads them.
+    """Pictures of one size for a vision tower, which cuts them into `t·h·w` patches.
 
-    `values` is float32 `[t·h·w, P]`, `grid` the counts `(t, h, w)`. `frames_per_step` pictures
+    `values` is uint8 `[t·h·w, P]`: the pictures `[T, H, W, 3]` as they lie in memory, in as many
+    rows of `P` bytes as there are patches; `grid` is `(t, h, w)`. `frames_per_step` pictures
     make one step of the time axis; `step_s` is how long a step lasts in seconds (0: no video) and
     `times_s` when each one is, halfway between its first and last picture (empty: not known).
     """
@@ -211,9 +212,9 @@ class Span:
 class MediaBatch:
     """The items of one modality in a batch, padded to one length.
 
-    `values` is `[N, T, …]` (what the encoder reads, or its states `[N, S, D]` if `encoded`),
-    `mask` `[N, T]` is true where a value is real, `examples[n]` says whose item `n` is.
-    Of `Patches`, `grids[n]` is `(t, h, w)` and `steps_s[n]` the seconds of a time step.
+    `values` is `[N, T, …]` (what the encoder reads, pictures as uint8; or its states `[N, S, D]`
+    if `encoded`), `mask` `[N, T]` is true where a value is real, `examples[n]` says whose item
+    `n` is. Of `Patches`, `grids[n]` is `(t, h, w)` and `steps_s[n]` the seconds of a time step.
     """
 
     values: torch.Tensor

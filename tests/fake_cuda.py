@@ -35,6 +35,11 @@ def gpu(monkeypatch, capability: tuple[int, int] = (8, 0)) -> Iterator[None]:
         yield
 
 
+def pinnable(monkeypatch) -> None:
+    """Pinning, of which FakeTensorMode knows nothing, gives the tensor itself."""
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor, *_: tensor)
+
+
 def moved(module: nn.Module, mode: FakeTensorMode) -> nn.Module:
     """`module` with its weights on the GPU that is not there; what was tied still is."""
     known: dict[int, Any] = {}

@@ -70,10 +70,11 @@ def _items(name: str, examples: Sequence[Example], owners: Sequence[int]) -> Med
     patches = [item for item in items if isinstance(item, Patches)]
     arrays = [item.values if isinstance(item, Patches) else np.asarray(item) for item in items]
     longest = max(len(array) for array in arrays)
-    values = torch.zeros(len(arrays), longest, *arrays[0].shape[1:], dtype=torch.float32)
+    wire = np.uint8 if all(array.dtype == np.uint8 for array in arrays) else np.float32
+    values = torch.from_numpy(np.zeros((len(arrays), longest, *arrays[0].shape[1:]), wire))
     mask = torch.zeros(len(arrays), longest, dtype=torch.bool)
     for row, array in enumerate(arrays):
-        values[row, : len(array)] = torch.from_numpy(array.astype(np.float32, copy=False))
+        values[row, : len(array)] = torch.from_numpy(array.astype(wire, copy=False))
         mask[row, : len(array)] = True
     return MediaBatch(
         values,

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from affect_mllm.data.faces import TABLE, Faces, check_table
 from affect_mllm.data.states import read_states
 from affect_mllm.media.remote import MediaFiles
 from affect_mllm.media.sampling import Sampling
-from affect_mllm.types import DataError, Patches, Sample
+from affect_mllm.types import ConfigError, DataError, Patches, Sample
 
 if TYPE_CHECKING:
     from affect_mllm.media.video import Frames
@@ -105,7 +106,7 @@ class _Reading:
         if kinds & {*PICTURES, "faces"} and self._looks(set(found), set(transforms)):
             for name, frames in self._seen().items():
                 if name in transforms and name not in found:
-                    made = transforms[name](frames.images)
+                    made = _bytes(transforms[name], frames.images)
                     timed = isinstance(made, Patches)
                     found[name] = made.timed(frames.times_s) if timed else made
         if "audio" in transforms and "audio" not in found and kinds & {"video", "audio"}:
@@ -224,6 +225,20 @@ class _Reading:
         if heard is None and kind == "audio":
             raise no_sound(self._path(kind))
         return heard
+
+
+def _bytes(transform: Transform, images: npt.NDArray[np.uint8]) -> np.ndarray | Patches:
+    """What it makes. ConfigError for floats that its encoder would take for normalised ones."""
+    made = transform(images)
+    values = made.values if isinstance(made, Patches) else made
+    if getattr(transform, "normal", None) is not None and values.dtype != np.uint8:
+        raise ConfigError(
+            f"transform {type(transform).__name__}",
+            f"makes {values.dtype} and has a `normal`",
+            expected="uint8, which its encoder normalises by it",
+            fix="change the bytes, or normalise them yourself and let `normal` be None",
+        )
+    return made
 
 
 def check_finite(arrays: Mapping[str, Any], *, fix: str) -> None:

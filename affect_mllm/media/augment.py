@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from affect_mllm.media.image import Normal
 from affect_mllm.types import ConfigError
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -43,6 +44,11 @@ class AugmentedPictures(RandomTransform):
             if not 0 <= value <= 1:
                 raise ConfigError(f"augment.{name}", str(value), expected="0 to 1")
         self.then, self.flip, self.brightness, self.contrast = then, flip, brightness, contrast
+
+    @property
+    def normal(self) -> Normal | None:
+        """That of `then`."""
+        return getattr(self.then, "normal", None)
 
     def __call__(self, images: npt.NDArray[np.uint8]) -> Any:
         """What evaluation sees: `then` alone."""

@@ -1,9 +1,9 @@
-"""Pixels to what an image encoder reads: resize and normalise, without torch."""
+"""Pixels at the size that an image encoder reads, and how it wants them normalised."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,21 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
+class Normal(NamedTuple):
+    """`(value / 255 − mean) / std` of uint8 pictures: float32 `[3]` each, of values in 0..1.
+
+    The encoder computes it where it runs: what is moved there is a quarter of float32.
+    """
+
+    mean: npt.NDArray[np.float32]
+    std: npt.NDArray[np.float32]
+
+
 class ImageTransform:
-    """uint8 [T, H, W, 3] RGB to float32 [T, 3, size, size], the preprocessing of one encoder."""
+    """uint8 [T, H, W, 3] RGB to uint8 [T, 3, size, size], the preprocessing of one encoder.
+
+    Its encoder normalises them by `normal` (`Encoder.pixels`).
+    """
 
     def __init__(
         self,
@@ -43,17 +56,21 @@ class ImageTransform:
         self.mean = np.asarray(mean, np.float32)
         self.std = np.asarray(std, np.float32)
 
-    def __call__(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """float32 [T, 3, size, size] from uint8 [T, H, W, 3]; DataError for another shape."""
+    @property
+    def normal(self) -> Normal:
+        """What the encoder does to the pixels."""
+        return Normal(self.mean, self.std)
+
+    def __call__(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """uint8 [T, 3, size, size] from uint8 [T, H, W, 3]; DataError for another shape."""
         if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
             raise DataError(
                 "images", f"{images.dtype} {images.shape}", expected="uint8 [T, H, W, 3]"
             )
-        pixels = np.empty((len(images), self.size, self.size, 3), np.float32)
+        pixels = np.empty((len(images), 3, self.size, self.size), np.uint8)
         for out, image in zip(pixels, images, strict=True):
-            out[:] = self._resize(image)
-        pixels /= 255
-        return np.ascontiguousarray(((pixels - self.mean) / self.std).transpose(0, 3, 1, 2))
+            out[:] = self._resize(image).transpose(2, 0, 1)
+        return pixels
 
     def _resize(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         height, width = image.shape[:2]

@@ -1,4 +1,4 @@
-"""Pixels to what a Qwen-VL vision tower reads: pictures of any size, cut into patches."""
+"""Pictures at the sizes that a Qwen-VL vision tower cuts into patches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from affect_mllm.media.image import resize
+from affect_mllm.media.image import Normal, resize
 from affect_mllm.types import ConfigError, DataError, Patches
 
 # OpenAI CLIP's normalisation, which Qwen2-VL and Qwen2.5-VL use.
@@ -21,9 +21,9 @@ class PatchTransform:
 
     The sides become multiples of `patch_size · merge_size`, the aspect is kept as nearly as that
     allows, and a picture has `min_pixels` to `max_pixels` pixels. Frames are joined in groups of
-    `temporal_patch_size`, the last one repeated where some are missing. Patches come block by
-    block of `merge_size²`, so that neighbours in the list are what a merger joins. The numbers
-    are those of transformers' Qwen2VLImageProcessorPil (Wang et al. 2024, Qwen2-VL, §2.1).
+    `temporal_patch_size`, the last one repeated where some are missing. The tower cuts them and
+    normalises them by `normal`: then the numbers are those of transformers'
+    Qwen2VLImageProcessorPil (Wang et al. 2024, Qwen2-VL, §2.1).
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class PatchTransform:
         self.mean, self.std = np.asarray(mean, np.float32), np.asarray(std, np.float32)
 
     def __call__(self, images: npt.NDArray[np.uint8]) -> Patches:
-        """The patches of `images`. Raises DataError for another shape or an absurd aspect."""
+        """`images` at their size. Raises DataError for another shape or an absurd aspect."""
         if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8 or not len(images):
             raise DataError(
                 "images", f"{images.dtype} {images.shape}", expected="uint8 [T, H, W, 3], T > 0"
@@ -57,8 +57,13 @@ class PatchTransform:
         small = np.stack([resize(image, height, width) for image in images])
         short = -len(small) % self.temporal_patch_size
         small = np.concatenate([small, np.repeat(small[-1:], short, axis=0)])
-        pixels = ((small.astype(np.float32) / 255 - self.mean) / self.std).astype(np.float32)
-        return self._cut(pixels)
+        grid = self.grid(*images.shape[:3])
+        return Patches(small.reshape(math.prod(grid), -1), grid, self.temporal_patch_size)
+
+    @property
+    def normal(self) -> Normal:
+        """What the tower does to the pixels."""
+        return Normal(self.mean, self.std)
 
     def fitted(self, height: int, width: int) -> tuple[int, int]:
         """The size that a picture is brought to, in pixels. Raises DataError beyond 200 : 1."""
@@ -82,12 +87,3 @@ class PatchTransform:
         high, wide = self.fitted(height, width)
         steps = math.ceil(frames / self.temporal_patch_size)
         return steps, high // self.patch_size, wide // self.patch_size
-
-    def _cut(self, pixels: npt.NDArray[np.float32]) -> Patches:
-        size, merge, steps = self.patch_size, self.merge_size, self.temporal_patch_size
-        grid = (len(pixels) // steps, pixels.shape[1] // size, pixels.shape[2] // size)
-        t, h, w = grid
-        cells = pixels.reshape(t, steps, h // merge, merge, size, w // merge, merge, size, 3)
-        # → step, block row, block column, row and column in it, channel, frame, pixel row, column
-        values = cells.transpose(0, 2, 5, 3, 6, 8, 1, 4, 7).reshape(t * h * w, -1)
-        return Patches(np.ascontiguousarray(values), grid, frames_per_step=steps)

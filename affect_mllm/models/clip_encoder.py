@@ -53,7 +53,8 @@ class ClipEncoder:
         for name, array in arrays.items():
             encoder = self.encoders[self.branches[name]]
             device = next((p.device for p in encoder.parameters()), torch.device("cpu"))
-            values = torch.from_numpy(np.ascontiguousarray(array)).float().unsqueeze(0).to(device)
+            given = torch.from_numpy(np.ascontiguousarray(array)).unsqueeze(0).to(device)
+            values = given if given.dtype == torch.uint8 else given.float()
             mask = torch.ones(values.shape[:2], dtype=torch.bool, device=device)
             with torch.autocast(device.type, torch.bfloat16, enabled=self.fast):
                 encoded = encoder(values, mask)

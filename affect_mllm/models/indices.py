@@ -11,7 +11,7 @@ import torch
 def on_device(
     values: torch.Tensor | Sequence[Any], device: torch.device, dtype: torch.dtype | None = None
 ) -> torch.Tensor:
-    """`values` (a list, or a tensor of the CPU) on `device`.
+    """`values` (a list, or a tensor) on `device`.
 
     To a CUDA device it goes from pinned memory: the copy runs beside the kernels that are queued,
     where one from pageable memory waits for them.

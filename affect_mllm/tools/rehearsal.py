@@ -118,14 +118,21 @@ def rehearse(
 def _inputs(model: AffectMLLM, shape: Shape) -> dict[str, torch.Tensor]:
     """What the modalities' encoders read, where they run in the step."""
     inputs = {
-        name: torch.zeros(shape.items[name][0], *item, device="meta")
+        name: torch.zeros(shape.items[name][0], *item, device="meta", dtype=_wire(model, name))
         for name, item in shape.inputs.items()
     }
     for name in shape.patches:
         tower = model._encoder(model.branches[name])
         assert isinstance(tower, VisionTower)
-        inputs[name] = torch.zeros(*shape.items[name], tower.patch_length, device="meta")
+        size = (*shape.items[name], tower.patch_length)
+        inputs[name] = torch.zeros(size, device="meta", dtype=_wire(model, name))
     return inputs
+
+
+def _wire(model: AffectMLLM, modality: str) -> torch.dtype:
+    """What the modality's transform makes: bytes where its encoder normalises them."""
+    transform = model._encoder(model.branches[modality]).transform
+    return torch.float32 if getattr(transform, "normal", None) is None else torch.uint8
 
 
 def _loss(model: AffectMLLM, shape: Shape, inputs: Inputs) -> torch.Tensor:

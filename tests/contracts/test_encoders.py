@@ -54,7 +54,8 @@ def encoder(request, tiny: Tiny) -> Encoder:
 
 def batch(*arrays: np.ndarray, filler: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
     longest = max(map(len, arrays))
-    values = torch.full((len(arrays), longest, *arrays[0].shape[1:]), filler)
+    wire = torch.from_numpy(arrays[0]).dtype
+    values = torch.full((len(arrays), longest, *arrays[0].shape[1:]), filler).to(wire)
     mask = torch.zeros(len(arrays), longest, dtype=torch.bool)
     for row, array in enumerate(arrays):
         values[row, : len(array)] = torch.from_numpy(array)

@@ -119,7 +119,7 @@ def test_an_example_does_not_depend_on_neighbours_padding_or_packing(made, layou
 def other(item: Any) -> Any:
     """The same medium with other content of the same size."""
     values = item.values if isinstance(item, Patches) else item
-    changed = values[::-1] * -1.5 + 0.3
+    changed = 255 - values[::-1] if values.dtype == np.uint8 else values[::-1] * -1.5 + 0.3
     return replace(item, values=changed) if isinstance(item, Patches) else changed
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from affect_mllm.data.collate import collate
 from affect_mllm.types import Patches, Placeholder, Sample
@@ -18,7 +19,7 @@ def rule(patches: Patches) -> Placeholder:
 
 
 def patches(count: int) -> Patches:
-    return Patches(np.full((count, 3), count, np.float32), (1, 2, count // 2), 2, 0.0)
+    return Patches(np.full((count, 3), count, np.uint8), (1, 2, count // 2), 2, 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,7 @@ def test_a_batch_keeps_grids_and_pads_patches(tiny, maker) -> None:
     assert items.grids == ((1, 2, 4), (1, 2, 6))
     assert items.mask.sum(1).tolist() == [8, 12]
     assert items.values[items.mask].shape == (20, 3)
+    assert items.values.dtype == torch.uint8, "a quarter of what float32 would be to move"
 
 
 def test_a_time_step_lasts_as_long_as_its_pictures() -> None:

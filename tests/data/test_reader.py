@@ -12,9 +12,10 @@ from affect_mllm.data.faces import Faces
 from affect_mllm.data.features import Features, ensure
 from affect_mllm.data.reader import Reader
 from affect_mllm.data.settings import DataSettings
+from affect_mllm.media.image import ImageTransform
 from affect_mllm.media.mel import MelFrames
 from affect_mllm.media.sampling import Sampling
-from affect_mllm.types import DataError, Sample
+from affect_mllm.types import ConfigError, DataError, Sample
 from tests.media import clips
 
 FOUR = Reader(Sampling(frames=4), Faces(size=32))
@@ -260,6 +261,17 @@ def test_beside_features_a_still_is_read_and_what_they_lack(root: Path) -> None:
     assert clip.arrays["face"].shape == (1, 7)
     both = {**media, "features.frame": "face.npy"}
     assert read(root, both, STILL).arrays["frame"].shape == (1, 7), "its features go first"
+
+
+class Darker(ImageTransform):
+    def __call__(self, images):
+        return super().__call__(images) * np.float32(0.5)
+
+
+def test_floats_that_an_encoder_would_take_for_normalised_are_refused(root) -> None:
+    sample = Sample("a", root, {"image": "photo.png"})
+    with pytest.raises(ConfigError, match="Darker: makes float32 and has a `normal`"):
+        FOUR.read(sample, {"image": Darker()})
 
 
 def test_what_a_transform_makes_that_is_no_number_names_its_modality(tmp_path) -> None:

@@ -18,7 +18,7 @@ from affect_mllm.models.llm.language_model import LanguageModel
 from affect_mllm.models.precision import autocast_on_meta
 from affect_mllm.types import ConfigError
 from tests import tiny_vlm
-from tests.fake_cuda import Seen, gpu, moved, on_gpu
+from tests.fake_cuda import Seen, gpu, moved, on_gpu, pinnable
 
 LENGTHS = (5000, 3000, 192)
 LENGTH = sum(LENGTHS)  # 8,192
@@ -115,13 +115,14 @@ def test_towers_take_the_same_kernel_between_pictures_and_windows(
     moved(tower, mode)
     values, mask, tensors = on_gpu(
         (
-            torch.zeros(2, LENGTH // 2, tower.patch_length),
+            torch.zeros(2, LENGTH // 2, tower.patch_length, dtype=torch.uint8),
             torch.ones(2, LENGTH // 2, dtype=torch.bool),
             (plan.pictures, plan.windows, dict(plan.tensors)),
         ),
         mode,
     )
     ready = type(plan)(plan.grids, *tensors)
+    pinnable(monkeypatch)
     with mode, seen:
         states = tower(values, mask, grids, plan=ready)
     assert states.values.shape == (2, LENGTH // 2, tower.hidden_size)

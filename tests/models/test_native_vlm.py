@@ -63,7 +63,7 @@ def logits(model: NativeVLM, batch: Batch) -> list[torch.Tensor]:
     return [found[owner == i] for i in range(len(batch.sample_ids))]
 
 
-def inputs(base: Any, examples: list[Example]) -> dict[str, torch.Tensor]:
+def inputs(model: NativeVLM, base: Any, examples: list[Example]) -> dict[str, torch.Tensor]:
     """What transformers' own processor would hand to the VLM for these examples."""
     width = max(len(example) for example in examples)
     ids = torch.zeros(len(examples), width, dtype=torch.long)
@@ -83,7 +83,10 @@ def inputs(base: Any, examples: list[Example]) -> dict[str, torch.Tensor]:
     ):
         found = [example.media[modality] for example in examples if modality in example.media]
         if found:
-            given[values] = torch.cat([torch.from_numpy(p.values) for p in found])
+            # (that these are the processor's is tested beside the transform)
+            rows = [torch.from_numpy(item.values)[None] for item in found]
+            cut = [model._tower.patches(r, [p.grid]) for r, p in zip(rows, found, strict=True)]
+            given[values] = torch.cat(cut)
             given[grid] = torch.tensor([p.grid for p in found])
         if found and modality == "frame" and base.config.model_type == "qwen2_5_vl":
             given["second_per_grid_ts"] = torch.tensor([p.step_s for p in found])
@@ -92,7 +95,7 @@ def inputs(base: Any, examples: list[Example]) -> dict[str, torch.Tensor]:
 
 def test_at_step_0_the_logits_are_the_vlms_own(tiny, fresh, base) -> None:
     made = parts.examples(tiny, fresh, NAMES)
-    given = inputs(base, made)
+    given = inputs(fresh, base, made)
     assert given["image_grid_thw"].tolist() == [[1, 4, 10], [1, 8, 4]]
     with torch.no_grad():
         expected = base(**given).logits
@@ -135,7 +138,7 @@ def test_generating_is_what_the_vlm_generates(tiny, fresh, base) -> None:
     together, gates = fresh.generate(collate(prompts, pad_id=0), max_new_tokens=8)
     tokenizer = fresh.llm.tokenizer
     for prompt, got in zip(prompts, together, strict=True):
-        given = inputs(base, [prompt])
+        given = inputs(fresh, base, [prompt])
         ids = base.generate(
             **given, do_sample=False, max_new_tokens=8, pad_token_id=tokenizer.pad_token_id
         )

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from affect_mllm.models.encoders.pixels import normalised
 from affect_mllm.models.spans import StateCount, StatesPerStep
 from affect_mllm.types import ConfigError
 
@@ -51,8 +52,9 @@ def by_frame(cells: torch.Tensor, mask: torch.Tensor) -> States:
 class Encoder(nn.Module):
     """A frozen (default) or trainable encoder, paired with its CPU preprocessing.
 
-    `transform` turns what `media` reads into one array whose first axis is time; `hidden_size`
-    is the width of the states. A frozen encoder stays in eval mode whatever `train()` says, so
+    `transform` turns what `media` reads into one array whose first axis is time: uint8 where it
+    has a `normal`, by which `pixels` normalises where the encoder runs. `hidden_size` is the
+    width of the states. A frozen encoder stays in eval mode whatever `train()` says, so
     that dropout and batch norm never make features random.
     """
 
@@ -77,6 +79,24 @@ class Encoder(nn.Module):
     @abstractmethod
     def forward(self, values: torch.Tensor, mask: torch.Tensor) -> States:
         """States of padded inputs `[N, T, …]` with mask `[N, T]`; each item on its own."""
+
+    def pixels(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Real pictures `[…, 3, H, W]` as the network reads them: uint8 become normalised float32.
+
+        Floats stay as they are: a transform without a `normal` has made them. Raises ConfigError
+        for uint8 of one.
+        """
+        if pictures.dtype != torch.uint8:
+            return pictures
+        normal = getattr(self.transform, "normal", None)
+        if normal is None:
+            raise ConfigError(
+                "encoder.transform",
+                f"{type(self.transform).__name__} makes uint8 and has no `normal`",
+                expected="a mean and a std to normalise it by, or float32",
+                fix="give it a property `normal`, as ImageTransform has one",
+            )
+        return normalised(pictures, normal)
 
     def state_count(self) -> StateCount:
         """How many states an input array gives; here one for each step of its first axis."""

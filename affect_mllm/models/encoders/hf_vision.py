@@ -64,7 +64,7 @@ class HFVisionEncoder(Encoder):
 
         Raises ConfigError where the pictures are not of the size that the model takes.
         """
-        pixels = values[mask]
+        pixels = self.pixels(values[mask])
         try:
             output = self.net(pixel_values=pixels, output_hidden_states=True)
         except (ValueError, RuntimeError) as error:

@@ -61,7 +61,7 @@ class TimmEncoder(Encoder):
 
     def forward(self, values: torch.Tensor, mask: torch.Tensor) -> States:
         """States of the real frames; masked frames are not run and give zeros."""
-        pixels = values[mask].contiguous(memory_format=torch.channels_last)
+        pixels = self.pixels(values[mask]).contiguous(memory_format=torch.channels_last)
         if self.layers:
             return by_frame(self._mean_of_layers(pixels), mask)
         features = self.net.forward_features(pixels)

@@ -57,7 +57,7 @@ class VideoMAEEncoder(Encoder):
         real = pad(mask, (0, short)).unflatten(1, (-1, self.window))
         shown = real.any(2)
         frames = _standing(values.unflatten(1, (-1, self.window))[shown], real[shown].sum(1))
-        output = self.net(pixel_values=frames, output_hidden_states=True)
+        output = self.net(pixel_values=self.pixels(frames), output_hidden_states=True)
         every = (*output.hidden_states[:-1], output.last_hidden_state)
         cells = self._cells(mean_of_layers(every, self.layers))
         states = cells.new_zeros(*shown.shape, *cells.shape[1:])

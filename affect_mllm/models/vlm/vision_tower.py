@@ -15,7 +15,9 @@ from affect_mllm.models.vlm.tower_plan import Grids, TowerPlan, plan
 
 
 class VisionTower(Encoder):
-    """Patches `[N, T, P]` of grids `(t, h, w)` → states `[N, T, D]`, in the order of the patches.
+    """Pictures `[N, T, P]` of grids `(t, h, w)` → states `[N, T, D]`, in the order of the patches.
+
+    An item is what `Patches` holds, padded; here it is cut, and normalised as its transform says.
 
     The tower's merger is taken out. What stands in its place only puts `merge²` neighbouring
     states side by side, so that the tower itself undoes the order of its attention windows
@@ -39,6 +41,7 @@ class VisionTower(Encoder):
         self.net, self.deepstack = net, deepstack
         self.merge = int(net.spatial_merge_size)
         self.patch_length = int(net.patch_embed.proj.weight[0].numel())
+        self.patch_size = int(net.patch_embed.proj.weight.shape[-1])
         self.hidden_size = int(net.patch_embed.proj.weight.shape[0])
         self.net.merger = SideBySide(self.merge**2)
         self._freeze()
@@ -58,17 +61,37 @@ class VisionTower(Encoder):
     ) -> States:
         """States of the real patches; padding gives zeros. `plan` is that of the grids."""
         plan = (plan or self.plan(grids, mask.shape[1])).to(values.device)
-        places, rows = plan.pictures.places, values.flatten(0, 1)
+        places, every = plan.pictures.places, mask.shape.numel()
         split = "flash" not in self.net.config._attn_implementation  # as transformers asks
-        output = self.net(rows.index_select(0, places), **plan.arguments(split=split))
+        output = self.net(self.patches(values, grids), **plan.arguments(split=split))
         flat = output.pooler_output.reshape(-1, self.hidden_size).float()
-        states = flat.new_zeros(len(rows), self.hidden_size).index_copy(0, places, flat)
+        states = flat.new_zeros(every, self.hidden_size).index_copy(0, places, flat)
         states = states.view(*mask.shape, self.hidden_size)
         return States(states, mask, tuple(output.deepstack_features) if self.deepstack else ())
+
+    def patches(self, values: torch.Tensor, grids: Grids) -> torch.Tensor:
+        """The items' real patches `[M, P]`, as the network reads them.
+
+        They come block by block of `merge²`, so that neighbours in the list are what a merger
+        joins.
+        """
+        items = zip(values, grids, strict=True)
+        cut = [_cut(rows, grid, size=self.patch_size, merge=self.merge) for rows, grid in items]
+        return self.pixels(torch.cat(cut)).flatten(1)
 
     def plan(self, grids: Grids, length: int) -> TowerPlan:
         """What `forward` derives from the grids of items padded to `length`, on the host."""
         return plan(self.net, grids, length)
+
+
+def _cut(rows: torch.Tensor, grid: tuple[int, int, int], *, size: int, merge: int) -> torch.Tensor:
+    """The patches `[t·h·w, 3, F, size²]`, F frames a step, of an item's padded rows `[T, P]`."""
+    t, h, w = grid
+    pictures = rows[: t * h * w]
+    cells = pictures.reshape(t, -1, h // merge, merge, size, w // merge, merge, size, 3)
+    # → step, block row, block column, row and column in it, channel, frame, pixel row, column
+    ordered = cells.permute(0, 2, 5, 3, 6, 8, 1, 4, 7)
+    return ordered.reshape(t * h * w, 3, -1, size * size)
 
 
 class SideBySide(nn.Module):

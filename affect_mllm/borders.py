@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import torch
+
+from affect_mllm.moving import moved
 
 
 class Borders(NamedTuple):
@@ -49,6 +52,10 @@ class Borders(NamedTuple):
         """`starts` as the host knows them."""
         return [0, *accumulate(self.lengths)]
 
+    def each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Borders:
+        """The same with its tensors changed."""
+        return self._replace(places=change(self.places), starts=change(self.starts))
+
     def to(self, device: torch.device) -> Borders:
         """The same on `device`."""
-        return self._replace(places=self.places.to(device), starts=self.starts.to(device))
+        return self.each(partial(moved, device=device))

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from affect_mllm.moving import moved
 
 if TYPE_CHECKING:
     import numpy as np
@@ -224,9 +227,9 @@ class MediaBatch:
     grids: tuple[tuple[int, int, int], ...] = ()
     steps_s: tuple[float, ...] = ()
 
-    def to(self, device: torch.device) -> MediaBatch:
-        """The same items on `device`."""
-        return replace(self, values=self.values.to(device), mask=self.mask.to(device))
+    def each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> MediaBatch:
+        """The same items with their tensors changed."""
+        return replace(self, values=change(self.values), mask=change(self.mask))
 
 
 @dataclass
@@ -265,16 +268,19 @@ class Batch:
         """The batch as it was before it moved; itself where it did not."""
         return self if self.host is None else self.host
 
-    def to(self, device: torch.device) -> Batch:
-        """The same batch on `device`."""
+    def each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
+        """The same batch with its tensors changed, those of `host` as they are."""
         return replace(
             self,
-            input_ids=self.input_ids.to(device),
-            labels=self.labels.to(device),
-            position_ids=self.position_ids.to(device),
-            segments=self.segments.to(device),
-            media={name: items.to(device) for name, items in self.media.items()},
-            idle={name: items.to(device) for name, items in self.idle.items()},
-            host=self.on_host,
-            borders=self.borders.to(device),
+            input_ids=change(self.input_ids),
+            labels=change(self.labels),
+            position_ids=change(self.position_ids),
+            segments=change(self.segments),
+            media={name: items.each(change) for name, items in self.media.items()},
+            idle={name: items.each(change) for name, items in self.idle.items()},
+            borders=self.borders.each(change),
         )
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on `device`; the host does not wait for a GPU to have it."""
+        return replace(self.each(partial(moved, device=device)), host=self.on_host)

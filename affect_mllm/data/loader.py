@@ -6,7 +6,7 @@ import contextlib
 import gc
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -46,6 +46,11 @@ class StepBatch:
         real = sum(int((batch.segments >= 0).sum()) for batch in used)
         places = sum(batch.segments.numel() for batch in self.micro_batches)
         return 1 - real / places if places else 0.0
+
+    def pin_memory(self) -> StepBatch:
+        """The same in pinned memory, which copies to a GPU need not wait for."""
+        pinned = tuple(batch.each(lambda t: t.pin_memory()) for batch in self.micro_batches)
+        return replace(self, micro_batches=pinned)
 
     def numbers(self) -> dict[str, int | float]:
         """What the step's row of the log says about its data."""
@@ -217,14 +222,20 @@ class _Handed(Dataset["StepBatch | AffectError"]):
             return error
 
 
-def step_loader(dataset: StepDataset, *, first_step: int, steps: int, workers: int) -> StepLoader:
-    """Batches of steps `first_step … steps − 1` in order, whatever the number of workers."""
+def step_loader(
+    dataset: StepDataset, *, first_step: int, steps: int, workers: int, pinned: bool = False
+) -> StepLoader:
+    """Batches of steps `first_step … steps − 1` in order, whatever the number of workers.
+
+    `pinned`: in memory that a GPU copies from by itself; with workers, pinned beside the step.
+    """
     loader = DataLoader(
         _Handed(dataset),
         batch_size=None,
         sampler=range(first_step, steps),
         num_workers=workers,
         prefetch_factor=4 if workers else None,
+        pin_memory=pinned,
         worker_init_fn=_one_thread if workers else None,
         # Of its own, or starting the loader would draw from the state that a resume restored.
         generator=torch.Generator().manual_seed(0),

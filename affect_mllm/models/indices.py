@@ -7,16 +7,11 @@ from typing import Any
 
 import torch
 
+from affect_mllm.moving import moved
+
 
 def on_device(
     values: torch.Tensor | Sequence[Any], device: torch.device, dtype: torch.dtype | None = None
 ) -> torch.Tensor:
-    """`values` (a list, or a tensor) on `device`.
-
-    To a CUDA device it goes from pinned memory: the copy runs beside the kernels that are queued,
-    where one from pageable memory waits for them.
-    """
-    found = torch.as_tensor(values, dtype=dtype)
-    if device.type != "cuda" or found.device.type != "cpu":
-        return found.to(device)
-    return found.pin_memory().to(device, non_blocking=True)
+    """`values` (a list, or a tensor) on `device`, without waiting for it (`moving.moved`)."""
+    return moved(torch.as_tensor(values, dtype=dtype), device)

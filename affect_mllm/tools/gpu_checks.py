@@ -104,7 +104,8 @@ def bf16(size: Size = SMALL) -> Answer:
     with _trial(size) as trial:
         for precision in ("fp32", "bf16"):
             trainer = trial.trainer(Launch(precision=precision))
-            engine, batch = trainer.engine, trial.batch(0)
+            engine = trainer.engine
+            batch = trial.batch(0).to(engine.device)
             loss = engine.forward(batch, trainer.objective).losses["lm"]
             engine.backward(loss, last=True)
             grads = [p.grad.float().flatten() for p in engine.parameters() if p.grad is not None]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from affect_mllm.borders import Borders
-from affect_mllm.models.indices import on_device
+from affect_mllm.moving import moved
 
 Grids = Sequence[tuple[int, int, int]]
 
@@ -30,17 +30,9 @@ class TowerPlan:
 
     def to(self, device: torch.device) -> TowerPlan:
         """The same on `device`, but for the grids, which only the host reads."""
-
-        def moved(borders: Borders) -> Borders:
-            return Borders(
-                on_device(borders.places, device),
-                on_device(borders.starts, device),
-                borders.lengths,
-            )
-
-        tensors = {name: on_device(tensor, device) for name, tensor in self.tensors.items()}
-        windows = None if self.windows is None else moved(self.windows)
-        return TowerPlan(self.grids, moved(self.pictures), windows, tensors)
+        tensors = {name: moved(tensor, device) for name, tensor in self.tensors.items()}
+        windows = None if self.windows is None else self.windows.to(device)
+        return TowerPlan(self.grids, self.pictures.to(device), windows, tensors)
 
     def arguments(self, *, split: bool) -> dict[str, Any]:
         """Keywords of the tower's forward pass; one that is `split` by window asks the host."""

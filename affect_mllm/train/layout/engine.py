@@ -91,8 +91,8 @@ class Engine:
         )
 
     def forward(self, batch: Batch, objective: Callable[[Any, Batch, Hidden], T]) -> T:
-        """The model's forward pass, in the strategy's precision."""
-        return self.model(batch.to(self.device), objective)
+        """The model's forward pass of a batch on the device, in the strategy's precision."""
+        return self.model(batch, objective)
 
     def backward(self, loss: torch.Tensor, *, last: bool) -> None:
         """Gradients of this rank's share; `last` says that it is the step's last micro-batch."""

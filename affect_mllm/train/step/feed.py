@@ -38,7 +38,13 @@ class Feed:
 
     def loader(self, dataset: StepDataset, first: int, steps: int) -> StepLoader:
         """The batches of steps `first … steps − 1`."""
-        return step_loader(dataset, first_step=first, steps=steps, workers=self.launch.workers)
+        return step_loader(
+            dataset,
+            first_step=first,
+            steps=steps,
+            workers=self.launch.workers,
+            pinned=self.engine.device.type == "cuda",
+        )
 
     def _dataset(
         self, model: AffectMLLM, mixture: Mixture, batch_size: int, *, dropout: float

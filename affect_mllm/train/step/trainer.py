@@ -20,6 +20,7 @@ from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.plan.optim import set_rates
 from affect_mllm.train.plan.stage import Stage
 from affect_mllm.train.step.agree import Agreed, agree
+from affect_mllm.train.step.moving import moving
 from affect_mllm.train.step.tally import Gates, Sums, Tally, add
 from affect_mllm.train.watch.callbacks import Callback, Row
 from affect_mllm.train.watch.pace import Pace
@@ -112,7 +113,7 @@ class Trainer:
         """
         engine, tally = self.engine, Tally()
         with self.pace.watching():
-            for number, micro in enumerate(part.micro_batches, 1):
+            for number, micro in enumerate(moving(part.micro_batches, engine.device), 1):
                 self.watchdog.at(step, f"forward of micro-batch {number}")
                 terms = engine.forward(micro, self.objective)
                 loss = self.objective.total(terms.losses, part.counts)

@@ -11,6 +11,7 @@ from affect_mllm.data.loader import StepBatch
 from affect_mllm.train.layout.engine import Engine
 from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.step.agree import agree
+from affect_mllm.train.step.moving import moving
 from affect_mllm.train.watch.callbacks import Callback
 from affect_mllm.types import DataError
 
@@ -40,7 +41,7 @@ class ValidationLoss(Callback):
         for batch in self.batches():
             part = agree(self.engine, self.objective, batch)
             counts += part.counts
-            for micro in part.micro_batches:
+            for micro in moving(part.micro_batches, self.engine.device):
                 for name, value in self.engine.forward(micro, self.objective).values.items():
                     sums[name] += float(value)
         if not counts:

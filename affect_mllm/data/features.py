@@ -112,7 +112,7 @@ class Features:
 
         coming = iter(samples)
         try:
-            with one_thread_each(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            with one_thread_each(), ThreadPoolExecutor(cores_of_rank()) as pool:
                 while part := list(islice(coming, AT_ONCE)):
                     for _ in pool.map(one, part):
                         done()
@@ -139,6 +139,16 @@ def _settled(
         name: each.drawn(seed) if isinstance(each, RandomTransform) else each
         for name, each in transforms.items()
     }
+
+
+def cores_of_rank() -> int:
+    """How many cores one process has for itself: its node's, shared by the ranks started there.
+
+    torchrun says how many they are in LOCAL_WORLD_SIZE; one process alone has all.
+    """
+    told = os.environ.get("LOCAL_WORLD_SIZE", "")
+    ranks = max(1, int(told)) if told.isdecimal() else 1
+    return max(1, len(os.sched_getaffinity(0)) // ranks)
 
 
 @contextmanager

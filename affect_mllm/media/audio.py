@@ -13,12 +13,14 @@ from affect_mllm.media.container import (
     audio_stream,
     check_in_clip,
     is_image_format,
+    is_still,
     need_decoder,
     opened,
     start_of,
     stream_end,
 )
 from affect_mllm.media.mel import WhisperMel
+from affect_mllm.media.refusals import undecodable
 from affect_mllm.media.resample import downmix, resample
 from affect_mllm.media.video import Backend, check_backend
 from affect_mllm.types import DataError
@@ -30,7 +32,11 @@ if TYPE_CHECKING:
 __all__ = ["WhisperMel", "downmix", "read_audio", "resample"]
 
 # Containers whose headers give the sound's length exactly (an mp3's can be an estimate).
-EXACT_LENGTH = ("mov", "wav", "flac", "matroska", "aiff", "au", "nistsphere")
+EXACT_LENGTH = (
+    *("mov", "wav", "flac", "matroska", "aiff", "au", "nistsphere"),
+    *("caf", "w64", "voc", "tta", "wv"),
+)
+SLACK_S = 0.1  # sound may end this much before what the headers say
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class _Header:
     stream: int  # its number in the file
     zero_s: float
     sound_s: float | None  # None where the headers do not say it exactly
+    about_s: float | None  # what the headers say of the whole file, perhaps estimated
 
 
 def read_audio(
@@ -98,7 +105,7 @@ def _check_finite(path: Path, waveform: npt.NDArray[np.float32], rate: int, star
 def _header(path: Path) -> _Header | None:
     with opened(path) as container:
         name = container.format.name
-        if is_image_format(name):
+        if is_image_format(name) or is_still(path):
             raise DataError(str(path), "a picture, not sound", fix="give it as `image`")
         stream = audio_stream(container)
         if stream is None:
@@ -112,7 +119,8 @@ def _header(path: Path) -> _Header | None:
         sound_s = stream_end(container, stream) if exact else None
         if sound_s is not None:
             sound_s -= _skipped(container, stream)
-        return _Header(stream.index, start_of(container), sound_s)
+        about_s = container.duration / 1e6 if container.duration is not None else None
+        return _Header(stream.index, start_of(container), sound_s, about_s)
 
 
 def _skipped(container: InputContainer, stream: AudioStream) -> float:
@@ -154,7 +162,13 @@ def _decode(
         from affect_mllm.media.backends import torchcodec
 
         samples, rate, first_s = torchcodec.decode_audio(path, header.stream, header.zero_s)
-        return downmix(samples), rate, first_s
+        waveform, end_s = downmix(samples), first_s + samples.shape[1] / rate
+        # It ends WMA, APE and Musepack early, in silence. What PyAV hears is not compared.
+        about_s = header.about_s or 0.0
+        if header.sound_s is None and end_s < about_s - SLACK_S:
+            reason = f"it gives {end_s:.2f} of {about_s:.2f} s of sound"
+            raise undecodable("torchcodec", path, reason)
+        return waveform, rate, first_s
     from affect_mllm.media.backends import pyav_sound
 
     return pyav_sound.decode_audio(path, start_s, end_s)
@@ -164,7 +178,7 @@ def _check_complete(path: Path, header: _Header, end_s: float | None, *, got_s: 
     if header.sound_s is None:
         return
     needed = header.sound_s if end_s is None else min(end_s, header.sound_s)
-    if got_s < needed - 0.1:
+    if got_s < needed - SLACK_S:
         raise DataError(
             str(path),
             f"{got_s:.2f} of {header.sound_s:.2f} s of sound decoded: the file is truncated",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from affect_mllm.media.container import need_video, opened, start_of, strictly
+from affect_mllm.media.packets import decoded
 from affect_mllm.types import DataError
 
 FIX = "copy or record it again"
@@ -62,7 +63,7 @@ def _decode_strictly(path: Path) -> None:
         av.logging.set_level(av.logging.ERROR)
         try:
             with av.logging.Capture() as complaints:
-                for frame in container.decode(stream):
+                for frame in decoded(container, stream):
                     at_s = at_s if frame.time is None else frame.time
                     if frame.is_corrupt:
                         raise DataError(str(path), f"a corrupt frame at {at_s:.2f} s", fix=FIX)

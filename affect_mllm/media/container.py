@@ -8,6 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from affect_mllm.media.encrypted import (
+    ENTRIES,
+    encrypted,
+    has_entry,
+    read_index,
+    refuse_encrypted,
+)
 from affect_mllm.media.lfs import IS_POINTER, PULL, is_pointer
 from affect_mllm.media.near import near
 from affect_mllm.types import DataError
@@ -94,6 +101,8 @@ def opened(path: Path) -> Iterator[InputContainer]:
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:
+    if has_entry(path, *ENTRIES.values()):
+        return encrypted(path)
     if _is_mp4_without_index(path):
         return DataError(
             str(path),
@@ -110,20 +119,8 @@ def _unreadable(path: Path, error: Exception) -> DataError:
 
 
 def _is_mp4_without_index(path: Path) -> bool:
-    """Walk the top-level boxes of an ISO media file (ISO/IEC 14496-12, 4.2)."""
-    size = path.stat().st_size
     with path.open("rb") as file:
-        if file.read(8)[4:] != b"ftyp":
-            return False
-        at = 0
-        while at + 8 <= size:
-            file.seek(at)
-            head = file.read(16)
-            length = int.from_bytes(head[:4], "big")
-            if head[4:8] == b"moov":
-                return at + length > size
-            at += int.from_bytes(head[8:16], "big") if length == 1 else max(length, 8)
-    return True
+        return file.read(8)[4:] == b"ftyp" and read_index(path) is None
 
 
 def start_of(container: InputContainer) -> float:
@@ -195,9 +192,10 @@ def need_video(container: InputContainer, path: Path) -> VideoStream:
 
 
 def need_decoder(stream: VideoStream | AudioStream, path: Path) -> None:
-    """DataError when this FFmpeg has no decoder for `stream`."""
+    """DataError when `stream` is encrypted, or this FFmpeg has no decoder for it."""
     from av.codec.codec import Codec, UnknownCodecError
 
+    refuse_encrypted(path, stream)
     # PyAV has no codec context at all for a stream it has no decoder for.
     context = stream.codec_context
     missing = context is None

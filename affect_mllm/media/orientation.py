@@ -19,7 +19,10 @@ def display_matrix(frame: VideoFrame) -> Matrix:
 
     A point (x, y) of the stored picture is shown at (a·x + c·y, b·x + d·y), moved back into view.
     """
-    found = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        found = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # beside it is what PyAV has no name for, such as the view of MV-HEVC
+        return _turned(frame.rotation)
     if found is None:
         return UPRIGHT
     (a, b, _), (c, d, _), _ = np.frombuffer(bytes(found), np.int32).reshape(3, 3).tolist()
@@ -30,9 +33,26 @@ def display_matrix(frame: VideoFrame) -> Matrix:
     return made
 
 
+def _turned(degrees: int) -> Matrix:
+    """The matrix of a turn counterclockwise."""
+    quarters: tuple[Matrix, ...] = (
+        UPRIGHT,
+        ((0, -1), (1, 0)),
+        ((-1, 0), (0, -1)),
+        ((0, 1), (-1, 0)),
+    )
+    return quarters[round(degrees / 90) % 4]
+
+
 def swaps_sides(matrix: Matrix) -> bool:
     """Whether the stored width is the height that is shown."""
     return matrix[0][0] == 0
+
+
+def is_mirrored(matrix: Matrix) -> bool:
+    """Whether turning alone does not show the picture as it is meant."""
+    (a, b), (c, d) = matrix
+    return a * d - b * c < 0
 
 
 def displayed(image: npt.NDArray[np.uint8], matrix: Matrix) -> npt.NDArray[np.uint8]:

@@ -18,16 +18,6 @@ def unavailable(name: str, error: Exception, *, fix: str) -> DataError:
     )
 
 
-def wrong_frames(name: str, path: Path) -> DataError:
-    """The error for AVI, whose frames the other backends miss by one or more.
-
-    Measured against clips whose frames show their own number: AVI stores no time stamps.
-    """
-    return DataError(
-        str(path), f"{name} returns wrong frames for AVI", fix="use backend=pyav or convert it"
-    )
-
-
 def undecodable(name: str, path: Path, reason: Exception | str) -> DataError:
     """The error for a file that PyAV opens and the backend `name` does not decode."""
     first = (str(reason).strip() or type(reason).__name__).splitlines()[0]

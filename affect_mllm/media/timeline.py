@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from affect_mllm.media.container import BACK_S, need_video, opened, start_of, stream_end, went_back
+from affect_mllm.media.packets import decoded, from_the_beginning, shows
 from affect_mllm.types import DataError
 
 if TYPE_CHECKING:
@@ -46,13 +47,16 @@ def read_timeline(path: Path, start_s: float | None, end_s: float | None) -> Tim
     """
     with opened(path) as container:
         stream = need_video(container, path)
-        packets = _scan(path, container, stream, begin_s=start_s, end_s=end_s)
+        begin_s = None if from_the_beginning(stream) else start_s
+        packets = _scan(path, container, stream, begin_s=begin_s, end_s=end_s)
         by_order = container.format.name == "avi" or any(p.pts is None for p in packets)
-        if start_s and (by_order or not packets or _shown(packets[0], container) > start_s):
+        if begin_s and (by_order or not packets or _shown(packets[0], container) > begin_s):
             # Order counts from the file's beginning; with a poor index the seek overshoots.
             container.seek(0)
             packets = _scan(path, container, stream, begin_s=None, end_s=end_s)
-        good = [p for p in packets if not (p.is_corrupt or p.is_discard)]
+        codec = stream.codec_context.name
+        whole = [p for p in packets if not (p.is_corrupt or p.is_discard)]
+        good = [p for p in whole if shows(p, codec)]
         if not good:
             raise DataError(
                 str(path),
@@ -61,6 +65,8 @@ def read_timeline(path: Path, start_s: float | None, end_s: float | None) -> Tim
                 fix="give a longer clip",
             )
         timeline = _timeline(good, container, stream, by_order=by_order)
+        if not whole[-1].size:  # repeats the last frame
+            timeline = replace(timeline, end_s=max(timeline.end_s, _end(whole[-1], timeline)))
         _check_complete(path, container, stream, timeline, packets=packets, end_s=end_s)
     if len(timeline.pts) == 1 and start_s is None and end_s is None:
         raise DataError(
@@ -132,6 +138,11 @@ def _timeline(
     return Timeline(pts, keys[order], times, float(times[-1] + step), by_order, float(zero))
 
 
+def _end(packet: Packet, timeline: Timeline) -> float:
+    stamp = packet.pts if packet.pts is not None else (packet.dts or 0)
+    return float((stamp + (packet.duration or 0)) * packet.time_base) - timeline.zero_s
+
+
 def _typical_step(times: npt.NDArray[np.float64], stream: VideoStream) -> float:
     if len(times) > 1:
         return float(np.median(np.diff(times)))
@@ -161,29 +172,47 @@ def _check_complete(
         readable = sum(not p.is_corrupt for p in packets)
         short = short or (timeline.times_s[0] <= step and readable < indexed)
     if short:
-        raise truncated(path, total)
+        raise truncated(path, total=total, until_s=(timeline.end_s, claimed_s))
 
 
-def truncated(path: Path, total: int) -> DataError:
-    """The error for a video of which only a part decodes; counts that part by decoding it."""
-    decoded = _count_decoded(path)
+def truncated(
+    path: Path,
+    *,
+    total: int,
+    among: Timeline | None = None,
+    until_s: tuple[float, float | None] | None = None,
+) -> DataError:
+    """The error for a video of which only a part decodes; counts that part by decoding it.
+
+    `total`: how many frames there should be, of the file or `among` those of a timeline.
+    `until_s`: when the picture ends, and should end.
+    """
+    count = _count_decoded(path, among)
+    got = f"{count} of {total} frames decoded"
+    if count >= total:  # the total was a guess, or frames decode and are marked as damaged
+        end_s, claimed_s = until_s or (None, None)
+        got = "frames that do not decode"
+        if claimed_s is not None:
+            got = f"its picture ends at {end_s:.2f} of {claimed_s:.2f} s"
     return DataError(
         str(path),
-        f"{decoded} of {total} frames decoded: the file is truncated or damaged",
+        f"{got}: the file is truncated or damaged",
         expected="a complete file",
         fix="copy or record it again",
     )
 
 
-def _count_decoded(path: Path) -> int:
+def _count_decoded(path: Path, among: Timeline | None) -> int:
+    """Frames that decode from the file's beginning, of the whole file or of a timeline."""
     from av.error import FFmpegError
 
+    wanted = None if among is None or among.by_order else set(among.pts.tolist())
     count = 0
     with opened(path) as container:
         stream = need_video(container, path)
         try:
-            for frame in container.decode(stream):
-                count += not frame.is_corrupt
+            for frame in decoded(container, stream):
+                count += not frame.is_corrupt and (wanted is None or frame.pts in wanted)
         except FFmpegError:
             pass
     return count

@@ -21,6 +21,7 @@ from affect_mllm.media.container import (
 )
 from affect_mllm.media.motion import of_video
 from affect_mllm.media.orientation import display_matrix, swaps_sides
+from affect_mllm.media.packets import decoded
 from affect_mllm.media.sampling import Sampling
 from affect_mllm.media.still import read_image
 from affect_mllm.media.timeline import Timeline, read_timeline
@@ -137,7 +138,7 @@ def probe(path: str | Path) -> MediaInfo:
         if duration is None:
             duration = stream_end(container, video) or read_timeline(path, None, None).end_s
         width, height = video.codec_context.width, video.codec_context.height
-        first = next(container.decode(video), None)
+        first = next(decoded(container, video), None)
         if first is not None and swaps_sides(display_matrix(first)):
             width, height = height, width
         fps = float(video.average_rate) if video.average_rate else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -118,4 +119,6 @@ def _decode(path: Path, job: Job) -> None:
 
 def _one_thread() -> None:
     """Resampling runs in torch, which would start a thread for every core in every process."""
-    os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported, which is later if at all
+    os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported, which is mostly later
+    if "torch" in sys.modules:  # by the caller's own script, which a new process imports first
+        sys.modules["torch"].set_num_threads(1)

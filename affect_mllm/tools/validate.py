@@ -32,7 +32,9 @@ def validate_command(
     count = sum(len(each.problems) for each in found)
     if not count:
         return
-    typer.echo(f"\n{count} problems, {sum(each.good_rows for each in found)} good rows")
+    bad = sum(len({problem.line for problem in each.problems}) for each in found)
+    good = sum(each.good_rows for each in found)
+    typer.echo(f"\n{count} problems in {bad} rows, {good} rows without")
     for kind, times in by_reason(found):
         typer.echo(f"{times:6d}  {kind}")
     raise typer.Exit(int(ExitCode.FAILED))

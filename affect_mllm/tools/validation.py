@@ -17,8 +17,8 @@ from affect_mllm.types import DataError, Sample, is_url
 
 @dataclass(frozen=True)
 class Validation:
-    """What was found in one manifest: rows that are good by themselves, problems by line, and how
-    many of the good rows are labels alone, whose media were not looked at."""
+    """What was found in one manifest: how many rows have no problem, problems by line, and how
+    many rows are labels alone, whose media were not looked at."""
 
     path: Path
     good_rows: int
@@ -48,7 +48,7 @@ def validate(*paths: Path, decode: bool = False, workers: int | None = None) -> 
     return [
         Validation(
             path,
-            len(rows),
+            len(set(rows.lines().tolist()) - {problem.line for problem in problems}),
             tuple(sorted(problems, key=lambda each: each.line)),
             len(rows.labels_only()),
         )

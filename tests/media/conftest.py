@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
+import av
 import pytest
 
 from tests.media import clips
@@ -20,3 +23,18 @@ def clip_dir(tmp_path_factory) -> Path:
     for suffix in (".jpg", ".png"):
         clips.make_image(folder / f"i{suffix}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def ffmpeg_of_pyav(tmp_path_factory) -> str:
+    """PyAV's own FFmpeg under the names that other programs look for: a library path."""
+    bundled = Path(av.__file__).parent.parent / "av.libs"
+    if not bundled.is_dir():
+        return os.environ.get("LD_LIBRARY_PATH", "")  # PyAV was built on the system's FFmpeg
+    folder = tmp_path_factory.mktemp("libraries")
+    for file in bundled.iterdir():
+        (folder / file.name).symlink_to(file)
+        plain = re.match(r"(lib(?:av|sw)\w+)-\w+\.so\.(\d+)", file.name)
+        if plain:
+            (folder / f"{plain[1]}.so.{plain[2]}").symlink_to(file)
+    return f"{folder}:{bundled}"

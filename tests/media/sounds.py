@@ -91,3 +91,17 @@ def program_stream(path: Path, sound: npt.NDArray[np.float32], rate: int) -> Pat
         container.mux(video.encode())
         container.mux(audio.encode())
     return path
+
+
+def jittery(path: Path, source: Path, late_s: float) -> Path:
+    """`source` with some time stamps `late_s` later, as browsers and cameras write them."""
+    with av.open(str(source)) as given, av.open(str(path), "w") as made:
+        track = made.add_stream_from_template(given.streams.audio[0])
+        for number, packet in enumerate(given.demux(audio=0)):
+            if packet.dts is None or packet.pts is None or packet.time_base is None:
+                continue
+            shift = round(late_s / packet.time_base) if number in (1, 4, 7) else 0
+            packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+            packet.stream = track
+            made.mux(packet)
+    return path

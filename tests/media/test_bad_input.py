@@ -145,6 +145,16 @@ def test_a_codec_without_a_decoder(tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
+def test_encrypted_media_are_named_and_not_called_damaged(tmp_path):
+    key = {"encryption_key": "00" * 16, "encryption_kid": "11" * 16}
+    options = {"encryption_scheme": "cenc-aes-ctr", **key}
+    path = clips.make_video(tmp_path / "v.mp4", frames=10, sound_s=0.4, options=options)
+    assert "encrypted" in frames_error(path)
+    for read in (read_audio, probe):
+        with pytest.raises(DataError, match="encrypted"):
+            read(path)
+
+
 def test_the_wrong_kind_of_file(clip_dir):
     assert "no video stream" in frames_error(clip_dir / "s.wav")
     assert "give it as `image`" in frames_error(clip_dir / "i.jpg")

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -94,6 +95,18 @@ def test_a_seek_that_goes_astray_is_made_good(tmp_path) -> None:
         piece = heard(path, start_s=start_s, end_s=start_s + 1)
         at = round(start_s * 16000)
         np.testing.assert_allclose(piece[100:-100], whole[at + 100 : at + 15900], atol=1e-3)
+
+
+def test_time_stamps_that_jitter_put_no_silence_into_the_sound(tmp_path) -> None:
+    """Stamps late by less than a packet and then right again tell of no gap."""
+    whole = sounds.write(tmp_path / "w.mka", "flac", sounds.tone(440, 4, 16000), rate=16000)
+    path = sounds.jittery(tmp_path / "j.mka", whole, 0.06)
+    with av.open(str(path)) as container:
+        times = [frame.time or 0.0 for frame in container.decode(audio=0)]
+    assert np.diff(times).max() > 1.3 * np.median(np.diff(times))
+    np.testing.assert_array_equal(heard(path), heard(whole))
+    piece = heard(path, start_s=1.0, end_s=2.0)
+    np.testing.assert_array_equal(piece, heard(whole)[16000:32000])
 
 
 def test_kept_kernels_give_torchaudios_own_result() -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
-import av
 import pytest
 
 from tests.media import clips
@@ -55,20 +53,6 @@ def compare(paths: list[Path], library_path: str) -> dict:
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
-
-
-@pytest.fixture
-def ffmpeg_of_pyav(tmp_path) -> str:
-    """PyAV's own FFmpeg under the names that other programs look for: a library path."""
-    bundled = Path(av.__file__).parent.parent / "av.libs"
-    if not bundled.is_dir():
-        return os.environ.get("LD_LIBRARY_PATH", "")  # PyAV was built on the system's FFmpeg
-    for file in bundled.iterdir():
-        (tmp_path / file.name).symlink_to(file)
-        plain = re.match(r"(lib(?:av|sw)\w+)-\w+\.so\.(\d+)", file.name)
-        if plain:
-            (tmp_path / f"{plain[1]}.so.{plain[2]}").symlink_to(file)
-    return f"{tmp_path}:{bundled}"
 
 
 def test_agrees_with_pyav(clip_dir, ffmpeg_of_pyav, tmp_path_factory):

@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 
+from affect_mllm.media.orientation import display_matrix
 from affect_mllm.media.video import Sampling, probe, read_frames, read_image
 from affect_mllm.types import ConfigError, DataError
 from tests.media import clips
@@ -117,6 +118,25 @@ def test_a_mirrored_picture_is_shown_as_its_matrix_says(tmp_path, matrix, shown)
     assert (info.height, info.width) == turned.shape[1:3]
 
 
+@pytest.mark.parametrize("clockwise", [0, 90, 180, 270])
+def test_a_turn_is_known_beside_what_pyav_has_no_name_for(tmp_path, clockwise):
+    """PyAV lists all side data of a frame at once, and raises at the first kind it doesn't know."""
+    path = clips.make_video(tmp_path / "v.mp4", frames=2)
+    if clockwise:
+        clips.rotate_metadata(path, clockwise=clockwise)
+    with av.open(str(path)) as container:
+        frame = next(container.decode(video=0))
+
+    class Strange:
+        rotation = frame.rotation
+
+        @property
+        def side_data(self):
+            raise ValueError("29 is not a valid Type")
+
+    assert display_matrix(Strange()) == display_matrix(frame)  # pyright: ignore
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".webm"])
 def test_times_do_not_depend_on_where_the_files_clock_starts(tmp_path, suffix):
     path = clips.make_video(tmp_path / f"v{suffix}")
@@ -140,7 +160,9 @@ def test_decord_agrees(clip_dir, suffix):
 
 
 def test_decord_is_refused_where_it_returns_other_frames(clip_dir):
-    with pytest.raises(DataError, match=r"decord returns wrong frames for AVI"):
+    with pytest.raises(
+        DataError, match=r"decord cannot decode it \(it returns wrong frames for AVI"
+    ):
         read_frames(clip_dir / "v.avi", Sampling(), backend="decord")
 
 

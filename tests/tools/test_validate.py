@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import wave
 from pathlib import Path
 from typing import Any
@@ -59,7 +61,7 @@ def test_every_bad_row_is_printed_and_counted_by_reason(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"{path}:2: [v0] video is missing: 0.mp4"
     assert sum("is missing: " in line for line in lines) == 30
-    assert "31 problems, 1 good rows" in lines
+    assert "31 problems in 31 rows, 1 rows without" in lines
     assert lines[-2:] == ["    30  video is missing", "     1  no modality"]
 
 
@@ -98,7 +100,14 @@ def test_media_that_do_not_decode_are_found_only_when_asked(
     lines = capsys.readouterr().out.splitlines()
     for line, kind in ((2, "image"), (3, "audio"), (4, "video")):
         assert lines[line - 2].startswith(f"{path}:{line}: [{kind}] {kind} cannot be decoded: ")
-    assert "3 problems, 5 good rows" in lines
+    assert "3 problems in 3 rows, 2 rows without" in lines
+
+
+def test_a_worker_computes_on_one_thread_whenever_it_imported_torch() -> None:
+    code = "import torch; torch.set_num_threads(3); from affect_mllm.tools import decoding; "
+    code += "decoding._one_thread(); print(torch.get_num_threads())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
 
 
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
@@ -241,5 +250,5 @@ def test_of_500_clips_exactly_the_25_damaged_ones_are_named(tmp_path: Path) -> N
                 ".flac": "audio"}.get(Path(name).suffix, "video")  # fmt: skip
         rows.append({"id": name, kind: name})
     (found,) = validate(put(tmp_path, *rows), decode=True)
-    assert found.good_rows == CLIPS
+    assert found.good_rows == CLIPS - len(bad)
     assert sorted(problem.id for problem in found.problems) == sorted(bad)

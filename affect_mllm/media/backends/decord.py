@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from affect_mllm.media.refusals import unavailable, undecodable, wrong_frames
+from affect_mllm.media.backends.trust import check_times, trusted_stream
+from affect_mllm.media.refusals import unavailable, undecodable
 from affect_mllm.media.timeline import Timeline, read_timeline
 
 if TYPE_CHECKING:
@@ -33,11 +34,11 @@ def _library() -> ModuleType:
 def decode_frames(path: Path, timeline: Timeline, ranks: list[int]) -> npt.NDArray[np.uint8]:
     """Frames `ranks` of `timeline`: uint8 [len(ranks), H, W, 3] RGB.
 
-    DataError when decord is not installed, for AVI, or when the file does not decode.
+    DataError when decord is not installed, does not decode the file, or is not trusted with it:
+    it does not say which frame it gives.
     """
     decord = _library()
-    if timeline.by_order:
-        raise wrong_frames("decord", path)
+    trusted_stream("decord", path, timeline, tells=False)
     # decord's own times leave out when the stream starts, so frames are named by number, counted
     # over the whole file; it reads all of it in any case.
     whole = read_timeline(path, None, None)
@@ -46,6 +47,11 @@ def decode_frames(path: Path, timeline: Timeline, ranks: list[int]) -> npt.NDArr
         reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
         if len(reader) != len(whole.pts):
             raise undecodable("decord", path, f"it sees {len(reader)} of {len(whole.pts)} frames")
-        return reader.get_batch([int(i) for i in numbers]).asnumpy()
-    except decord.DECORDError as error:
+        told = reader.get_frame_timestamp(list(range(len(reader))))[:, 0].astype(np.float64)
+        check_times("decord", path, told - told[0], whole.times_s - whole.times_s[0])
+        # One after the other: it counts frames wrongly when it seeks or skips among B-frames.
+        frames = (reader.next() for _ in range(int(numbers.max()) + 1))
+        wanted = set(numbers.tolist())
+        return np.stack([f.asnumpy() for at, f in enumerate(frames) if at in wanted])
+    except (decord.DECORDError, RuntimeError) as error:  # a generator's StopIteration, too
         raise undecodable("decord", path, error) from error

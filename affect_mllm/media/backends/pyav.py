@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from affect_mllm.media.container import need_video, opened
 from affect_mllm.media.orientation import display_matrix, displayed
+from affect_mllm.media.packets import decoded, from_the_beginning
 from affect_mllm.media.timeline import Timeline, truncated
 from affect_mllm.types import DataError
 
@@ -68,7 +69,7 @@ def frames_of(
         except FFmpegError:
             pass  # a wanted frame is missing then, which is the error below
     if len(found) != len(ranks):
-        raise truncated(path, len(timeline.pts))
+        raise truncated(path, total=len(timeline.pts), among=timeline)
 
 
 def _walk(
@@ -77,7 +78,7 @@ def _walk(
     """The wanted frames with their ranks, by the cheapest way; what that misses, by brute force."""
     wanted = set(ranks)
     if timeline.by_order:
-        every = enumerate(container.decode(stream))
+        every = enumerate(decoded(container, stream))
         yield from ((rank, frame) for rank, frame in every if rank in wanted)
         return
     for rank, frame in _seeking(container, stream, timeline, ranks):
@@ -86,7 +87,7 @@ def _walk(
     if wanted:  # a container whose index misleads the seek
         container.seek(0)
         of_pts = {int(timeline.pts[rank]): rank for rank in wanted}
-        for frame in container.decode(stream):
+        for frame in decoded(container, stream):
             if frame.pts in of_pts:
                 yield of_pts[frame.pts], frame
 
@@ -95,15 +96,16 @@ def _seeking(
     container: InputContainer, stream: VideoStream, timeline: Timeline, ranks: Sequence[int]
 ) -> Iterator[tuple[int, VideoFrame]]:
     keys = np.flatnonzero(timeline.keyframe)
-    frames = container.decode(stream)
+    seeks = not from_the_beginning(stream)
+    frames = decoded(container, stream)
     # Rank of the last frame that was decoded; -2 makes a window of a longer file begin by a seek.
-    at = -2 if timeline.times_s[0] > 1.0 else -1
+    at = -2 if _begins_later(timeline) else -1
     for rank in ranks:
         before = keys[keys <= rank]
         key = int(before[-1]) if len(before) else 0
-        if key > at + 1:
+        if seeks and key > at + 1:
             container.seek(int(timeline.pts[key]), stream=stream)
-            frames = container.decode(stream)
+            frames = decoded(container, stream)
         target = int(timeline.pts[rank])
         for frame in frames:
             if frame.pts is not None and frame.pts >= target:
@@ -115,6 +117,10 @@ def _seeking(
             yield rank, frame
         else:
             return  # it is not where the index said
+
+
+def _begins_later(timeline: Timeline) -> bool:
+    return not timeline.by_order and bool(timeline.times_s[0] > 1.0)
 
 
 def grey_frames(
@@ -131,10 +137,10 @@ def grey_frames(
     with opened(path) as container:
         stream = need_video(container, path)
         stream.codec_context.thread_count = 1
-        if not timeline.by_order and timeline.times_s[0] > 1.0:
+        if _begins_later(timeline) and not from_the_beginning(stream):
             container.seek(int(timeline.pts[0]), stream=stream)
         try:
-            for number, frame in enumerate(container.decode(stream)):
+            for number, frame in enumerate(decoded(container, stream)):
                 rank = number if timeline.by_order else ranks.get(frame.pts or 0, -1)
                 if last < rank < len(ranks):
                     height = max(2, round(frame.height * width / frame.width))
@@ -146,7 +152,7 @@ def grey_frames(
         except FFmpegError:
             pass
     if last != len(ranks) - 1:
-        raise truncated(path, len(ranks))
+        raise truncated(path, total=len(ranks), among=timeline)
 
 
 def _upright(frame: VideoFrame, size: tuple[int, int]) -> npt.NDArray[np.uint8]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ PREROLL_S = 0.5  # decoded before a window, so that lossy audio codecs have sett
 # counted and not taken from time stamps, which Matroska rounds to 1 ms.
 SEEK_BEYOND_S = 60.0
 GAP_S = 0.02  # smaller differences between time stamps and counted samples are rounding
+# Stamps that are late, and right again within this time, jitter as browsers' do: no gap.
+JITTER_S = 1.0
 EDGE_S = 0.1  # a recording may begin and end inside a packet
 # Streams without time stamps: FFmpeg counts packets of their nominal length, and we samples.
 COUNTED = frozenset({"aac", "ac3", "amr", "dts", "eac3", "flac", "loas", "mp3", "wav"})
@@ -39,35 +42,52 @@ MANY_CHANNELS = 8  # PyAV reads beyond the planes of a planar frame that has mor
 class _Track:
     """What was heard so far: mono pieces at their rates, and packets that do not decode.
 
+    `late_s`: by how much each piece's time stamp is behind the samples that were counted.
     `first_s`, `heard_s`: when the sound begins (None: not yet), and how much of it there is.
     """
 
     path: Path
     counted: bool
     pieces: list[tuple[int, npt.NDArray[np.float32]]] = field(default_factory=list)
+    late_s: list[float] = field(default_factory=list)
     first_s: float | None = None
     heard_s: float = 0.0
     untimed: bool = False
     lost: list[tuple[float, float]] = field(default_factory=list)  # when, how long in seconds
 
     def add(self, frame: AudioFrame, now_s: float | None) -> None:
-        """Append a frame, after silence where its time stamp leaves a gap."""
+        """Append a frame."""
         if self.first_s is None:
             self.first_s = now_s or 0.0
         self.untimed |= now_s is None
+        expected_s = self.first_s + self.heard_s
+        self.late_s.append(0.0 if now_s is None or self.counted else now_s - expected_s)
         rate, samples = frame.sample_rate, downmix(_samples(frame))
-        if now_s is not None and not self.counted:
-            gap = round((now_s - self.first_s - self.heard_s) * rate)
-            if gap > GAP_S * rate:
-                samples = np.concatenate([np.zeros(gap, np.float32), samples])
         self.pieces.append((rate, samples))
         self.heard_s += len(samples) / rate
 
-    def miss(self, packet: Packet, now_s: float) -> None:
-        """Note a packet that does not decode; one that holds no sound is passed over."""
+    def fill(self) -> None:
+        """Put silence where time stamps leave a gap, which means that they stay late."""
+        lengths_s = [len(samples) / rate for rate, samples in self.pieces]
+        silent_s = 0.0
+        for at, late_s in enumerate(_least_ahead(self.late_s, lengths_s)):
+            rate, samples = self.pieces[at]
+            gap = round((late_s - silent_s) * rate)
+            if gap > GAP_S * rate:
+                self.pieces[at] = rate, np.concatenate([np.zeros(gap, np.float32), samples])
+                silent_s += gap / rate
+        self.heard_s += silent_s
+
+    def miss(self, packet: Packet, now_s: float, *, bits_per_s: int) -> None:
+        """Note a packet that does not decode; one that holds no sound is passed over.
+
+        What stands before the first frame of a stream without time stamps comes as one packet.
+        """
         no_sound = packet.size <= 1 or bytes(packet)[:8].startswith(TAGS)
         if not no_sound:
             length = float((packet.duration or 0) * (packet.time_base or 0))
+            if self.counted and self.first_s is None and bits_per_s:
+                length = max(length, packet.size * 8 / bits_per_s)
             self.lost.append((now_s, length))
 
     def check(self, start_s: float, *, done: bool) -> None:
@@ -111,6 +131,26 @@ class _Track:
                 rate = self.pieces[begin][0]
                 yield np.concatenate([part for _, part in self.pieces[begin:end]]), rate
                 begin = end
+
+
+def _least_ahead(values: list[float], lengths_s: list[float]) -> Iterator[float]:
+    """Of each value the least from it on, within `JITTER_S`; `lengths_s` are the steps between.
+
+    The last one, which nothing behind it confirms, is at most the one before it.
+    """
+    values = [*values[:-1], min(values[-2:])] if values else values
+    starts_s = np.cumsum([0.0, *lengths_s])
+    coming: deque[int] = deque()  # of rising values, so that the first is the least
+    until = 0
+    for at in range(len(values)):
+        while until < len(values) and starts_s[until] <= starts_s[at] + JITTER_S:
+            while coming and values[coming[-1]] >= values[until]:
+                coming.pop()
+            coming.append(until)
+            until += 1
+        while coming[0] < at:
+            coming.popleft()
+        yield values[coming[0]]
 
 
 def _length(lost: list[tuple[float, float]]) -> float:
@@ -158,37 +198,44 @@ def _heard(
     from av.error import FFmpegError
 
     track = _Track(path, container.format.name in COUNTED)
-    zero, done = start_of(container), False
+    zero, end_s = start_of(container), math.inf if end_s is None else end_s
+    bits_per_s = stream.bit_rate or 0
+    done = False
     try:
-        for packet, now_s in _packets(path, container, stream, zero):
+        for packet, now_s in _packets(path, container, stream, until_s=end_s):
             try:
                 frames = packet.decode()
             except FFmpegError:
-                track.miss(packet, now_s)
+                if now_s <= end_s:
+                    track.miss(packet, now_s, bits_per_s=bits_per_s)
                 continue
             for frame in frames:
                 frame_s = None if frame.time is None else frame.time - zero
-                done = end_s is not None and frame_s is not None and frame_s > end_s
-                if done:
-                    break
                 track.add(frame, frame_s)
-            if done:
+                done |= frame_s is not None and frame_s > end_s
+            if now_s > end_s + JITTER_S:
                 break
     except FFmpegError:
         pass  # the file ends inside: the caller compares what came with what the headers say
+    track.fill()
     track.check(begin_s, done=done)
     return track
 
 
 def _packets(
-    path: Path, container: InputContainer, stream: AudioStream, zero: float
+    path: Path, container: InputContainer, stream: AudioStream, *, until_s: float
 ) -> Iterator[tuple[Packet, float]]:
-    """Packets with their times in seconds. DataError where the clock starts again."""
-    at_s, last_s = 0.0, -math.inf
+    """Packets with their times in seconds. DataError where the clock starts again.
+
+    They end there, too, if it is behind `until_s`, where nothing is wanted.
+    """
+    at_s, last_s, zero = 0.0, -math.inf, start_of(container)
     for packet in container.demux(stream):
         stamp = packet.pts if packet.pts is not None else packet.dts
         if stamp is not None and packet.time_base is not None:
             at_s = float(stamp * packet.time_base) - zero
+            if at_s < last_s - BACK_S and last_s > until_s:
+                return
             if at_s < last_s - BACK_S:
                 raise went_back(path, last_s, at_s)
             last_s = max(last_s, at_s)

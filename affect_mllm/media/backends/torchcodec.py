@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from affect_mllm.media.refusals import unavailable, undecodable, wrong_frames
+from affect_mllm.media.backends.trust import check_times, trusted_stream
+from affect_mllm.media.refusals import unavailable, undecodable
 from affect_mllm.media.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -36,14 +37,18 @@ def _loading_failed(error: Exception) -> bool:
 def decode_frames(path: Path, timeline: Timeline, ranks: list[int]) -> npt.NDArray[np.uint8]:
     """Frames `ranks` of `timeline`: uint8 [len(ranks), H, W, 3] RGB.
 
-    DataError when torchcodec cannot be loaded, for AVI, or when the file does not decode.
+    DataError when torchcodec cannot be loaded, does not decode the file, or gives frames of other
+    times, as it does in some MPEG-TS and behind some edit lists.
     """
     decoders = _decoders()
-    if timeline.by_order:
-        raise wrong_frames("torchcodec", path)
+    stream = trusted_stream("torchcodec", path, timeline, tells=True)
     try:
         decoder = decoders.VideoDecoder(
-            str(path), dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact"
+            str(path),
+            stream_index=stream,
+            dimension_order="NHWC",
+            num_ffmpeg_threads=1,
+            seek_mode="exact",
         )
         # A quarter frame later than its beginning, safe from rounding to the one before.
         ends = np.append(timeline.times_s[1:], timeline.end_s)
@@ -53,6 +58,8 @@ def decode_frames(path: Path, timeline: Timeline, ranks: list[int]) -> npt.NDArr
         if _loading_failed(error):
             raise unavailable("torchcodec", error, fix=FIX) from error
         raise undecodable("torchcodec", path, error) from error
+    told = batch.pts_seconds.cpu().numpy() - timeline.zero_s
+    check_times("torchcodec", path, told, timeline.times_s[ranks])
     return batch.data.cpu().numpy()
 
 

@@ -94,6 +94,11 @@ MEDIA_FIELDS = ("video", "audio", "image", "frames", "faces", "features")
 MODALITIES = ("frame", "face", "audio", "image", "multi")
 
 
+def modality_of(name: str) -> str:
+    """The modality of a row's item: `image` of `image.2`, which its second clip gives."""
+    return name.partition(".")[0]
+
+
 @dataclass(frozen=True)
 class Sample:
     """One manifest row.
@@ -104,6 +109,9 @@ class Sample:
     `face_boxes` are `[x, y, width, height]` in pixels, one for each entry of `face_times_s`
     (seconds from the clip's start). `labels_only`: its media were not looked for and are not named;
     it can be scored, not shown to a model. A missing modality is absent, never zeros.
+
+    A row with several media of a kind has them as `clips` and none itself. Each is a Sample with
+    media, times and faces of its own, and the `name` that questions and messages call it by.
     """
 
     id: str
@@ -125,6 +133,18 @@ class Sample:
     face_boxes: tuple[tuple[float, float, float, float], ...] = ()
     face_times_s: tuple[float, ...] = ()
     labels_only: bool = False
+    clips: tuple[Sample, ...] = ()
+    name: str = ""
+
+    @property
+    def parts(self) -> tuple[Sample, ...]:
+        """What is read from files: the row's clips, or else the row itself."""
+        return self.clips or (self,)
+
+    @property
+    def has_media(self) -> bool:
+        """Whether it names any file."""
+        return any(part.media for part in self.parts)
 
     def path(self, kind: str) -> Path:
         """Absolute path of the media file of `kind`; KeyError if the row has none.
@@ -200,8 +220,9 @@ SpanRule = int | Callable[[Any], Placeholder]
 class Span:
     """Where one modality's tokens sit: `length` positions from `start` in row `row` of a batch.
 
-    `example` numbers the batch's examples, so that a span finds its media item. An item whose
-    tokens stand in several spans fills them from left to right.
+    `example` numbers the batch's examples, so that a span finds its media item; `item` numbers
+    those of the modality that the example has, from left to right. An item whose tokens stand in
+    several spans fills them from left to right.
     """
 
     modality: str
@@ -209,6 +230,7 @@ class Span:
     length: int
     row: int = 0
     example: int = 0
+    item: int = 0
 
 
 @dataclass
@@ -217,7 +239,8 @@ class MediaBatch:
 
     `values` is `[N, T, …]` (what the encoder reads, pictures as uint8; or its states `[N, S, D]`
     if `encoded`), `mask` `[N, T]` is true where a value is real, `examples[n]` says whose item
-    `n` is. Of `Patches`, `grids[n]` is `(t, h, w)` and `steps_s[n]` the seconds of a time step.
+    `n` is: several of one example stand in the order of its spans. Of `Patches`, `grids[n]` is
+    `(t, h, w)` and `steps_s[n]` the seconds of a time step.
     """
 
     values: torch.Tensor

@@ -11,7 +11,7 @@ import torch
 from affect_mllm.data.example import Example
 from affect_mllm.data.packing import pack
 from affect_mllm.data.rendered import IGNORED
-from affect_mllm.types import Batch, DataError, MediaBatch, Patches, Span
+from affect_mllm.types import Batch, DataError, MediaBatch, Patches, Span, modality_of
 
 
 def collate(examples: Sequence[Example], *, pad_id: int, row_tokens: int = 0) -> Batch:
@@ -41,7 +41,14 @@ def collate(examples: Sequence[Example], *, pad_id: int, row_tokens: int = 0) ->
             positions[row, place] = torch.arange(len(example))
             segments[row, place] = number
             spans += [
-                replace(span, start=span.start + start, row=row, example=number)
+                replace(
+                    span,
+                    modality=modality_of(span.modality),
+                    start=span.start + start,
+                    row=row,
+                    example=number,
+                    item=_items_of(example)[span.modality],
+                )
                 for span in example.spans
             ]
             start += len(example)
@@ -55,18 +62,34 @@ def _idle(pad_id: int) -> Batch:
     return Batch(zeros + pad_id, zeros + IGNORED, zeros, zeros.clone(), (), {}, (), ())
 
 
+def _items_of(example: Example) -> dict[str, int]:
+    """The number of each item among those of its modality, by their first spans."""
+    spans = sorted(example.spans, key=lambda span: span.start)
+    names = dict.fromkeys([*(span.modality for span in spans), *example.media])
+    before: dict[str, int] = {}
+    numbers = {}
+    for name in names:
+        numbers[name] = before.setdefault(modality_of(name), 0)
+        before[modality_of(name)] += 1
+    return numbers
+
+
 def _media(examples: Sequence[Example]) -> dict[str, MediaBatch]:
-    found: dict[str, list[int]] = {}
+    found: dict[str, list[tuple[int, str]]] = {}
     for number, example in enumerate(examples):
-        for name in example.media:
-            found.setdefault(name, []).append(number)
-    return {name: _items(name, examples, owners) for name, owners in sorted(found.items())}
+        for name in _items_of(example):
+            if name in example.media:
+                found.setdefault(modality_of(name), []).append((number, name))
+    return {name: _items(name, examples, owned) for name, owned in sorted(found.items())}
 
 
-def _items(name: str, examples: Sequence[Example], owners: Sequence[int]) -> MediaBatch:
+def _items(
+    modality: str, examples: Sequence[Example], owned: Sequence[tuple[int, str]]
+) -> MediaBatch:
+    owners = [number for number, _ in owned]
     if len({examples[i].encoded for i in owners}) > 1:
-        raise DataError(f"batch, {name}", "encoder inputs and encoder states mixed")
-    items = [examples[i].media[name] for i in owners]
+        raise DataError(f"batch, {modality}", "encoder inputs and encoder states mixed")
+    items = [examples[number].media[name] for number, name in owned]
     patches = [item for item in items if isinstance(item, Patches)]
     arrays = [item.values if isinstance(item, Patches) else np.asarray(item) for item in items]
     longest = max(len(array) for array in arrays)

@@ -11,10 +11,19 @@ from typing import Any
 import numpy as np
 
 from affect_mllm.data.chat import Chat
-from affect_mllm.data.messages import turns_of
+from affect_mllm.data.messages import media_of, turns_of, user_content
 from affect_mllm.data.rendered import Places, Rendered
 from affect_mllm.data.template import Conversation, Instruction, Prompt, Segments, Turn
-from affect_mllm.types import ConfigError, DataError, Patches, Placeholder, Sample, Span, SpanRule
+from affect_mllm.types import (
+    ConfigError,
+    DataError,
+    Patches,
+    Placeholder,
+    Sample,
+    Span,
+    SpanRule,
+    modality_of,
+)
 
 Item = np.ndarray | Patches
 
@@ -23,6 +32,7 @@ Item = np.ndarray | Patches
 class Example:
     """Ids `[L]`, labels `[L]` (−100 on the prompt), spans, and media arrays by modality.
 
+    Of a row with clips they are by item: `image.2` is the second clip's, in spans, too.
     `encoded`: the arrays are encoder states `[S, D]`, not encoder inputs. `truth`: the row's
     labels. `cut` says what was shortened to fit: `subtitle` or `turns`.
     """
@@ -122,6 +132,8 @@ class ExampleMaker:
         Raises DataError as `make`.
         """
         text = sample.subtitle if request.subtitle else None
+        if sample.clips and request.question is not None:
+            media = {n: media[n] for n in media_of(sample, list(media), request.question)}
         if not media and not text and request.question is not None:
             raise DataError(
                 f"row {sample.id}",
@@ -129,7 +141,7 @@ class ExampleMaker:
                 expected="at least one modality",
             )
         names = [*media, *(["multi"] if self.fused and media else [])]
-        if unsaid := set(names) - set(self.prompt.order):
+        if unsaid := {modality_of(name) for name in names} - set(self.prompt.order):
             raise ConfigError(
                 "data.prompt.order",
                 f"no line for {', '.join(sorted(unsaid))}",
@@ -143,6 +155,8 @@ class ExampleMaker:
     def prompt_hash(self, question: str) -> str:
         """Hash of everything that decides the prompt of `question` besides the row itself."""
         turns = self._turns(self.prompt.user((), None, question))
+        # As it was before there were clips, where they are called as they always are.
+        clips = [] if self.prompt.clip == Prompt.clip else [self.prompt.clip]
         decides = [
             self.chat.render(turns, {}).input_ids,
             self.prompt.order,
@@ -150,6 +164,7 @@ class ExampleMaker:
             self.prompt.subtitle,
             sorted(self.span_lengths.items()),
             self.max_tokens,
+            *clips,
         ]
         text = json.dumps(decides, default=repr)  # of a rule
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -161,7 +176,8 @@ class ExampleMaker:
         text = sample.subtitle if request.subtitle else None
 
         def rendered(subtitle: str | None) -> Rendered:
-            content = self.prompt.user(names, subtitle, request.question or "")
+            asked = request.question or ""
+            content = user_content(self.prompt, sample, names, subtitle, asked)
             answer = [] if request.answer is None else [Turn("assistant", [request.answer])]
             return self.chat.render([*self._turns(content), *answer], places)
 
@@ -211,7 +227,7 @@ class ExampleMaker:
     def _places(self, names: Sequence[str], media: Mapping[str, Item | None]) -> Places:
         places: dict[str, int | Placeholder] = {}
         for name in names:
-            rule, item = self.span_lengths[name], media.get(name)
+            rule, item = self.span_lengths[modality_of(name)], media.get(name)
             if isinstance(rule, int):
                 places[name] = rule
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from affect_mllm.data.cache import FeatureCache
-from affect_mllm.data.reader import Clip, ReadsRows, Transform, check_finite
+from affect_mllm.data.reader import Clip, ReadsRows, Transform, check_finite, together
 from affect_mllm.log import LOGGER
 from affect_mllm.media.augment import RandomTransform
 from affect_mllm.types import DataError, Patches, Sample
@@ -60,6 +61,10 @@ class Features:
 
         Random transforms draw from `seed`; without one, they do what they do for evaluation.
         """
+        if sample.clips:
+            clip = together(sample, lambda part: self.clip(part, seed=seed))
+            self.limits(clip.arrays, encoded=self.encoded)
+            return clip
         if self.cache is None:
             return self._read(sample, _settled(self.transforms, seed))
         if not sample.media:
@@ -78,10 +83,13 @@ class Features:
 
     def lacks(self, sample: Sample) -> bool:
         """Whether the row's states are still to be computed. DataError for a damaged cache."""
-        return self.cache is not None and bool(sample.media) and not self.cache.has(sample)
+        cache, seen = self.cache, [part for part in sample.parts if part.media]
+        return cache is not None and not all(map(cache.has, seen))
 
     def compute(self, sample: Sample, encode: Encode) -> Clip:
         """The row's states as the cache keeps them, from its media."""
+        if sample.clips:
+            return together(sample, lambda part: self.compute(part, encode))
         clip = self._read(sample, self.transforms)
         states = encode(clip.arrays)
         check_finite(states, fix="model.fast_encoders=false computes them in float32")
@@ -103,10 +111,14 @@ class Features:
         """
         assert self.cache is not None
         failed: dict[str, DataError] = {}
+        turns = _Turns(self.cache)
 
         def one(sample: Sample) -> None:
             try:
-                self._keep(sample, encode)
+                for part in sample.parts:  # kept one by one: other rows may have some of them
+                    with turns.of(part):
+                        if self.lacks(part):
+                            self._keep(part, encode)
             except DataError as error:
                 failed[sample.id] = error
 
@@ -127,6 +139,23 @@ class Features:
             LOGGER.warning("warning: %s", warning)
         states = {name: np.asarray(array) for name, array in clip.arrays.items()}
         self.cache.put(sample, states, clip.warnings)
+
+
+class _Turns:
+    """Lets one thread after another work on what has the same key in a cache."""
+
+    def __init__(self, cache: FeatureCache) -> None:
+        self._cache, self._lock = cache, threading.Lock()
+        self._locks: dict[bytes, threading.Lock] = {}
+
+    def of(self, sample: Sample) -> threading.Lock:
+        """The lock of the sample's key, or of another that begins alike: there are not too many."""
+        try:
+            key = self._cache.key(sample)
+        except DataError:
+            key = b""  # a file that is gone: reading it says so
+        with self._lock:
+            return self._locks.setdefault(key[:2], threading.Lock())
 
 
 def _settled(

@@ -12,7 +12,7 @@ from affect_mllm.data.messages import media_of
 from affect_mllm.data.mixture import Draw
 from affect_mllm.data.packing import Budget, Load
 from affect_mllm.data.template import Conversation, Instruction
-from affect_mllm.types import Sample
+from affect_mllm.types import Sample, modality_of
 
 VISUAL = ("face", "frame", "image")
 
@@ -21,7 +21,8 @@ VISUAL = ("face", "frame", "image")
 class Outline:
     """A question about a row, what of the row it may see, and what it is expected to take.
 
-    `expected` are the modalities that the row names, `hidden` those that must not be seen.
+    `expected` are the modalities that the row names, clip by clip (`image.2`) where it has several;
+    `hidden` those that must not be seen, in any clip.
     `written` is the text if exactly what is expected is there; None where nothing is. `seed` is
     the draw's.
     """
@@ -44,9 +45,10 @@ class Outline:
         return [
             name
             for name in there
-            if name not in self.hidden
-            and (not self.only or name in self.only)
-            and not (no_picture and name in VISUAL and name not in self.expected)
+            for modality in [modality_of(name)]
+            if modality not in self.hidden
+            and (not self.only or modality in self.only)
+            and not (no_picture and modality in VISUAL and name not in self.expected)
         ]
 
 
@@ -72,21 +74,23 @@ class Outliner:
         """
         sample, instruction = draw.sample, self.instructions[draw.instruction]
         given = expected_of(sample, self.visual, still=self.still)
-        expected = [n for n in given if n in self.maker.span_lengths]
+        expected = [n for n in given if modality_of(n) in self.maker.span_lengths]
         rng = np.random.default_rng([draw.seed[0], 3, draw.seed[1]])
-        available = [*expected, *(["text"] if sample.subtitle else [])]
+        modalities = dict.fromkeys(map(modality_of, expected))
+        available = [*modalities, *(["text"] if sample.subtitle else [])]
         seen = visible(available, instruction, self.modality_dropout, rng)
         if available and not seen and instruction.only:
             return None
         if isinstance(instruction, Conversation):
             request = Request(None)
-            names = media_of(sample, [name for name in expected if name in seen])
+            names = media_of(sample, [name for name in expected if modality_of(name) in seen])
         else:
             question, answer = instruction.ask(sample, rng)
             request = Request(question, answer, "text" in seen)
-            names = [name for name in expected if name in seen]
+            there = [name for name in expected if modality_of(name) in seen]
+            names = media_of(sample, there, question)
         written = None
-        if names or request.question is None or request.subtitle or not sample.media:
+        if names or request.question is None or request.subtitle or not sample.has_media:
             written = self.maker.write(sample, dict.fromkeys(names), request)
         tokens = self.maker.assumed_tokens if written is None else len(written.input_ids)
         units = 0.0 if self.encoded else self.budget.units_of(names)
@@ -94,7 +98,7 @@ class Outliner:
             sample,
             request,
             tuple(expected),
-            frozenset({*expected, "text"} - seen),
+            frozenset({*modalities, "text"} - seen),
             instruction.only,
             written,
             Load(tokens, units),
@@ -116,12 +120,19 @@ class Outliner:
 
     def _as_planned(self, written: Written, shown: Collection[str]) -> bool:
         planned = {span.modality for span in written.spans} - {"multi"}
-        fixed = all(isinstance(self.maker.span_lengths[name], int) for name in planned)
+        rules = (self.maker.span_lengths[modality_of(name)] for name in planned)
+        fixed = all(isinstance(rule, int) for rule in rules)
         return fixed and planned == set(shown)
 
 
 def expected_of(sample: Sample, visual: str, *, still: bool = False) -> list[str]:
-    """The modalities that a row's media should give, in the order of their names."""
+    """The modalities that a row's media should give, in the order of their names.
+
+    Of each clip where there are several, as `image.2`.
+    """
+    if sample.clips:
+        clips = enumerate(sample.clips, start=1)
+        return [f"{n}.{i}" for i, clip in clips for n in expected_of(clip, visual, still=still)]
     named = set(sample.media)
     given = {kind.partition(".")[2] for kind in named if kind.startswith("features.")}
     found = given & {*VISUAL, "audio"}

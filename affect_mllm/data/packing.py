@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
+from affect_mllm.types import modality_of
+
 Bins = list[list[int]]
 
 
@@ -38,7 +40,7 @@ class Budget:
 
     def units_of(self, modalities: Sequence[str]) -> float:
         """Encoder units of a clip with these modalities."""
-        return sum(self.per_clip.get(name, 0.0) for name in modalities)
+        return sum(self.per_clip.get(modality_of(name), 0.0) for name in modalities)
 
     def cost(self, load: Load, hidden_size: int) -> float:
         """Work of one example in LLM positions.

@@ -68,6 +68,8 @@ class Reader:
 
         Raises DataError naming the row and the file where a file cannot be read.
         """
+        if sample.clips:
+            return together(sample, lambda part: self.read(part, transforms))
         try:
             _check_kinds(sample)
             # What overflows is an array that is not finite, which is said below.
@@ -239,6 +241,28 @@ def _bytes(transform: Transform, images: npt.NDArray[np.uint8]) -> np.ndarray | 
             fix="change the bytes, or normalise them yourself and let `normal` be None",
         )
     return made
+
+
+def together(sample: Sample, one: Callable[[Sample], Clip]) -> Clip:
+    """What `one` gives of each of a row's clips, as the row's: `image.2` is the second one's.
+
+    Raises its DataError, which then names the clip.
+    """
+    clips: list[Clip] = []
+    for clip in sample.clips:
+        try:
+            clips.append(one(clip))
+        except DataError as error:
+            if clip.id in error.where:
+                raise
+            where = f"clip {clip.name}, {error.where}"
+            raise DataError(where, error.got, expected=error.expected, fix=error.fix) from error
+    arrays = {
+        f"{name}.{number}": array
+        for number, clip in enumerate(clips, start=1)
+        for name, array in clip.arrays.items()
+    }
+    return Clip(arrays, tuple(warning for clip in clips for warning in clip.warnings))
 
 
 def check_finite(arrays: Mapping[str, Any], *, fix: str) -> None:

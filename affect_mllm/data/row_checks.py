@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 import itertools
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+from affect_mllm.data import placeholders
 from affect_mllm.types import MEDIA_FIELDS, MODALITIES, finite, is_encodable
 
 TEXT_KEYS = ("subtitle", "language", "speaker", "group", "split", "source", "licence")
@@ -17,8 +17,8 @@ TIME_KEYS = ("start_s", "end_s", "peak_s")
 NUMBER_KEYS = (*TIME_KEYS, "frames_fps")
 FACE_KEYS = ("face_boxes", "face_times_s")
 # The order in which a row is written, too.
-ROW_KEYS = ("id", "labels_only", *MEDIA_FIELDS, *NUMBER_KEYS, *TEXT_KEYS, "labels", "messages",
-            *FACE_KEYS)  # fmt: skip
+ROW_KEYS = ("id", "labels_only", "clips", *MEDIA_FIELDS, *NUMBER_KEYS, *TEXT_KEYS, "labels",
+            "messages", *FACE_KEYS)  # fmt: skip
 
 TEXT_LABELS = ("emotion", "description", "intent", "visual_cues", "vocal_cues", "verbal_cues")
 LABEL_RANGES = {
@@ -31,14 +31,9 @@ CONFLICT_PARTS = ("video_aligned", "audio_aligned", "consistent")
 STATE_MODALITIES = tuple(name for name in MODALITIES if name != "multi")
 _LABEL_KEYS = (*TEXT_LABELS, *LABEL_RANGES, "emotions", "sentiment", "conflict")
 
+CLIP_KEYS = ("name", *MEDIA_FIELDS, *NUMBER_KEYS, *FACE_KEYS)
+
 ROLES = ("system", "user", "assistant")
-_PLACEHOLDER = re.compile(r"<(video|audio|image|face)>")
-_SERVED_BY = {
-    "video": ("video", "frames", "features"),
-    "audio": ("audio", "video", "features"),
-    "image": ("image", "features"),
-    "face": ("faces", "video", "frames", "image", "features"),
-}
 
 
 def row_problems(row: Mapping[str, Any], *, media: bool = True) -> Iterator[str]:
@@ -53,7 +48,7 @@ def row_problems(row: Mapping[str, Any], *, media: bool = True) -> Iterator[str]
     for key in TEXT_KEYS:
         if key in row and not isinstance(row[key], str):
             yield f"{key} must be a string, got {row[key]!r}"
-    named = [key for key in MEDIA_FIELDS if key in row]
+    named = [key for key in ("clips", *MEDIA_FIELDS) if key in row]
     if "labels_only" in row:
         yield from _labels_only_problems(row["labels_only"], named)
     elif media and not named and not _speaks(row):
@@ -62,14 +57,55 @@ def row_problems(row: Mapping[str, Any], *, media: bool = True) -> Iterator[str]
             'is only scored says "labels_only": true)'
         )
     yield from text_problems(row)
-    yield from _time_problems(row)
-    yield from _feature_problems(row.get("features"))
+    if "clips" in row:
+        yield from _clip_problems(row)
+    for whose, part in parts_of(row):
+        yield from (whose + reason for reason in _seen_problems(part))
     if "labels" in row:
         yield from _label_problems(row["labels"])
     if "messages" in row:
         yield from _message_problems(row)
-    if "face_boxes" in row or "face_times_s" in row:
-        yield from _face_problems(row.get("face_boxes"), row.get("face_times_s"))
+
+
+def parts_of(row: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """What names files: the row, and its clips, each with the words that a problem begins with."""
+    yield "", row
+    for name, clip in _clips_of(row):
+        yield f"clip {name}: ", clip
+
+
+def _clips_of(row: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The row's clips with their names, as far as they are objects."""
+    given = row.get("clips")
+    clips = [clip for clip in given if isinstance(clip, dict)] if isinstance(given, list) else []
+    return [(str(n), clip) for n, clip in zip(placeholders.clip_names(clips), clips, strict=True)]
+
+
+def _clip_problems(row: Mapping[str, Any]) -> Iterator[str]:
+    clips = row["clips"]
+    if not isinstance(clips, list) or not clips or len(_clips_of(row)) < len(clips):
+        yield f"clips must be a non-empty list of objects, got {clips!r}"
+        return
+    if beside := [key for key in CLIP_KEYS if key in row]:
+        yield f"clips, and {', '.join(beside)} beside them: what is seen stands in the clips"
+    names = placeholders.clip_names(clips)
+    for name, clip in zip(names, clips, strict=True):
+        if not isinstance(name, str) or not placeholders.NAME.fullmatch(name):
+            yield f"a clip's name must be letters, digits, '.', '_' or '-', got {name!r}"
+        elif names.count(name) > 1:
+            yield f"clip {name}: the name is used twice"
+        unknown = [key for key in clip if key not in CLIP_KEYS]
+        yield from (f"clip {name}: " + _unknown(key, CLIP_KEYS) for key in unknown)
+        if not any(key in clip for key in MEDIA_FIELDS):
+            yield f"clip {name}: none of {', '.join(MEDIA_FIELDS)}"
+
+
+def _seen_problems(part: Mapping[str, Any]) -> Iterator[str]:
+    """Of times, features and faces, which a row or a clip has."""
+    yield from _time_problems(part)
+    yield from _feature_problems(part.get("features"))
+    if "face_boxes" in part or "face_times_s" in part:
+        yield from _face_problems(part.get("face_boxes"), part.get("face_times_s"))
 
 
 def _labels_only_problems(value: Any, named: list[str]) -> Iterator[str]:
@@ -206,11 +242,20 @@ def _message_problems(row: Mapping[str, Any]) -> Iterator[str]:
             yield f"messages[{at}] must have the keys role and content, got {turn!r}"
         elif turn["role"] not in ROLES or not isinstance(turn["content"], str):
             yield f"messages[{at}] must have a role of {', '.join(ROLES)} and text, got {turn!r}"
-        else:
-            for name in _PLACEHOLDER.findall(turn["content"]):
-                served = any(key in row for key in _SERVED_BY[name])
-                if not served and "labels_only" not in row:
+        elif "labels_only" not in row and "clips" not in row:
+            for name, _ in placeholders.PLAIN.findall(turn["content"]):
+                if not any(key in row for key in placeholders.SERVED_BY[name]):
                     yield f"messages[{at}] uses <{name}>, which the row does not have"
+    if "clips" in row:
+        yield from _clip_placeholder_problems(row)
+
+
+def _clip_placeholder_problems(row: Mapping[str, Any]) -> Iterator[str]:
+    said = [turn["content"] for turn in row["messages"] if isinstance(turn, dict)
+            and isinstance(turn.get("content"), str)]  # fmt: skip
+    clips = {name: clip.keys() for name, clip in _clips_of(row)}
+    if reason := placeholders.fault(placeholders.asked_for(said), clips):
+        yield f"messages: {reason}"
 
 
 def _face_problems(boxes: Any, times_s: Any) -> Iterator[str]:

@@ -117,9 +117,10 @@ def _reasons(row: dict[str, Any], check: PathCheck | None) -> Iterator[str]:
     yield from row_checks.row_problems(row, media=check is not None)
     if check is None:
         return
-    for key, value in row_checks.media_paths(row).items():
-        if (reason := check.problem(key, value)) is not None:
-            yield reason
+    for whose, part in row_checks.parts_of(row):
+        for key, value in row_checks.media_paths(part).items():
+            if (reason := check.problem(key, value)) is not None:
+                yield whose + reason
 
 
 def _learn(known: dict[str, list[str] | None], labels: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from affect_mllm import types
 from affect_mllm.config import cache_dir
-from affect_mllm.data import records, row_checks, row_scan
+from affect_mllm.data import placeholders, records, row_checks, row_scan
 from affect_mllm.data.media_root import root_of
 from affect_mllm.data.problems import Problem
 from affect_mllm.data.row_scan import Found, Text
@@ -281,7 +281,7 @@ def _key(path: Path) -> str:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
     digest.update(os.fsencode(f"{path.suffix} {os.path.realpath(root_of(path))} "))
-    for module in (row_checks, row_scan, records, types):
+    for module in (placeholders, row_checks, row_scan, records, types):
         digest.update(Path(str(module.__file__)).read_bytes())
     return digest.hexdigest()
 
@@ -306,6 +306,10 @@ def _without_nulls(row: dict[str, Any]) -> dict[str, Any]:
     for key in ("labels", "features"):
         if isinstance(present.get(key), dict):
             present[key] = {k: v for k, v in present[key].items() if v is not None}
+    if isinstance(present.get("clips"), list):
+        present["clips"] = [
+            _without_nulls(clip) if isinstance(clip, dict) else clip for clip in present["clips"]
+        ]
     return present
 
 

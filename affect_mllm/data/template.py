@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from affect_mllm.data.row_checks import LABEL_RANGES, values_outside
-from affect_mllm.types import ConfigError, DataError, Sample
+from affect_mllm.types import ConfigError, DataError, Sample, modality_of
 
 LINES = {
     "face": "Face: {}\n",
@@ -28,7 +28,7 @@ NOTHING_YET = "(nothing yet)"  # the context of a dialogue's first turn
 
 @dataclass(frozen=True)
 class Media:
-    """A media placeholder in a prompt."""
+    """A media placeholder in a prompt: a modality, or `image.2`, that of the row's second clip."""
 
     modality: str
 
@@ -197,7 +197,8 @@ class Conversation:
 class Prompt:
     """How a question is put: system message, a line for each medium, the subtitle, the question.
 
-    `lines` have one `{}` each where the medium goes; their order is `order`. What is absent is
+    `lines` have one `{}` each where the medium goes; their order is `order`. In a row of several
+    clips those of each stand behind `clip`, with its name in place of `{}`. What is absent is
     not mentioned, but with `keep_subtitle` the subtitle's line stays, empty. A wording taken from
     elsewhere says so in `source` and `licence`.
     """
@@ -205,6 +206,7 @@ class Prompt:
     system: str = "You recognise emotions."
     order: tuple[str, ...] = ("face", "frame", "image", "audio", "multi")
     lines: dict[str, str] = field(default_factory=lambda: dict(LINES))
+    clip: str = "Clip {}\n"
     subtitle: str = "Subtitle: {}\n"
     question: str = "{}"
     keep_subtitle: bool = False
@@ -213,7 +215,7 @@ class Prompt:
 
     def __post_init__(self) -> None:
         texts = {f"lines.{name}": self.lines.get(name, "") for name in self.order}
-        texts |= {"subtitle": self.subtitle, "question": self.question}
+        texts |= {"clip": self.clip, "subtitle": self.subtitle, "question": self.question}
         for name, text in texts.items():
             if text.count("{}") != 1:
                 raise ConfigError(f"prompt.{name}", repr(text), expected="a text with one {}")
@@ -221,14 +223,31 @@ class Prompt:
 
     def user(self, modalities: Sequence[str], subtitle: str | None, question: str) -> Segments:
         """Text and media placeholders of the user's turn; neighbouring texts are one."""
+        return self.around(self.media(modalities), subtitle, [question])
+
+    def media(self, names: Sequence[str]) -> Segments:
+        """The lines of a row's or a clip's media."""
         segments: Segments = []
         for modality in self.order:
-            if modality in modalities:
-                before, after = self.lines[modality].split("{}")
-                segments += [before, Media(modality), after]
+            for name in names:
+                if modality_of(name) == modality:
+                    before, after = self.lines[modality].split("{}")
+                    segments += [before, Media(name), after]
+        return segments
+
+    def of_clips(self, clips: Sequence[tuple[str, Sequence[str]]]) -> Segments:
+        """The lines of several clips, of which names and media are given."""
+        seen = [(name, media) for name, media in clips if media]
+        return [part for name, media in seen
+                for part in (self.clip.replace("{}", name), *self.media(media))]  # fmt: skip
+
+    def around(self, media: Segments, subtitle: str | None, question: Segments) -> Segments:
+        """The user's turn of media, a subtitle and a question, which may hold media itself."""
+        before, after = self.question.split("{}")
+        words: Segments = []
         if subtitle or self.keep_subtitle:
-            segments.append(self.subtitle.replace("{}", subtitle or ""))
-        return joined([*segments, self.question.replace("{}", question)])
+            words = [self.subtitle.replace("{}", subtitle or "")]
+        return joined([*media, *words, before, *question, after])
 
 
 def joined(segments: Sequence[str | Media]) -> Segments:

@@ -23,7 +23,8 @@ class Media(NamedTuple):
 class Hidden(NamedTuple):
     """The LLM's last hidden states `[R, L, H]` and what the connectors made.
 
-    `tokens[modality][example]` are the spliced media tokens `[K, H]`, `gates[modality]` the expert
+    `tokens[modality][example]` are the spliced media tokens `[K, H]`, of several items one after
+    another, `gates[modality]` the expert
     weights `[N, E]` of a gated compressor, one row for each item of `batch.media[modality]` (of
     every example with any medium for `multi`). All of them can be differentiated.
     """

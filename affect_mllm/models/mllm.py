@@ -14,7 +14,7 @@ from affect_mllm.models.clip_encoder import FAST, ClipEncoder
 from affect_mllm.models.compressor.base import Compressed, Compressor
 from affect_mllm.models.compressor.hybrid import HybridCompressor
 from affect_mllm.models.encoders.base import Encoder, States
-from affect_mllm.models.fusion.base import Fusion, gather
+from affect_mllm.models.fusion.base import Fusion, gather, one_each
 from affect_mllm.models.hidden import Hidden, Media, Tokens
 from affect_mllm.models.instruction import instruction_means
 from affect_mllm.models.llm.deepstack import Deep
@@ -126,10 +126,10 @@ class AffectMLLM(nn.Module):
             asked = None if text is None else text[list(owners[name])]
             compressed = self._compress(name, item_states, asked)
             real = compressed.items(self._known(batch, name, item_states))
-            tokens[name] = dict(zip(owners[name], real, strict=True))
+            tokens[name] = _by_example(owners[name], real)
             for layer, features in enumerate(item_states.deep):
                 parts = features.split([len(each) for each in real])
-                deep.setdefault(layer, {})[name] = dict(zip(owners[name], parts, strict=True))
+                deep.setdefault(layer, {})[name] = _by_example(owners[name], parts)
             if compressed.gate is not None:
                 gates[name] = compressed.gate
         return Media(tokens, gates, tuple(deep.values()), idle)
@@ -237,17 +237,24 @@ class AffectMLLM(nn.Module):
         """
         prompt, media = self.prompt(batch)
         answers, cut_off = self.llm.written(prompt, **how)
-        owners = {name: tuple(items) for name, items in media.tokens.items()}
+        owners = {name: items.examples for name, items in batch.media.items()}
+        owners["multi"] = tuple(media.tokens.get("multi", ()))
         gates = {n: self._named(n, owners[n], weights) for n, weights in media.gates.items()}
         return answers, cut_off, gates
 
     def _named(
         self, modality: str, owners: tuple[int, ...], gate: torch.Tensor
     ) -> dict[int, dict[str, float]]:
+        """By example; of several items the mean."""
         names = self.gate_names(modality)
-        rows = gate.float().tolist()
+        rows: dict[int, list[list[float]]] = {}
+        for who, row in zip(owners, gate.float().tolist(), strict=True):
+            rows.setdefault(who, []).append(row)
         return {
-            who: dict(zip(names, row, strict=True)) for who, row in zip(owners, rows, strict=True)
+            who: {
+                name: sum(column) / len(column) for name, *column in zip(names, *items, strict=True)
+            }
+            for who, items in rows.items()
         }
 
     def _fuse(
@@ -260,7 +267,11 @@ class AffectMLLM(nn.Module):
         streams = []
         for stream in self.fusion.streams:
             names = [name for name in states if self.branches[name] == stream]
-            parts = [(states[name], [row_of[who] for who in owners[name]]) for name in names]
+            parts = [
+                (part, [row_of[who] for who in whose])
+                for name in names
+                for part, whose in one_each(states[name], owners[name])
+            ]
             like = torch.zeros(1, self._encoder(stream).hidden_size, device=self.llm.device)
             streams.append(gather(parts, len(examples), like=like))
         fused = self.fusion(streams)
@@ -284,6 +295,14 @@ class AffectMLLM(nn.Module):
         found = self.compressors[modality if own else self.branches[modality]]
         assert isinstance(found, Compressor)
         return found
+
+
+def _by_example(owners: Sequence[int], parts: Sequence[torch.Tensor]) -> dict[int, torch.Tensor]:
+    """Parts `[K, H]` by the example they belong to; several of one stand one after another."""
+    found: dict[int, list[torch.Tensor]] = {}
+    for who, part in zip(owners, parts, strict=True):
+        found.setdefault(who, []).append(part)
+    return {who: own[0] if len(own) == 1 else torch.cat(own) for who, own in found.items()}
 
 
 def _check_names(

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from affect_mllm.types import DataError, Placeholder
+from affect_mllm.types import DataError, Placeholder, modality_of
 
 
 class StateCount(Protocol):
@@ -136,9 +136,9 @@ class Limits:
     def __call__(self, arrays: Mapping[str, Any], *, encoded: bool) -> None:
         """Raises DataError naming the modality. `encoded`: the arrays are encoder states."""
         counts = [
-            self.each[name].count(name, array, encoded=encoded)
+            self.each[modality_of(name)].count(name, array, encoded=encoded)
             for name, array in arrays.items()
-            if name in self.each
+            if modality_of(name) in self.each
         ]
         if self.together and sum(counts) > self.together:
             raise DataError(

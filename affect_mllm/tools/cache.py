@@ -107,7 +107,7 @@ def _differing(
         sample = rows[number]
         if checked == count:
             break
-        if not sample.media or features.lacks(sample):
+        if not sample.has_media or features.lacks(sample):
             continue
         checked += 1
         kept, now = features.clip(sample).arrays, features.compute(sample, encode).arrays

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ class _Media:
         self._uses: dict[str, dict[str, tuple[int, int, str]]] = {}
 
     def add(self, sample: Sample, split: str, place: tuple[int, int]) -> None:
-        for value in sample.media.values():
+        for value in (value for part in sample.parts for value in part.media.values()):
             where = value if is_url(value) else str(sample.root / value)
             self._uses.setdefault(where, {}).setdefault(split, (*place, sample.id))
 
@@ -137,19 +138,26 @@ def _undecodable(tables: Sequence[Rows], workers: int | None) -> Iterator[tuple[
     jobs: dict[Job, None] = {}
     for rows in tables:
         for sample in rows:
-            jobs |= dict.fromkeys(Job.of(sample, kind) for kind in sample.media)
+            jobs |= dict.fromkeys(Job.of(part, kind) for part, kind in _media_of(sample))
     verdicts = decode_all(list(jobs), workers=workers)
     for number, rows in enumerate(tables):
         for sample, line in zip(rows, rows.lines().tolist(), strict=True):
-            for kind, where in sample.media.items():
-                reason = verdicts[Job.of(sample, kind)]
+            for part, kind in _media_of(sample):
+                reason = verdicts[Job.of(part, kind)]
                 if reason is not None:
-                    text = f"{kind} cannot be decoded: {reason} ({where})"
+                    text = f"{kind} cannot be decoded: {reason} ({part.media[kind]})"
+                    text = f"clip {part.name}: {text}" if sample.clips else text
                     yield number, Problem(line, sample.id, text)
+
+
+def _media_of(sample: Sample) -> list[tuple[Sample, str]]:
+    """Each medium of a row, or of its clips."""
+    return [(part, kind) for part in sample.parts for kind in part.media]
 
 
 def _kind(reason: str) -> str:
     """A reason without the row's own values: what stands before `:`, `,` or a quotation."""
+    reason = re.sub(r"^clip [\w.-]+: ", "", reason)
     for mark in (":", ", got", " (", "'", '"'):
         reason = reason.split(mark)[0]
     return reason.strip()

@@ -11,11 +11,12 @@ import torch
 from affect_mllm.data.collate import collate
 from affect_mllm.data.example import Example, ExampleMaker
 from affect_mllm.data.features import Features
+from affect_mllm.data.messages import media_of
 from affect_mllm.eval.generate.views import VISUAL, View
 from affect_mllm.log import LOGGER
 from affect_mllm.models.decoding import GREEDY, Repeat
 from affect_mllm.models.mllm import AffectMLLM
-from affect_mllm.types import Batch, DataError, Sample
+from affect_mllm.types import Batch, DataError, Sample, modality_of
 
 WHOLE = View()
 
@@ -131,8 +132,11 @@ class Asker:
             note = {"donor": donor.id}
             arrays, sample = self._swapped(sample, arrays, donor, view.swap)
         order = self.maker.prompt.order  # a cache gives the arrays in any order
-        names = sorted(arrays, key=lambda name: order.index(name) if name in order else len(order))
-        media = {name: arrays[name] for name in names if _kind(name) in view.modalities}
+        modalities = [*order, *map(modality_of, arrays)]
+        names = sorted(arrays, key=lambda name: modalities.index(modality_of(name)))
+        seen = [name for name in names if _kind(name) in view.modalities]
+        asked = question.about(sample)
+        media = {name: arrays[name] for name in media_of(sample, seen, asked)}
         if not media and not (sample.subtitle and "text" in view.modalities):
             raise Unseen(
                 f"row {sample.id}",
@@ -142,7 +146,7 @@ class Asker:
         example = self.maker.make(
             sample,
             media,
-            question=question.about(sample),
+            question=asked,
             subtitle="text" in view.modalities,
             encoded=self.features.encoded,
         )
@@ -169,7 +173,8 @@ class Asker:
             rows = self._compared(batch) if self.labels else self._written(batch, examples)
         for example, row in zip(examples, rows, strict=True):
             words = ["text"] if example.sample_id in texts else []
-            yield {"id": example.sample_id, "modalities": [*example.media, *words], **row}
+            seen = dict.fromkeys(map(modality_of, example.media))
+            yield {"id": example.sample_id, "modalities": [*seen, *words], **row}
 
     def _written(self, batch: Batch, examples: Sequence[Example]) -> list[dict[str, Any]]:
         """Answers, and the gates of each example."""
@@ -201,4 +206,4 @@ class Asker:
 
 def _kind(name: str) -> str:
     """The modality of a view that an array's name belongs to."""
-    return "face" if name in VISUAL else name
+    return "face" if modality_of(name) in VISUAL else modality_of(name)

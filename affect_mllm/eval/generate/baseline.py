@@ -18,14 +18,18 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 
+from affect_mllm.data.messages import media_of, user_content
 from affect_mllm.data.reader import Reader
+from affect_mllm.data.template import Media, Prompt
 from affect_mllm.eval.chat import Endpoint, Reply, ReplyError, each, request_hash
 from affect_mllm.eval.generate.asking import WHOLE, Question, Unseen, unanswered
 from affect_mllm.eval.generate.views import VISUAL, View
 from affect_mllm.models.decoding import GREEDY, Repeat, take_over
-from affect_mllm.types import DataError, Sample
+from affect_mllm.types import DataError, Sample, modality_of
 
-Turn = tuple[list[np.ndarray], str]  # pictures `[H, W, 3]` uint8, and the text after them
+_SEVERAL = Prompt(lines=dict.fromkeys(Prompt().order, "{}"), question="\n{}")
+Turn = tuple[list[np.ndarray], str]  # pictures `[H, W, 3]` uint8, and the text
+PICTURE = "\x00"  # where in a text a picture goes; those of a text without any go before it
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ class HFVLM:
         processor, net = parts["processor"], parts["net"]
         texts = [
             processor.apply_chat_template(
-                _chat(len(pictures), text, system), add_generation_prompt=True, tokenize=False
+                _chat(pictures, text, system), add_generation_prompt=True, tokenize=False
             )
             for pictures, text in turns
         ]
@@ -178,10 +182,14 @@ class EndpointVLM:
 
         def one(asked: tuple[Turn, Endpoint]) -> Reply:
             (pictures, text), endpoint = asked
-            content = [{"type": "image_url", "image_url": {"url": _png(p)}} for p in pictures]
+            content = [
+                {"type": "text", "text": part}
+                if isinstance(part, str)
+                else {"type": "image_url", "image_url": {"url": _png(part)}}
+                for part in _content(pictures, text)
+            ]
             messages: list[dict[str, Any]] = [{"role": "system", "content": system}]
-            user = {"role": "user", "content": [*content, {"type": "text", "text": text}]}
-            reply = endpoint.reply([*messages, user])
+            reply = endpoint.reply([*messages, {"role": "user", "content": content}])
             return replace(reply, text=reply.text.strip())
 
         ways = [server] * len(turns) if drawn is None else _seeded(server, drawn)
@@ -239,20 +247,29 @@ class BaselineAsker:
         }
 
     def _turn(self, sample: Sample, question: Question, view: View) -> tuple[Turn, list[str]]:
-        pictures: list[np.ndarray] = []
-        seen: list[str] = []
+        read: dict[str, np.ndarray] = {}
         if "face" in view.modalities:
-            read = self.reader.read(sample, dict.fromkeys(VISUAL, _untouched)).arrays
-            shown = [images for images in read.values() if isinstance(images, np.ndarray)]
-            pictures = [image for images in shown for image in images]
-            seen = list(read)
+            found = self.reader.read(sample, dict.fromkeys(VISUAL, _untouched)).arrays
+            read = {
+                name: images for name, images in found.items() if isinstance(images, np.ndarray)
+            }
         words = sample.subtitle if "text" in view.modalities else None
-        if not pictures and not words:
+        asked = question.about(sample)
+        used = media_of(sample, list(read), asked)
+        if not used and not words:
             raise Unseen(
                 f"row {sample.id}", "no picture and no text", expected="something that a VLM sees"
             )
-        asked = question.about(sample)
         text = f"Subtitle: {words}\n{asked}" if words else asked
+        if sample.clips:
+            content = user_content(_SEVERAL, sample, used, words, asked)
+            used = [part.modality for part in content if isinstance(part, Media)]
+            text = "".join(
+                part if isinstance(part, str) else PICTURE * len(read[part.modality])
+                for part in content
+            )
+        seen = dict.fromkeys(map(modality_of, used))
+        pictures = [image for name in used for image in read[name]]
         return (pictures, text), [*seen, *(["text"] if words else [])]
 
 
@@ -277,8 +294,22 @@ def _untouched(images: np.ndarray) -> np.ndarray:
     return np.asarray(images)
 
 
-def _chat(pictures: int, text: str, system: str) -> list[dict[str, Any]]:
-    content = [*({"type": "image"} for _ in range(pictures)), {"type": "text", "text": text}]
+def _content(pictures: Sequence[np.ndarray], text: str) -> list[np.ndarray | str]:
+    """Pictures and texts in the order in which they are said."""
+    if text.count(PICTURE) != len(pictures):
+        return [*pictures, text]
+    first, *rest = text.split(PICTURE)
+    parts: list[np.ndarray | str] = [first] if first or not rest else []
+    for picture, words in zip(pictures, rest, strict=True):
+        parts += [picture, words] if words else [picture]
+    return parts
+
+
+def _chat(pictures: Sequence[np.ndarray], text: str, system: str) -> list[dict[str, Any]]:
+    content = [
+        {"type": "text", "text": part} if isinstance(part, str) else {"type": "image"}
+        for part in _content(pictures, text)
+    ]
     told = [{"role": "system", "content": [{"type": "text", "text": system}]}] if system else []
     return [*told, {"role": "user", "content": content}]
 

@@ -68,7 +68,11 @@ def has(sample: Sample, modality: str) -> bool:
     """Whether a row names something of that modality (`face` stands for any picture)."""
     if modality == "text":
         return bool(sample.subtitle)
-    return bool((_SOUND if modality == "audio" else _PICTURES) & set(sample.media))
+    return any(_has(part, modality) for part in sample.parts)
+
+
+def _has(part: Sample, modality: str) -> bool:
+    return bool((_SOUND if modality == "audio" else _PICTURES) & set(part.media))
 
 
 def donors(
@@ -85,7 +89,8 @@ def donors(
     chosen: dict[str, Sample] = {}
     for place, sample in enumerate(order):
         ring = (order[(place + step) % len(order)] for step in range(1, len(order)))
-        fitting = (other for other in ring if _differs(other, sample, truth_of))
+        alike = (other for other in ring if _places(other, modality) == _places(sample, modality))
+        fitting = (other for other in alike if _differs(other, sample, truth_of))
         found = next(fitting, None)
         if found is not None:
             chosen[sample.id] = found
@@ -96,6 +101,11 @@ def donors(
             expected="rows of several classes",
         )
     return chosen
+
+
+def _places(sample: Sample, modality: str) -> list[bool]:
+    """Which of the clips have the modality: what is taken stands at the place of what goes."""
+    return [modality == "text" or _has(clip, modality) for clip in sample.clips]
 
 
 def _differs(one: Sample, other: Sample, truth_of: TruthOf) -> bool:

@@ -83,11 +83,11 @@ def _clip(task: Task, read: Read, index: int) -> Clip:
     wave: Markup | None = None
     # A report comes out although a clip does not decode: its error is shown in place and counted.
     try:
-        frames = [_jpeg(image) for image in _images(sample)]
+        frames = [_jpeg(image) for part in sample.parts for image in _images(part)]
     except Exception as error:
         errors.append(f"frames: {type(error).__name__}: {error}")
     try:
-        wave = _wave(sample)
+        wave = next(filter(None, map(_wave, sample.parts)), None)  # of several, the first
     except Exception as error:
         errors.append(f"sound: {type(error).__name__}: {error}")
     return Clip(

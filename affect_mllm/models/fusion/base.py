@@ -44,6 +44,20 @@ def means(stream: States) -> torch.Tensor:
     return (stream.values * weights).sum(1) / weights.sum(1).clamp_min(1)
 
 
+def one_each(states: States, owners: Sequence[int]) -> list[tuple[States, Sequence[int]]]:
+    """States of items and whose they are, in parts in which nobody has two; in order."""
+    turns = [list(owners[:place]).count(who) for place, who in enumerate(owners)]
+    if not any(turns):
+        return [(states, owners)]
+    parts = []
+    for turn in range(max(turns) + 1):
+        places = [place for place, each in enumerate(turns) if each == turn]
+        where = on_device(places, states.values.device)
+        part = States(states.values.index_select(0, where), states.mask.index_select(0, where))
+        parts.append((part, [owners[place] for place in places]))
+    return parts
+
+
 def gather(
     parts: Sequence[tuple[States, Sequence[int]]], items: int, *, like: torch.Tensor
 ) -> States:

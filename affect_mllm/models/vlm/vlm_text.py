@@ -62,10 +62,10 @@ class VLMText(LanguageModel):
             kind = VIDEO if span.modality in videos else IMAGE
             begin = span.start - int(start)
             kinds[0, begin : begin + span.length] = kind
-        for modality in dict.fromkeys(span.modality for span in spans):
+        for modality, item in dict.fromkeys((span.modality, span.item) for span in spans):
             kind = VIDEO if modality in videos else IMAGE
             items = batch.media[modality]
-            place = items.examples.index(example)
+            place = [at for at, who in enumerate(items.examples) if who == example][item]
             grids[kind].append(items.grids[place])
             if kind == VIDEO:
                 steps_s.append(items.steps_s[place] or 1.0)

@@ -13,16 +13,16 @@ Media = Mapping[str, Mapping[str, torch.Tensor]]
 
 
 def to_inputs(batch: Batch) -> dict[str, Any]:
-    """`input_ids`, `attention_mask` `[N, L]`, `spans` `[S, 4]` and `media` of unpacked prompts.
+    """`input_ids`, `attention_mask` `[N, L]`, `spans` `[S, 5]` and `media` of unpacked prompts.
 
-    A span is (modality's number, row, start, length). `media[modality]` has `values`, `mask`,
-    `rows`, and for patches `grids` and `steps_s`.
+    A span is (modality's number, row, start, length, number of the item in its row).
+    `media[modality]` has `values`, `mask`, `rows`, and for patches `grids` and `steps_s`.
     """
-    spans = [[MODALITIES.index(s.modality), s.row, s.start, s.length] for s in batch.spans]
+    spans = [[MODALITIES.index(s.modality), s.row, s.start, s.length, s.item] for s in batch.spans]
     return {
         "input_ids": batch.input_ids,
         "attention_mask": (batch.segments >= 0).long(),
-        "spans": torch.tensor(spans, dtype=torch.long).reshape(-1, 4),
+        "spans": torch.tensor(spans, dtype=torch.long).reshape(-1, 5),
         "media": {name: _tensors(items) for name, items in batch.media.items()},
     }
 
@@ -35,8 +35,8 @@ def to_batch(
     place = torch.arange(length, device=input_ids.device).expand(rows, -1)
     number = torch.arange(rows, device=input_ids.device).unsqueeze(1)
     found = (
-        Span(MODALITIES[modality], start, size, row=row, example=row)
-        for modality, row, start, size in spans.tolist()
+        Span(MODALITIES[modality], start, size, row=row, example=row, item=item)
+        for modality, row, start, size, item in spans.tolist()
     )
     return Batch(
         input_ids,

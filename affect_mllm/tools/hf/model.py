@@ -132,7 +132,7 @@ class AffectForConditionalGeneration(PreTrainedModel, GenerationMixin):
         media: Media | None,
     ) -> Batch:
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        places = torch.zeros(0, 4, dtype=torch.long) if spans is None else spans
+        places = torch.zeros(0, 5, dtype=torch.long) if spans is None else spans
         given: Mapping[str, Any] = media or {}
         return to_batch(input_ids, mask, places, given).to(self.device)
 

@@ -146,6 +146,11 @@ class Sample:
         """Whether it names any file."""
         return any(part.media for part in self.parts)
 
+    @property
+    def is_words(self) -> bool:
+        """Whether it is text alone, that of its own turns: then a question is all there is."""
+        return bool(self.messages) and not self.has_media and not self.subtitle
+
     def path(self, kind: str) -> Path:
         """Absolute path of the media file of `kind`; KeyError if the row has none.
 

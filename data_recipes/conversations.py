@@ -3,10 +3,11 @@
 FILE is a JSON list, or JSON lines, of `{"id", "image" | "video" | "audio", "conversations":
 [{"from": "human" | "gpt", "value"}]}`, or with `role` (`user`, `assistant`) and `content`, as
 Emotion-Qwen's training data have it; a system turn may come first. Placeholders `<image>`,
-`<video>`, `<audio>`, `<face>` stay where they are. Ids that the file uses again get `#2`, `#3` …:
-LLaVA's files ask several things of one image under one id.
-Formats: haotian-liu/LLaVA (docs/Finetune_Custom_Data.md); 24DavidHuang/Emotion-Qwen (train/README);
-for AAID, text alone, what its trainer reads: lzw108/EmoLLMs (src/sft_train.py).
+`<video>`, `<audio>`, `<face>` stay where they are; of several media of a kind (a list of paths)
+each has its placeholder, in order. Ids that the file uses again get `#2`, `#3` …: LLaVA's files
+ask several things of one image under one id. Formats: haotian-liu/LLaVA
+(docs/Finetune_Custom_Data.md); 24DavidHuang/Emotion-Qwen (train/README); AAID, text alone:
+lzw108/EmoLLMs@d643d5d, data/data-split.
 """
 
 from __future__ import annotations
@@ -63,10 +64,10 @@ def rows(inputs: Inputs, *, file: Path, split: str) -> Iterator[Entry]:
             raise DataError(where, f"a {type(record).__name__}", expected="an object")
         id = str(need(where, record, "id", (str, int)))
         seen[id] += 1
-        media = {kind: _path(where, record, kind) for kind in MEDIA if record.get(kind)}
+        media = {kind: _paths(where, record, kind) for kind in MEDIA if record.get(kind)}
         row: dict[str, Any] = {"id": id if seen[id] == 1 else f"{id}#{seen[id]}", "split": split}
-        row |= {kind: inputs.media_root / path for kind, path in media.items()}
-        row["messages"] = messages(where, record, set(media))
+        row |= _seen(inputs.media_root, media)
+        row["messages"] = messages(where, record, {k: len(paths) for k, paths in media.items()})
         yield Entry(row, file, at)
     if again := sum(count > 1 for count in seen.values()):
         inputs.notes.append(f"{again} ids are used several times; the later ones got #2, #3 …")
@@ -83,8 +84,8 @@ def records(file: Path) -> Iterator[tuple[int, str, Any]]:
         yield at, f"{file}[{at - 1}]", record
 
 
-def messages(where: str, record: dict[str, Any], media: set[str]) -> list[dict[str, str]]:
-    """The turns as `{"role", "content"}`.
+def messages(where: str, record: dict[str, Any], media: dict[str, int]) -> list[dict[str, str]]:
+    """The turns as `{"role", "content"}`; `media` are the numbers of media of each kind.
 
     DataError unless user and assistant take turns, the user first and the assistant last, and every
     medium of the record has exactly one placeholder.
@@ -97,7 +98,7 @@ def messages(where: str, record: dict[str, Any], media: set[str]) -> list[dict[s
     used = Counter(kind for turn in turns for kind in PLACEHOLDER.findall(turn["content"]))
     if used != Counter(media):
         raise DataError(
-            where, f"placeholders {dict(used)} for the media {sorted(media)}", expected="one each"
+            where, f"placeholders {dict(used)} for the media {media}", expected="one each"
         )
     return turns
 
@@ -112,14 +113,21 @@ def _turn(where: str, turn: Any) -> dict[str, str]:
     return {"role": ROLES[role], "content": need(where, turn, spoken, str)}
 
 
-def _path(where: str, record: dict[str, Any], kind: str) -> str:
-    """The path of the one medium of a kind; Emotion-Qwen's `{name: path}` with one name as well."""
+def _paths(where: str, record: dict[str, Any], kind: str) -> list[str]:
+    """The paths of a kind's media: one, a list, or Emotion-Qwen's `{name: path}`."""
     value = record[kind]
-    if isinstance(value, dict | list) and len(value) == 1:
-        value = next(iter(value.values() if isinstance(value, dict) else value))
-    if not isinstance(value, str):
-        raise DataError(where, f"{kind} {value!r}", expected="one path: a row has one of a kind")
-    return value
+    paths = list(value.values()) if isinstance(value, dict) else value
+    paths = paths if isinstance(paths, list) else [paths]
+    if not all(isinstance(path, str) for path in paths):
+        raise DataError(where, f"{kind} {value!r}", expected="a path, or several")
+    return paths
+
+
+def _seen(root: Path, media: dict[str, list[str]]) -> dict[str, Any]:
+    """The media of a row, or its clips where there are several of a kind."""
+    if all(len(paths) == 1 for paths in media.values()):
+        return {kind: root / paths[0] for kind, paths in media.items()}
+    return {"clips": [{kind: root / path} for kind, paths in media.items() for path in paths]}
 
 
 APP = command(plan)

@@ -1,11 +1,12 @@
 """MME-Emotion → manifest: `python data_recipes/mme_emotion.py FOLDER`.
 
 FOLDER is the dataset's folder (`ER-Lab/question/ER_Lab.json` … with `video_id`, `label`,
-`label_set`); `video_id` (`IEMOCAP/video/x.mp4`) starts from there or from the task's folder. Eight
-tasks; the label goes to `emotion` (ER-*, Noise-ER), `emotions` (FG-ER, a list with semicolons;
-ML-ER, with commas), `sentiment` (SA, FG-SA) or `intent` (IR), the row's own choices to
-`candidates`, what the publisher's judge is told of the sound (`audio_clue/*_audio_clues.json`) to
-`audio_clue`. Format: FunAudioLLM/MME-Emotion (MME-Emotion-Dataset).
+`label_set`); `video_id` (`IEMOCAP/video/x.mp4`) starts from there or from the task's folder.
+Eight tasks; the label goes to `emotion` (ER-*, Noise-ER), `emotions` (FG-ER, a list with
+semicolons; ML-ER, with commas), `sentiment` (SA, FG-SA) or `intent` (IR), the row's own choices
+to `candidates`; as texts they are `answer` and `choices`. What the publisher's judge is told of
+the sound (`audio_clue/*_audio_clues.json`) to `audio_clue`. Format: FunAudioLLM/MME-Emotion
+(MME-Emotion-Dataset).
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ def _labels(where: str, record: dict[str, Any], key: str, between: str) -> dict[
     outside = [each for each in chosen if each not in choices]
     if outside:
         raise DataError(where, f"label {outside[0]!r}", expected=f"one of {choices}")
-    return {key: chosen if between else label, "candidates": choices}
+    said = {"answer": ", ".join(chosen), "choices": ", ".join(map(str, choices))}
+    return {key: chosen if between else label, "candidates": choices, **said}
 
 
 def _found(video: str, roots: tuple[Path, ...]) -> Path:

@@ -16,7 +16,7 @@ from typing import Any
 from affect_mllm.data import manifest
 from affect_mllm.data.media_root import elsewhere
 from affect_mllm.data.path_check import PathCheck
-from affect_mllm.data.row_checks import row_problems, values_outside
+from affect_mllm.data.row_checks import parts_of, row_problems, values_outside
 from affect_mllm.types import MEDIA_FIELDS, ConfigError, DataError
 
 SUBSET_FLAG = "--allow-count-mismatch"
@@ -228,7 +228,8 @@ def _without_media(entries: list[Entry], inputs: Inputs) -> None:
     if not entries:
         raise DataError(str(inputs.folder), "no row: the names of its files are the labels")
     for entry in entries:
-        entry.row = {key: value for key, value in entry.row.items() if key not in MEDIA_FIELDS}
+        seen = {*MEDIA_FIELDS, "clips"}
+        entry.row = {key: value for key, value in entry.row.items() if key not in seen}
         entry.row["labels_only"] = True
     inputs.notes.append("labels only: no media were looked for; the rows can be scored, no more")
 
@@ -237,10 +238,10 @@ def _relative_media(entries: Iterable[Entry], media_root: Path, out: Path) -> Pa
     """Make the media's paths relative to the folder that is returned."""
     given = elsewhere(media_root, out) or out.parent
     root = os.path.abspath(given)
-    for entry in entries:
+    for part in (part for entry in entries for part in _parts(entry.row)):
         for kind in MEDIA_FIELDS:
-            if kind in entry.row:
-                full = os.path.abspath(entry.row[kind])
+            if kind in part:
+                full = os.path.abspath(part[kind])
                 if not full.startswith(root.rstrip(os.sep) + os.sep):
                     raise ConfigError(
                         "--media-root",
@@ -248,7 +249,7 @@ def _relative_media(entries: Iterable[Entry], media_root: Path, out: Path) -> Pa
                         expected="a folder that all media lie in",
                         fix="give --media-root DIR, a folder above all media",
                     )
-                entry.row[kind] = Path(os.path.relpath(full, root)).as_posix()
+                part[kind] = Path(os.path.relpath(full, root)).as_posix()
     return given
 
 
@@ -270,11 +271,17 @@ def _with_media(entries: list[Entry], inputs: Inputs, root: Path) -> list[Entry]
 
 
 def _media_problems(entry: Entry, check: PathCheck) -> Iterator[str]:
-    for kind in MEDIA_FIELDS:
-        if kind in entry.row:
-            reason = check.problem(kind, entry.row[kind])
-            if reason is not None:
-                yield reason
+    for whose, part in parts_of(entry.row):
+        for kind in MEDIA_FIELDS:
+            if kind in part:
+                reason = check.problem(kind, part[kind])
+                if reason is not None:
+                    yield whose + reason
+
+
+def _parts(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The row, and its clips."""
+    return [row, *row.get("clips", [])]
 
 
 def _reasons(row: Mapping[str, Any], dataset: Dataset) -> Iterator[str]:

@@ -134,7 +134,8 @@ class ExampleMaker:
         text = sample.subtitle if request.subtitle else None
         if sample.clips and request.question is not None:
             media = {n: media[n] for n in media_of(sample, list(media), request.question)}
-        if not media and not text and request.question is not None:
+        seen = media or text or (sample.is_words and request.subtitle)
+        if not seen and request.question is not None:
             raise DataError(
                 f"row {sample.id}",
                 "no picture, no sound and no text",

@@ -50,7 +50,8 @@ class Made:
     """A fixture: the recipe's arguments, a file without which it must refuse, rows expected.
 
     `named`: names of files are the labels, and there is no table. `table` is then a medium that is
-    not there, whose name has another form. `counted`: exact counts are published.
+    not there, whose name has another form. `counted`: exact counts are published. `unpacks`: media
+    come out of the table, again where they are gone.
     """
 
     args: list[str]
@@ -58,6 +59,7 @@ class Made:
     rows: int
     named: bool = False
     counted: bool = True
+    unpacks: bool = False
 
 
 def write(path: Path, text: str, *, encoding: str = "utf-8") -> Path:

@@ -41,9 +41,10 @@ def test_both_notations_become_messages(tmp_path: Path, kit: Kit) -> None:
         ({"conversations": [{"from": "bot", "value": "x"}]}, "from 'bot'"),
         ({"conversations": [{"from": "human"}]}, "no key 'value'"),
         ({"conversations": "text"}, "conversations 'text'"),
-        ({"image": None}, "placeholders {'image': 1} for the media []"),
-        ({"video": "clip.mp4"}, "for the media ['image', 'video']"),
-        ({"image": ["a.jpg", "b.jpg"]}, "image ['a.jpg', 'b.jpg']"),
+        ({"image": None}, "placeholders {'image': 1} for the media {}"),
+        ({"video": "clip.mp4"}, "for the media {'image': 1, 'video': 1}"),
+        ({"image": ["a.jpg", "b.jpg"]}, "{'image': 1} for the media {'image': 2}"),
+        ({"image": ["a.jpg", 7]}, "image ['a.jpg', 7]"),
         ({"id": None}, "id None"),
     ],
 )
@@ -57,6 +58,16 @@ def test_what_a_row_cannot_say_is_refused_with_its_place(
     assert (ran.code, ran.manifests) == (1, [])
     assert f"{path}[1]: " in ran.err
     assert message in ran.err
+
+
+def test_several_pictures_become_clips(tmp_path: Path, kit: Kit) -> None:
+    kit.put(tmp_path / "a.jpg", tmp_path / "b.jpg")
+    said = [{"from": "human", "value": "<image><image>\nWho?"}, ASKED[1]]
+    record = {"id": "x", "image": ["b.jpg", "a.jpg"], "conversations": said}
+    path = write(tmp_path / "c.json", json.dumps([record]))
+    ran = run("conversations", [str(path), "--licence", "own"], tmp_path)
+    assert ran.code == 0, ran.err
+    assert ran.rows["x"]["clips"] == [{"image": "b.jpg"}, {"image": "a.jpg"}]
 
 
 def test_a_path_out_of_the_media_folder_is_refused(tmp_path: Path, kit: Kit) -> None:

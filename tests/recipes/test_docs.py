@@ -17,7 +17,8 @@ TABLE = [
     for line in PAGE.split("## Manifest")[0].splitlines()
     if line.startswith("| `")
 ]
-ROWS = {cells[0].strip("`"): cells for cells in TABLE}
+ROWS = {cells[0].strip("`"): cells for cells in TABLE if len(cells) > 2}
+HELD = {cells[0].strip("`"): cells[1] for cells in TABLE if len(cells) == 2}
 
 
 def published(name: str) -> list[Dataset]:
@@ -45,6 +46,12 @@ def test_each_recipe_has_its_row() -> None:
         assert len(cells) == 7, name
         assert all(cells), name
         assert f"`{name}.py " in cells[6]
+
+
+def test_each_recipe_says_what_it_was_held_against() -> None:
+    assert sorted(HELD) == SCRIPTS
+    for name, against in HELD.items():
+        assert against.startswith(("published", "fixture")), name
 
 
 @pytest.mark.parametrize("name", sorted(set(SCRIPTS) - {"iemocap", "mer_unibench"}))

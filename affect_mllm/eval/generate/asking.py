@@ -98,7 +98,8 @@ class Asker:
                 continue
             examples.append(example)
             notes[sample.id] = note
-            seen_text |= {sample.id} if sample.subtitle and "text" in view.modalities else set()
+            words = sample.subtitle or sample.is_words
+            seen_text |= {sample.id} if words and "text" in view.modalities else set()
         # The longest first: what does not fit into memory shows at once.
         examples.sort(key=lambda example: (-len(example), example.sample_id))
         for start in range(0, len(examples), self.batch_size):
@@ -137,7 +138,8 @@ class Asker:
         seen = [name for name in names if _kind(name) in view.modalities]
         asked = question.about(sample)
         media = {name: arrays[name] for name in media_of(sample, seen, asked)}
-        if not media and not (sample.subtitle and "text" in view.modalities):
+        words = sample.subtitle or sample.is_words
+        if not media and not (words and "text" in view.modalities):
             raise Unseen(
                 f"row {sample.id}",
                 "no picture, no sound and no text",

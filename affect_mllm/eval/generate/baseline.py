@@ -256,7 +256,7 @@ class BaselineAsker:
         words = sample.subtitle if "text" in view.modalities else None
         asked = question.about(sample)
         used = media_of(sample, list(read), asked)
-        if not used and not words:
+        if not used and not words and not (sample.is_words and "text" in view.modalities):
             raise Unseen(
                 f"row {sample.id}", "no picture and no text", expected="something that a VLM sees"
             )
@@ -270,7 +270,7 @@ class BaselineAsker:
             )
         seen = dict.fromkeys(map(modality_of, used))
         pictures = [image for name in used for image in read[name]]
-        return (pictures, text), [*seen, *(["text"] if words else [])]
+        return (pictures, text), [*seen, *(["text"] if words or sample.is_words else [])]
 
 
 def _short_name(model: str, identity: dict[str, str]) -> str:

@@ -48,7 +48,8 @@ class Verdict:
 class Rubric:
     """How an answer is judged (`conf/judge/NAME.yaml`).
 
-    `prompt` is a format string over `{response}` and the row's labels (`{description}` …); the
+    `prompt` is a format string over `{response}` and the row's labels (`{description}` …), `hints`
+    are further sentences over one label each, told where a row has it; the
     judge answers with a JSON object that has a number for each of `scores`, between its bounds.
     With `per_step` it has one key, `steps`, a list of such numbers: the last one is
     `recognition`, the mean of the others `reasoning` (0 where there is only one), and `cot` the
@@ -64,6 +65,7 @@ class Rubric:
     system: str = "You are a careful judge of descriptions of emotion. You answer in JSON only."
     scores: dict[str, tuple[float, float]] = field(default_factory=dict)
     per_step: bool = False
+    hints: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if bool(self.scores) == self.per_step:
@@ -82,7 +84,8 @@ class Rubric:
     def prompt_hash(self) -> str:
         """Hash of everything that the judge is told besides the row."""
         keys = sorted(self.scores.items())
-        return request_hash([self.system, self.prompt, keys, self.per_step])[:16]
+        hints = [sorted(self.hints.items())] if self.hints else []
+        return request_hash([self.system, self.prompt, keys, self.per_step, *hints])[:16]
 
     def needs(self) -> list[str]:
         """The labels that the prompt quotes."""
@@ -97,7 +100,9 @@ class Rubric:
                 f"row {sample.id}", f"no label {', '.join(missing)}", expected=f"for {self.name}"
             )
         labels = {name: _plain(sample.labels[name]) for name in self.needs()}
-        text = self.prompt.format(response=response, **labels)
+        told = [text.format(**{name: _plain(sample.labels[name])})
+                for name, text in self.hints.items() if sample.labels.get(name)]  # fmt: skip
+        text = "\n\n".join([self.prompt.format(response=response, **labels), *told])
         return [{"role": "system", "content": self.system}, {"role": "user", "content": text}]
 
     def read(self, reply: str) -> dict[str, float] | None:

@@ -67,7 +67,7 @@ def _check_modalities(where: str, names: Sequence[str], *, more: str = "") -> No
 def has(sample: Sample, modality: str) -> bool:
     """Whether a row names something of that modality (`face` stands for any picture)."""
     if modality == "text":
-        return bool(sample.subtitle)
+        return bool(sample.subtitle) or sample.is_words
     return any(_has(part, modality) for part in sample.parts)
 
 

@@ -25,7 +25,8 @@ STEPS = load_rubric("mme_emotion")
 
 
 def rows(count: int, **labels) -> list[Sample]:
-    known = {"description": "She frowns and shouts.", "emotion": "angry"} | labels
+    known = {"description": "She frowns and shouts.", "emotion": "angry", "answer": "angry"}
+    known |= labels
     return [
         Sample(f"s{i}", Path(), subtitle="x", labels=known, group=f"g{i // 2}")
         for i in range(count)
@@ -41,6 +42,13 @@ def ask(say, rubric: Rubric, count: int = 4, predictions=None) -> tuple[list[Ver
         chat = Endpoint(seen.url, "m", retries=0, backoff_s=0.0, workers=2)
         given = said(count) if predictions is None else predictions
         return judge(rubric, chat, rows(count), given), seen.requests
+
+
+def test_a_judge_is_told_what_was_heard_where_the_row_has_it() -> None:
+    (plain,), (told,) = rows(1), rows(1, audio_clue="A flat {voice}.")
+    without, heard = (STEPS.messages(row, "THE ANSWER")[1]["content"] for row in (plain, told))
+    assert heard == f"{without}\n\nWhat another model heard in the clip: A flat {{voice}}."
+    assert replace(STEPS, hints={}).prompt_hash != STEPS.prompt_hash
 
 
 @pytest.mark.parametrize("name", RUBRICS)

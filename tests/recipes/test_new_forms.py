@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from affect_mllm.eval.benchmarks import load_task
+from affect_mllm.eval.predictions import Prediction
+from affect_mllm.eval.score.scoring import score
+from affect_mllm.types import Sample
 from tests.recipes.kit import SUBSET, Kit, run, table, write
 from tests.recipes.makers import MAKERS
 from tests.recipes.makers.aeb import lines
@@ -139,3 +143,38 @@ def test_a_dialogue_has_a_clip_where_its_speaker_speaks(tmp_path: Path, kit: Kit
     assert [clip["name"] for clip in rows["00007"]["clips"]] == ["utt0", "utt2"]
     assert rows["00012"]["clips"] == [{"name": "utt0", "video": "test/dia12utt1.mp4"}]
     assert rows["00007"]["labels"]["emotion"] == "anxious"
+
+
+def test_a_held_out_subject_is_the_test_split(tmp_path: Path, kit: Kit) -> None:
+    made = MAKERS["megc2019"](tmp_path, kit)
+    rows = run("megc2019", [*made.args, "--held-out", "samm/006", SUBSET], tmp_path).rows
+    assert [row["split"] for row in rows.values()] == ["train", "test", "train"]
+    smic = rows["smic/s01/s01_ne_01"]
+    assert (smic["frames"], smic["frames_fps"]) == ("SMIC/s01/micro/negative/s01_ne_01", 100)
+    assert [row["labels"]["emotion"] for row in rows.values()] == [
+        "positive",
+        "surprise",
+        "negative",
+    ]
+    wrong = run("megc2019", [*made.args, "--held-out", "samm/6", SUBSET], tmp_path)
+    assert (wrong.code, "one of ['casme2/sub01'" in wrong.err) == (2, True)
+
+
+# Rows: truths 0, 1, 2 of christy1206/STSTNet@1afb56e, STSTNet_python_logfile.txt; columns: answers.
+STSTNET = ((195, 39, 16), (36, 68, 5), (12, 7, 64))
+
+
+def test_pooled_answers_of_a_published_log_have_its_scores() -> None:
+    """UF1 0.7209 and UAR 0.725 of 442 clips, each subject held out once."""
+    task = load_task("megc2019")
+    rows, said = [], []
+    for truth, counts in zip(task.labels, STSTNET, strict=True):
+        for answer, count in zip(task.labels, counts, strict=True):
+            ids = [f"{truth}-{answer}-{at:03}" for at in range(count)]
+            about = {"split": "test", "labels": {"emotion": truth}}
+            rows += [Sample(id, Path(), speaker="s", **about) for id in ids]
+            said += [Prediction(id, response=answer) for id in ids]
+    found = score(task, rows, said)["metrics"]
+    assert found["macro_f1"]["n"] == 442
+    assert found["macro_f1"]["value"] == pytest.approx(0.7209484, abs=1e-6)
+    assert found["uar"]["value"] == pytest.approx(0.7249792, abs=1e-6)

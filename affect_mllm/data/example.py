@@ -134,7 +134,7 @@ class ExampleMaker:
         text = sample.subtitle if request.subtitle else None
         if sample.clips and request.question is not None:
             media = {n: media[n] for n in media_of(sample, list(media), request.question)}
-        seen = media or text or (sample.is_words and request.subtitle)
+        seen = media or text or (request.subtitle and _says_itself(sample, request.question or ""))
         if not seen and request.question is not None:
             raise DataError(
                 f"row {sample.id}",
@@ -257,6 +257,12 @@ def visible(
 def _written(rendered: Rendered, *cut: str) -> Written:
     spans = tuple(Span(name, start, length) for name, start, length in rendered.spans)
     return Written(rendered.input_ids, rendered.labels, spans, tuple(cut))
+
+
+def _says_itself(sample: Sample, question: str) -> bool:
+    """Whether a row of words alone is asked its own question: else nothing of it is shown."""
+    asked = [turn["content"] for turn in sample.messages if turn["role"] == "user"]
+    return sample.is_words and any(text in question for text in asked)
 
 
 def _beginning(text: str | None, characters: int) -> str:

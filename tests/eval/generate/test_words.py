@@ -30,6 +30,8 @@ def test_a_row_of_words_is_asked_its_own_question(tiny, tiny_run) -> None:
     (blind,) = asker.answer([sample], QUESTION, View(("face", "audio")))
     assert "no picture, no sound and no text" in blind["unseen"]
     assert (has(sample, "text"), has(sample, "face")) == (True, False)
+    (strange,) = asker.answer([sample], Question("Which emotion is it?"))
+    assert "no picture, no sound and no text" in strange["error"], "nothing of the row was shown"
     empty = replace(sample, messages=())
     (row,) = asker.answer([empty], QUESTION)
     assert "unseen" in row

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -25,15 +25,21 @@ ENTRY = 256  # bytes of the header for a tensor's dtype, shape and place, at mos
 
 
 def write_tensors(
-    path: Path, names: Sequence[str], tensors: Iterable[tuple[str, torch.Tensor]]
+    path: Path,
+    names: Sequence[str],
+    tensors: Iterable[tuple[str, torch.Tensor]],
+    metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write `tensors`, which are on the CPU and have these `names`, as they come.
+
+    `metadata` is what the format keeps beside them, under `__metadata__`.
 
     The header stands before them and is known only after them: room for it is left, and what it
     does not need is filled with spaces, as the format allows.
     """
-    room = -(-sum(len(json.dumps(name)) + ENTRY for name in names) // 8) * 8 + 8
-    header: dict[str, object] = {}
+    header: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
+    needed = len(json.dumps(header)) + sum(len(json.dumps(name)) + ENTRY for name in names)
+    room = -(-needed // 8) * 8 + 8
     with path.open("wb") as file:
         file.seek(8 + room)
         end = 0

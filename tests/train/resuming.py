@@ -80,7 +80,8 @@ def _watch(patch: pytest.MonkeyPatch) -> None:
 def _moments(engine: Engine) -> dict[str, torch.Tensor]:
     """The whole state of the optimiser by kind and parameter; DeepSpeed's without its padding."""
     if engine.any_world:
-        return engine_state.moments(engine.module, engine.optimizer)
+        held = engine_state.moments(engine.module, engine.optimizer).items()
+        return {key: engine_state.whole(value) for key, value in held}
     from deepspeed.runtime.zero.stage_1_and_2 import DeepSpeedZeroOptimizer
     from deepspeed.utils import safe_get_full_optimizer_state
 

@@ -73,7 +73,10 @@ def test_under_eight_bits_a_resumed_run_is_the_whole_one(tiny, tmp_path, monkeyp
         stop_after(3, patch)
         assert main(tiny.overrides(tmp_path / "two", *EIGHT_BITS)) == ExitCode.STOPPED
     engine = tmp_path / "two/instruct/step-000003/engine"
-    kinds = {tensor.dtype for tensor in load_file(engine / engine_state.MOMENTS).values()}
+    kinds = {
+        tensor.dtype
+        for tensor in load_file(engine / engine_state.MOMENTS / "00000.safetensors").values()
+    }
     assert torch.uint8 in kinds, "moments in 8 bits"
     steps = json.loads((engine / engine_state.NUMBERS).read_text())
     assert set(steps.values()) == {3}

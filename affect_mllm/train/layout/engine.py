@@ -144,8 +144,7 @@ class Engine:
     def save(self, folder: Path) -> None:
         """Optimiser and random state, so that `load` goes on bit for bit."""
         moments = engine_state.moments(self.module, self.optimizer)
-        if self.is_main:
-            engine_state.write_moments(folder, moments, self.scale.value)
+        engine_state.write_moments(folder, moments, self.scale.value, rank=self.rank)
         engine_state.write_random(folder, self.rank)
 
     def load(self, folder: Path) -> None:

@@ -1,9 +1,14 @@
-"""Optimiser and random state as safetensors and JSON, whole: any number of ranks can read it."""
+"""Optimiser and random state as safetensors and JSON, which any number of ranks can read.
+
+What is split over ranks each of them writes as it holds it, with its place in the whole as
+torch.distributed.checkpoint's safetensors have it; that library reads it, however it is split then.
+"""
 
 from __future__ import annotations
 
 import json
 import random
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,11 +16,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.distributed.tensor import DTensor
+from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
+from affect_mllm.models.tensor_file import write_tensors
 from affect_mllm.types import CheckpointError
 
-MOMENTS, NUMBERS, SCALE = "optimizer.safetensors", "optimizer.json", "scale.json"
+MOMENTS, NUMBERS, SCALE = "optimizer", "optimizer.json", "scale.json"
+# The names that torch.distributed.checkpoint gives a part's place in a safetensors file.
+PLACES, SAVED_OFFSETS = "DCP_SHARDING_INFO", "saved_offsets"
 Scale = tuple[float, int]
 
 
@@ -31,17 +40,14 @@ def local(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def moments(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """The optimiser's state as `kind/parameter`: tensors, whole and on the CPU, and plain numbers.
+    """The optimiser's state as `kind/parameter`: tensors as they are held, and plain numbers.
 
     Raises CheckpointError for what is neither: left out, a resumed run would be another one.
     """
     found: dict[str, Any] = {}
     for name, held in _held(module, optimizer):
         for kind, value in sorted(held.items()):
-            if isinstance(value, torch.Tensor):
-                # A copy: some optimisers share a table among all parameters, safetensors cannot.
-                value = whole(value).cpu().clone(memory_format=torch.contiguous_format)
-            elif not isinstance(value, int | float):
+            if not isinstance(value, torch.Tensor | int | float):
                 raise CheckpointError(
                     f"{type(optimizer).__name__}'s state {kind!r} of {name}",
                     type(value).__name__,
@@ -52,42 +58,60 @@ def moments(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, An
     return found
 
 
-def write_moments(folder: Path, found: dict[str, Any], scale: Scale) -> None:
-    """Put them and the loss scale into `folder`."""
-    from safetensors.torch import save_file
-
-    tensors = {key: value for key, value in found.items() if isinstance(value, torch.Tensor)}
-    save_file(tensors, folder / MOMENTS)
-    numbers = {key: value for key, value in found.items() if key not in tensors}
-    (folder / NUMBERS).write_text(json.dumps(numbers))
-    (folder / SCALE).write_text(json.dumps(scale))
+def write_moments(folder: Path, found: dict[str, Any], scale: Scale, *, rank: int = 0) -> None:
+    """Put this rank's part into `folder`; rank 0's has what is not split, and the loss scale."""
+    own = {
+        key: value
+        for key, value in found.items()
+        if (local(value).numel() if isinstance(value, DTensor) else not rank and _is_tensor(value))
+    }
+    places = {key: {SAVED_OFFSETS: _place(value)} for key, value in own.items()}
+    parts = ((key, local(value.detach()).cpu()) for key, value in own.items())
+    said = {PLACES: json.dumps(places)}
+    (folder / MOMENTS).mkdir(exist_ok=True)
+    write_tensors(folder / MOMENTS / f"{rank:05d}.safetensors", list(own), parts, metadata=said)
+    if rank == 0:
+        numbers = {key: value for key, value in found.items() if not _is_tensor(value)}
+        (folder / NUMBERS).write_text(json.dumps(numbers))
+        (folder / SCALE).write_text(json.dumps(scale))
 
 
 def read_moments(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> Scale:
-    """Give the optimiser back its state; returns the loss scale.
+    """Give the optimiser back its state; returns the loss scale. All ranks read together.
 
     Raises CheckpointError when it is of other parameters.
     """
-    from safetensors.torch import load_file
+    import torch.distributed.checkpoint as dcp
+    from torch.distributed.checkpoint import HuggingFaceStorageReader
 
-    found: dict[str, Any] = load_file(folder / MOMENTS)
-    found |= json.loads((folder / NUMBERS).read_text())
+    if not (folder / MOMENTS).is_dir():
+        raise CheckpointError(
+            str(folder),
+            f"has no folder {MOMENTS}: another version wrote it",
+            fix="resume with that version, or remove this checkpoint",
+        )
+    reader = HuggingFaceStorageReader(str(folder / MOMENTS))
+    numbers: dict[str, Any] = json.loads((folder / NUMBERS).read_text())
+    kept = reader.read_metadata().state_dict_metadata
     parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
-    strange = {key.split("/", 1)[1] for key in found} - set(parameters)
+    strange = {key.split("/", 1)[1] for key in (*kept, *numbers)} - set(parameters)
     if strange:
         raise CheckpointError(
-            str(folder / MOMENTS),
+            str(folder),
             f"is of parameters that do not train here, such as {min(strange)}",
             fix="resume with the stage's settings, or remove this checkpoint",
         )
+    tensors = {key: _empty(told, parameters[key.split("/", 1)[1]]) for key, told in kept.items()}
+    with warnings.catch_warnings():  # that there is one process alone
+        warnings.filterwarnings("ignore", "torch.distributed is disabled")
+        dcp.load(tensors, storage_reader=reader)
     fused = {p for g in optimizer.param_groups if g.get("fused") for p in g["params"]}
-    for key, value in found.items():
+    for key, value in {**tensors, **numbers}.items():
         kind, name = key.split("/", 1)
         parameter = parameters[name]
-        number = not isinstance(value, torch.Tensor)
         # AdamW counts its steps on the CPU
-        as_it_is = number or (value.ndim == 0 and parameter not in fused)
-        optimizer.state[parameter][kind] = value if as_it_is else _like(value, parameter)
+        as_it_is = not _is_tensor(value) or (value.ndim == 0 and parameter not in fused)
+        optimizer.state[parameter][kind] = value if as_it_is else value.to(parameter.device)
     factor, steps = json.loads((folder / SCALE).read_text())
     return float(factor), int(steps)
 
@@ -133,9 +157,21 @@ def _held(
             yield name, optimizer.state[parameter]
 
 
-def _like(tensor: torch.Tensor, parameter: nn.Parameter) -> torch.Tensor:
-    """On the parameter's device, and split as it is if it has its shape."""
-    held: Any = parameter.data
-    if isinstance(held, DTensor) and tensor.shape == held.shape:
-        return distribute_tensor(tensor.to(held.device), held.device_mesh, held.placements)
-    return tensor.to(parameter.device)
+def _is_tensor(value: object) -> bool:
+    return isinstance(value, torch.Tensor)
+
+
+def _place(value: torch.Tensor) -> list[int]:
+    """Where this rank's part begins in the whole."""
+    if not isinstance(value, DTensor):
+        return [0] * value.ndim
+    mesh, placements = value.device_mesh, value.placements
+    return list(compute_local_shape_and_global_offset(value.shape, mesh, placements)[1])
+
+
+def _empty(told: Any, parameter: nn.Parameter) -> torch.Tensor:
+    """To be filled: split as the parameter is if it has its shape; else whole, on the CPU."""
+    dtype = told.properties.dtype
+    if isinstance(parameter, DTensor) and told.size == parameter.shape:
+        return torch.empty_like(parameter.data, dtype=dtype)
+    return torch.empty(told.size, dtype=dtype)

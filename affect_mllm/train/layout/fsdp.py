@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,16 +17,17 @@ from affect_mllm.train.layout.engine import Engine, OptimizerOf, blocks
 
 
 class FullyShard(Engine):
-    """Transformer blocks are gathered one at a time, the rest with the root for the whole pass.
+    """Blocks and the table of words are gathered one at a time, the rest for the whole pass.
 
-    So the LLM's head, which the losses use in any number of chunks, is gathered once.
+    So the LLM's head, which the losses use in any number of chunks, is gathered once; a table that
+    is the head as well stays with it.
     """
 
     splits = True
 
     def _place(self, module: nn.Module, optimizer_of: OptimizerOf) -> None:
         mesh = init_device_mesh(self.device.type, (self.world,))
-        for part in (*blocks(module), module):
+        for part in (*blocks(module), *_words(module), module):
             whole = [p for p in part.parameters() if not isinstance(p, DTensor)]
             policy = MixedPrecisionPolicy(
                 param_dtype=self._gathered_in(part, whole),
@@ -71,3 +73,13 @@ class FullyShard(Engine):
             for part in parts:
                 part.set_reshard_after_forward(part is not self.module, recurse=False)
                 part.reshard()
+
+
+def _words(module: nn.Module) -> list[nn.Module]:
+    """The LLM's table of words, unless its head is the same."""
+    if not isinstance(module, AffectMLLM):
+        return []
+    net: Any = module.llm.net
+    words, head = net.get_input_embeddings(), net.get_output_embeddings()
+    shared = {id(weight) for weight in head.parameters()}
+    return [] if any(id(weight) in shared for weight in words.parameters()) else [words]

@@ -14,6 +14,7 @@ import torch
 from pydantic import NonNegativeInt, PositiveInt
 from torch import nn
 
+from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.train.layout import engine_state
 from affect_mllm.train.layout.engine import Engine, OptimizerOf, blocks
 from affect_mllm.types import CheckpointError
@@ -115,6 +116,8 @@ class Zero(Engine):
         import deepspeed
 
         settings = self.accelerator.deepspeed_plugin.deepspeed_config
+        for layer in _behind_trained(module):  # gathered at once, by one hook a layer
+            deepspeed.utils.set_z3_leaf_module(layer, True)
         for part in (*blocks(module), module):
             whole = [p for p in part.parameters() if not hasattr(p, "ds_id")]
             self._masters(whole)
@@ -192,3 +195,13 @@ class Zero(Engine):
         if path is None:
             raise CheckpointError(str(folder), "no DeepSpeed state", fix="delete this checkpoint")
         engine_state.read_random(folder, self.rank)
+
+
+def _behind_trained(module: nn.Module) -> list[nn.Module]:
+    """The LLM's layers behind its first that trains: their inputs have gradients in every batch.
+
+    Without, torch calls a module's backward hook before its backward pass, and weights would go.
+    """
+    layers = module.llm.net.get_decoder().layers if isinstance(module, AffectMLLM) else []
+    trains = [any(weight.requires_grad for weight in layer.parameters()) for layer in layers]
+    return list(layers)[trains.index(True) + 1 :] if True in trains else []

@@ -3,13 +3,13 @@
     python benchmarks/sharding.py [--layers N] [--hidden N] [--strategies …] [--trains lora full]
 
 A random Llama in float32 (by default 1.0 GB, of which embeddings and head are 2 %) is written to a
-folder. Two gloo processes build it from there, train two steps of one short row and save a
-checkpoint to resume from. Printed are the peaks of memory that a process has for itself (RssAnon +
-RssShmem of /proc/self/status, sampled every 2 ms) above what it has with all libraries imported and
-the process group made, as shares of the whole: of the weights with `lora`, which trains little; of
-weights, gradients and both moments (16 bytes a weight) with `full`. Pages of mapped files are not
-in it: the kernel takes them back. ZeRO-3 may keep a fourteenth of the weights whole and gather a
-tenth of that ahead, as its defaults are for seven thousand million weights.
+folder. Two gloo processes build it from there, train two steps of one short row (activations are
+computed again in the backward pass) and save a checkpoint to resume from. Printed are the peaks of
+memory that a process has for itself (RssAnon + RssShmem of /proc/self/status, sampled every 2 ms)
+above what it has with all libraries imported and the process group made, as shares of the whole: of
+the weights with `lora`, which trains little; of weights, gradients and both moments (16 bytes a
+weight) with `full`. Pages of mapped files are not in it: the kernel takes them back. ZeRO-3 is set
+to hold little: no small weights whole, a layer's at most, and a tenth of that gathered ahead.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from affect_mllm.train.keep.progress import Progress
 from affect_mllm.train.keep.stage_checkpoints import StageCheckpoints
 from affect_mllm.train.layout.launch import Launch
 from affect_mllm.train.layout.zero import ZeroSettings
+from affect_mllm.train.plan.speed import Speed
 from affect_mllm.train.plan.trainable import Group, select
 
 RANKS, INTERVAL_S = 2, 0.002
@@ -39,6 +40,8 @@ FULL = {
     "compressors": Group(r"compressors\..*", 1e-3),
 }
 TRAINS = {"lora": TRAINABLE, "full": FULL}
+AGAIN = Speed(gradient_checkpointing=["llm"], liger="never")
+SMALL_MALLOC = {"MALLOC_MMAP_THRESHOLD_": "8192", "MALLOC_TRIM_THRESHOLD_": "8192"}
 BYTES = {"lora": 4, "full": 16}  # a weight
 
 
@@ -70,7 +73,7 @@ def measured(folder: Path, size: Size, strategy: str, what: str) -> dict[str, fl
     command = [sys.executable, *launcher, __file__, "--rank-of", str(folder), "--out", str(out)]
     command += ["--hidden", str(size.hidden), "--layers", str(size.layers)]
     # What is freed goes back to the kernel at once: what is held counts, not what malloc keeps.
-    env = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "ACCELERATE_USE_CPU": "true"}
+    env = {**os.environ, **SMALL_MALLOC, "ACCELERATE_USE_CPU": "true"}
     done = subprocess.run(
         [*command, "--strategies", strategy, "--trains", what],
         env=env,
@@ -112,14 +115,14 @@ def _own() -> int:
 
 def _rank(size: Size, options: argparse.Namespace) -> None:
     strategy: Any = options.strategies[0]
-    trial = Trial(Path(options.rank_of), size, trainable=TRAINS[options.trains[0]])
-    live = (size.layers * 13 * size.hidden**2 + 2 * size.vocab * size.hidden) // 14
+    trial = Trial(Path(options.rank_of), size, trainable=TRAINS[options.trains[0]], speed=AGAIN)
+    live = 13 * size.hidden**2
     zero = ZeroSettings(
-        reduce_bucket_size=live,
+        reduce_bucket_size=live // 10,
         stage3_prefetch_bucket_size=live // 10,
         stage3_max_live_parameters=live,
     )
-    launch = Launch(strategy=strategy, precision="fp32", zero=zero)
+    launch = Launch(strategy=strategy, precision="fp32", zero=zero, persistence_threshold=0)
     accelerator = launch.accelerator(max_norms=[trial.stage.max_grad_norm])
     _import_all()
     watch = Watch()
@@ -161,8 +164,8 @@ def _import_all() -> None:
 def _arguments() -> argparse.Namespace:
     raw = argparse.RawTextHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    parser.add_argument("--hidden", type=int, default=512)
-    parser.add_argument("--layers", type=int, default=74)
+    parser.add_argument("--hidden", type=int, default=640)
+    parser.add_argument("--layers", type=int, default=47)
     parser.add_argument("--strategies", nargs="+", default=["fsdp2", "zero3"])
     parser.add_argument("--trains", nargs="+", choices=list(TRAINS), default=["lora"])
     parser.add_argument("--rank-of", help=argparse.SUPPRESS)

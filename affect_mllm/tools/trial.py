@@ -24,6 +24,7 @@ from affect_mllm.train.keep.progress import Progress
 from affect_mllm.train.layout.launch import Launch
 from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.plan import optim
+from affect_mllm.train.plan.speed import Speed
 from affect_mllm.train.plan.stage import Stage
 from affect_mllm.train.plan.trainable import Group, select, unfreeze
 from affect_mllm.train.step.agree import agree
@@ -32,6 +33,7 @@ from affect_mllm.types import Batch, MediaBatch, Span
 
 TRAINABLE = {"compressors": Group(r"compressors\..*", 1e-3), "lora": Group(r"llm\..*lora_.*", 1e-3)}
 MEDIA, TOKENS, STATES, WIDTH = "face", 4, 16, 64  # tokens and states of an item, a state's width
+AS_IT_IS = Speed(liger="never")
 STEPS = 3
 
 
@@ -62,9 +64,10 @@ class Trial:
         dtype: str = "float32",
         *,
         trainable: Mapping[str, Group] = TRAINABLE,
+        speed: Speed = AS_IT_IS,
     ) -> None:
         """Writes the LLM to `folder` unless one lies there."""
-        self.folder, self.size, self.dtype = folder, size, dtype
+        self.folder, self.size, self.dtype, self.speed = folder, size, dtype, speed
         self.stage = Stage("trial", dict(trainable), {}, steps=STEPS)
         self.objective = Objective(self.stage.losses)
         if not (folder / "config.json").exists():
@@ -139,6 +142,7 @@ class Trial:
         accelerator = accelerator or launch.accelerator(max_norms=[self.stage.max_grad_norm])
         engine, unused = launch.engine(accelerator), cast(Any, None)
         model = self.model(attention)
+        self.speed.apply(model)
         engine.bring(model)
         engine.prepare(model, self.optimizer, max_norm=self.stage.max_grad_norm)
         return Trainer(

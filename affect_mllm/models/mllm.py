@@ -135,14 +135,14 @@ class AffectMLLM(nn.Module):
         return Media(tokens, gates, tuple(deep.values()), idle)
 
     def _known(self, batch: Batch, name: str, states: States) -> torch.Tensor | None:
-        """Which of an item's tokens are real, on the CPU; None where the encoder has just run."""
+        """Which of an item's tokens are real, on the CPU; None where only its encoder can say."""
         if name == "multi":
             mask = torch.ones(states.mask.shape, dtype=torch.bool)
-        elif batch.media[name].encoded:
-            mask = batch.on_host.media[name].mask
         else:
-            return None
-        return self._compressor(name).token_mask(mask)
+            items = batch.on_host.media[name]
+            encoder = self._encoder(self.branches[name])
+            mask = items.mask if items.encoded else encoder.state_mask(items.mask)
+        return None if mask is None else self._compressor(name).token_mask(mask)
 
     def _instructions(self, batch: Batch) -> torch.Tensor | None:
         """What each example is asked `[B, H]`, where a gate wants to know."""

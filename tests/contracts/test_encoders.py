@@ -80,7 +80,10 @@ def test_an_item_depends_neither_on_its_batch_nor_on_padding(encoder: Encoder) -
     values, mask, _ = encoder(*batch(short))
     alone = values[0][mask[0]]
     for filler in (0.0, 7.0):
-        values, mask, _ = encoder(*batch(short, long, filler=filler))
+        given = batch(short, long, filler=filler)
+        values, mask, _ = encoder(*given)
+        known = encoder.state_mask(given[1])
+        assert known is None or torch.equal(known, mask)
         torch.testing.assert_close(values[0][mask[0]], alone, rtol=1e-5, atol=1e-5)
         assert not values[0][~mask[0]].any(), "masked states are zeros"
     assert not torch.allclose(values[1][mask[1]][: len(alone)], alone)

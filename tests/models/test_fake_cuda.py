@@ -14,6 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from affect_mllm.borders import Borders
 from affect_mllm.models.llm import attention
+from affect_mllm.models.llm.deepstack import Deep
 from affect_mllm.models.llm.language_model import LanguageModel
 from affect_mllm.models.precision import autocast_on_meta
 from affect_mllm.types import ConfigError
@@ -128,6 +129,26 @@ def test_towers_take_the_same_kernel_between_pictures_and_windows(
     assert states.values.shape == (2, LENGTH // 2, tower.hidden_size)
     assert (VARLEN[0] in seen.names) == (dtype == "bfloat16")
     assert 0 < seen.most < LENGTH**2
+
+
+@pytest.mark.parametrize("attention", ["auto", "sdpa"])
+def test_deepstack_is_added_where_the_host_says_without_waiting(
+    tiny, tmp_path_factory, monkeypatch, attention: str
+) -> None:
+    folder = tiny_vlm.build(tiny, tmp_path_factory.mktemp("vlm"), "qwen3_vl")
+    with gpu(monkeypatch):
+        llm: Any = tiny_vlm.model(folder, dtype="bfloat16", attention=attention).llm
+    mode = FakeTensorMode()
+    moved(llm, mode)
+    features = torch.zeros(64, llm.hidden_size)
+    ids, borders = row()
+    deep = (torch.arange(100, 164), (features, features))
+    ids, borders, deep = on_gpu((ids, borders, deep), mode)
+    with mode:
+        states = llm.hidden_states(
+            llm.embed(ids), ids, ids.expand(3, -1, -1), borders=borders, deep=Deep(*deep)
+        )
+    assert states.shape == (1, LENGTH, llm.hidden_size)
 
 
 def test_a_kernel_asked_for_by_name_refuses_what_it_cannot_compute(tiny, monkeypatch) -> None:

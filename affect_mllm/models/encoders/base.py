@@ -102,6 +102,16 @@ class Encoder(nn.Module):
         """How many states an input array gives; here one for each step of its first axis."""
         return StatesPerStep()
 
+    def state_mask(self, mask: torch.Tensor) -> torch.Tensor | None:
+        """The mask of the states of inputs with `mask` `[N, T]`, if nothing else decides it.
+
+        So the host knows it without asking the device on which the encoder runs.
+        """
+        count = self.state_count()
+        if not isinstance(count, StatesPerStep) or count.of > 1:
+            return None
+        return mask.repeat_interleave(count.each, dim=1)
+
     def least_steps(self) -> int:
         """The fewest steps of an input's time axis (samples, frames) that make a state."""
         return 1

@@ -10,16 +10,18 @@ from typing import Any
 import torch
 
 from affect_mllm.models.hidden import Tokens
+from affect_mllm.models.indices import on_device
 from affect_mllm.models.splice import pieces
 from affect_mllm.types import Batch
 
 
 @dataclass(frozen=True)
 class Deep:
-    """`layers[i]` `[M, H]` is added behind the LLM's layer `i` at `places` `[R, L]`, row by row.
+    """`layers[i]` `[M, H]` is added behind the LLM's layer `i` at `places` `[M]`.
 
-    After DeepStack (arXiv 2406.04334) as Qwen3-VL has it; the keywords are those of transformers'
-    Qwen3VLTextModel.
+    Places are counted through all rows, laid end to end. After DeepStack (arXiv 2406.04334) as
+    Qwen3-VL has it; the keywords are those of transformers' Qwen3VLTextModel, which `by_places`
+    makes take places where it has a mask.
     """
 
     places: torch.Tensor
@@ -30,21 +32,25 @@ class Deep:
         """From the features of each layer by modality and example; None where there are none."""
         if not tokens:
             return None
-        places = torch.zeros_like(batch.segments, dtype=torch.bool)
-        for span in batch.spans:
-            if span.modality in tokens[0]:
-                places[span.row, span.start : span.start + span.length] = True
         spans = [span for span in batch.spans if span.modality in tokens[0]]
-        layers = [torch.cat([each for _, each in pieces(spans, layer)]) for layer in tokens]
-        return cls(places, tuple(layers))
+        layers = [pieces(spans, layer) for layer in tokens]
+        width, places = batch.segments.shape[1], []
+        for span, _ in layers[0]:
+            first = span.row * width + span.start
+            places += range(first, first + span.length)
+        return cls(
+            on_device(places, batch.segments.device),
+            tuple(torch.cat([each for _, each in layer]) for layer in layers),
+        )
 
     def flat(self, real: torch.Tensor) -> Deep:
-        """The same for one row of the positions `real` `[T]` of all rows laid end to end."""
-        return replace(self, places=self.places.flatten().index_select(0, real).unsqueeze(0))
+        """The same for one row of the positions `real` `[T]`, in their order, of all rows."""
+        return replace(self, places=torch.searchsorted(real, self.places))
 
-    def moved(self, source: torch.Tensor) -> Deep:
-        """The same for rows whose position `i` was `source[:, i]`, in one order still."""
-        return replace(self, places=self.places.gather(1, source))
+    def moved(self, shift: torch.Tensor, length: int) -> Deep:
+        """The same for rows of `length`, row `i` turned to the right by `shift[i]`."""
+        rows, inside = self.places // length, self.places % length
+        return replace(self, places=rows * length + (inside + shift[rows]) % length)
 
     def arguments(self) -> dict[str, Any]:
         """Keywords of the decoder."""
@@ -52,6 +58,17 @@ class Deep:
             "visual_pos_masks": self.places,
             "deepstack_visual_embeds": list(self.layers),
         }
+
+
+def by_places(decoder: Any) -> None:
+    """Let transformers' decoder add `Deep` by places: a mask has to be asked of the device."""
+    decoder._deepstack_process = _added
+
+
+def _added(states: torch.Tensor, places: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+    """The states `[R, L, H]` with features `[M, H]` added at `places`."""
+    flat = states.flatten(0, 1)
+    return flat.index_add(0, places, features.to(states.dtype)).view_as(states)
 
 
 @contextmanager

@@ -31,5 +31,5 @@ class Prompt:
             self.embeds.gather(1, source.unsqueeze(-1).expand_as(self.embeds)),
             self.positions.gather(-1, source.expand_as(self.positions)),
             place >= shift,
-            None if self.deep is None else self.deep.moved(source),
+            None if self.deep is None else self.deep.moved(shift.squeeze(1), length),
         )

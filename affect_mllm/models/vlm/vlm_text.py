@@ -9,6 +9,7 @@ import torch
 
 from affect_mllm.models.indices import on_device
 from affect_mllm.models.llm.attention import on_tower
+from affect_mllm.models.llm.deepstack import by_places
 from affect_mllm.models.llm.language_model import LanguageModel
 from affect_mllm.models.vlm.vlm_family import family_of
 from affect_mllm.types import Batch
@@ -30,6 +31,8 @@ class VLMText(LanguageModel):
         self._towers = [net.model.visual]
         net.model.visual.config._attn_implementation = on_tower(self.attention)
         net.model.visual = None
+        if self.family.deepstack:
+            by_places(net.get_decoder())
         return net
 
     def take_tower(self) -> Any:

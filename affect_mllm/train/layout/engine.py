@@ -20,6 +20,7 @@ from torch import nn
 from affect_mllm.models.hidden import Hidden
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.train.layout import engine_state, gradients
+from affect_mllm.train.layout.host_group import host_group
 from affect_mllm.train.layout.loss_scale import LossScale
 from affect_mllm.types import AffectError, Batch
 
@@ -49,6 +50,7 @@ class Engine:
         self.rank: int = accelerator.process_index
         self.world: int = accelerator.num_processes
         self.is_main: bool = accelerator.is_main_process
+        self.hosts = host_group(self.device, timeout)
         self.dtype = DTYPES.get(precision)
         self.scale = LossScale(enabled=precision == "fp16")
         self.module: nn.Module
@@ -152,20 +154,26 @@ class Engine:
         self.scale.value = engine_state.read_moments(folder, self.module, self.optimizer)
         engine_state.read_random(folder, self.rank)
 
+    def told(self, numbers: Sequence[float]) -> list[list[float]]:
+        """Every rank's numbers, equally many on each, in the order of ranks; from host to host."""
+        if self.world == 1:
+            return [list(numbers)]
+        own = torch.tensor(numbers, dtype=torch.float64)
+        found = [torch.empty_like(own) for _ in range(self.world)]
+        torch.distributed.all_gather(found, own, group=self.hosts)
+        return torch.stack(found).tolist()
+
     def gather(self, item: T) -> list[T]:
-        """Every rank's item, in the order of ranks."""
+        """Every rank's item, of any kind, in the order of ranks; not for what every step tells."""
         if self.world == 1:
             return [item]
         found: list[Any] = [None] * self.world
-        torch.distributed.all_gather_object(found, item)
+        torch.distributed.all_gather_object(found, item, group=self.hosts)
         return found
 
     def agreed(self, flag: bool) -> bool:
         """True on all ranks as soon as it is true on one."""
-        if self.world == 1:
-            return flag
-        raised = torch.tensor(float(flag), device=self.device)
-        return bool(self.accelerator.reduce(raised, "sum") > 0)
+        return any(raised for (raised,) in self.told([flag]))
 
     def wait(self) -> None:
         """Until every rank is here."""

@@ -74,6 +74,10 @@ class Objective:
         gates = {name: gate.detach().float().sum(0) for name, gate in hidden.gates.items()}
         return Terms(found, values, gates, {name: model.gate_names(name) for name in gates})
 
+    def experts(self, model: Any) -> list[tuple[str, str]]:
+        """Every modality and expert that `Terms.gates` can have a weight of."""
+        return [(name, expert) for name in model.modalities for expert in model.gate_names(name)]
+
     def counts(self, batch: Batch) -> dict[str, int]:
         """Each loss's items in one micro-batch of this rank."""
         return {name: loss.count(batch) for name, loss in self.losses.items()}

@@ -1,9 +1,13 @@
-"""What the ranks tell each other about a step before it: counts, and whose modules have to run."""
+"""What the ranks tell each other about a step before it: counts, and whose modules have to run.
+
+All of it is numbers that the host knows, equally many on every rank, and told from host to host:
+no GPU is waited for. Bad samples are told in words, in steps that have some.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -12,7 +16,11 @@ import torch
 from affect_mllm.data.loader import StepBatch
 from affect_mllm.train.layout.engine import Engine
 from affect_mllm.train.loss.objective import Objective
-from affect_mllm.types import Batch, MediaBatch
+from affect_mllm.types import MODALITIES, Batch, MediaBatch
+
+READ = tuple(name for name in MODALITIES if name != "multi")  # which encoders or states can be of
+DTYPES = (torch.float32, torch.uint8)  # of a batch's media
+AXES = 4  # of an item, at most: pictures in time
 
 
 class Kind(NamedTuple):
@@ -24,15 +32,43 @@ class Kind(NamedTuple):
     grid: tuple[tuple[int, int, int], ...]
     step_s: tuple[float, ...]
 
+    @classmethod
+    def of(cls, items: MediaBatch) -> Kind:
+        """That of the first item, without its padding."""
+        shape = (int(items.mask[0].sum()), *items.values.shape[2:])
+        return cls(shape, items.values.dtype, items.encoded, items.grids[:1], items.steps_s[:1])
 
-class Report(NamedTuple):
-    """One rank's part of a step, in words."""
+    def numbers(self) -> list[float]:
+        """`SIZE` of them; the first is 1."""
+        shape = [*self.shape, *[0] * (AXES - len(self.shape))]
+        grid, step_s = (self.grid or ((0, 0, 0),))[0], (self.step_s or (0.0,))[0]
+        return [1, DTYPES.index(self.dtype), self.encoded, *shape, *grid, step_s]
 
-    media: tuple[dict[str, Kind], ...]
-    counts: Counter[str]
-    tokens: int
-    skipped: tuple[tuple[str, str], ...]
-    numbers: dict[str, int | float]
+    @classmethod
+    def heard(cls, numbers: Sequence[float]) -> Kind | None:
+        """What `numbers` say; None of those of a modality that is not there."""
+        there, dtype, encoded, *whole = (int(number) for number in numbers[:-1])
+        if not there:
+            return None
+        shape, grid = tuple(size for size in whole[:AXES] if size), tuple(whole[AXES:])
+        cut = any(grid)
+        return cls(
+            shape,
+            DTYPES[dtype],
+            bool(encoded),
+            ((grid[0], grid[1], grid[2]),) if cut else (),
+            (numbers[-1],) if cut else (),
+        )
+
+    def item(self) -> MediaBatch:
+        """One of zeros, of no example."""
+        values = torch.zeros(1, *self.shape, dtype=self.dtype)
+        mask = torch.ones(values.shape[:2], dtype=torch.bool)
+        return MediaBatch(values, mask, (), self.encoded, self.grid, self.step_s)
+
+
+SIZE = 3 + AXES + 3 + 1
+ABSENT = [0.0] * SIZE
 
 
 @dataclass(frozen=True)
@@ -52,50 +88,44 @@ def agree(engine: Engine, objective: Objective, batch: StepBatch) -> Agreed:
     Where another rank has a modality and this one has not, an idle item stands in: ZeRO-3 and
     FSDP hang when ranks run different modules.
     """
-    counts: Counter[str] = Counter()
+    counts: Counter[str] = Counter(dict.fromkeys(objective.losses, 0))
     for micro in batch.micro_batches:
         counts.update(objective.counts(micro))
-    media = tuple(_kinds(micro) for micro in batch.micro_batches)
-    reports = engine.gather(
-        Report(media, counts, batch.supervised_tokens, batch.skipped, batch.numbers())
-    )
-    assert len({len(report.media) for report in reports}) == 1, "ranks cut the step differently"
+    own = batch.numbers()
+    said = [*counts.values(), batch.supervised_tokens, *own.values()]
+    kinds = [number for micro in batch.micro_batches for number in _kinds(micro)]
+    ranks = engine.told([*said, *kinds])
+    totals = [sum(column) for column in zip(*(rank[: len(said)] for rank in ranks), strict=True)]
+    found, (tokens, *rest) = totals[: len(counts)], totals[len(counts) :]
+    numbers = {
+        name: total / engine.world if isinstance(own[name], float) else int(total)
+        for name, total in zip(own, rest, strict=True)
+    }
+    skipped = engine.gather(batch.skipped) if numbers["skipped"] else []
+    heard = [rank[len(said) :] for rank in ranks]
     return Agreed(
-        tuple(_with_idle(micro, i, reports) for i, micro in enumerate(batch.micro_batches)),
-        sum((report.counts for report in reports), Counter()),
-        sum(report.tokens for report in reports),
-        tuple(row for report in reports for row in report.skipped),
-        _totals([report.numbers for report in reports]),
+        tuple(_with_idle(micro, i, heard) for i, micro in enumerate(batch.micro_batches)),
+        Counter({name: int(total) for name, total in zip(counts, found, strict=True)}),
+        int(tokens),
+        tuple(row for rank in skipped for row in rank),
+        numbers,
     )
 
 
-def _totals(ranks: Sequence[dict[str, int | float]]) -> dict[str, int | float]:
-    """Counts added up, shares averaged; what a rank does not mention is zero."""
-    names = dict.fromkeys(name for numbers in ranks for name in numbers)
-    sums = {name: sum(numbers.get(name, 0) for numbers in ranks) for name in names}
-    return {n: x / len(ranks) if isinstance(x, float) else x for n, x in sums.items()}
+def _kinds(micro: Batch) -> list[float]:
+    """Those of every modality there can be, one behind another."""
+    there: Mapping[str, MediaBatch] = micro.media
+    each = [Kind.of(there[name]).numbers() if name in there else ABSENT for name in READ]
+    return [number for numbers in each for number in numbers]
 
 
-def _kinds(micro: Batch) -> dict[str, Kind]:
-    return {name: _kind(items) for name, items in micro.media.items()}
-
-
-def _kind(items: MediaBatch) -> Kind:
-    """Of the first item, without its padding."""
-    shape = (1, int(items.mask[0].sum()), *items.values.shape[2:])
-    return Kind(shape, items.values.dtype, items.encoded, items.grids[:1], items.steps_s[:1])
-
-
-def _with_idle(micro: Batch, index: int, reports: Sequence[Report]) -> Batch:
+def _with_idle(micro: Batch, index: int, ranks: Sequence[Sequence[float]]) -> Batch:
+    """The micro-batch, with an item of each modality that is missing here and somewhere there."""
     idle: dict[str, MediaBatch] = {}
-    for report in reports:
-        for name, kind in report.media[index].items():
-            if name not in micro.media and name not in idle:
-                idle[name] = _item(kind)
+    for place, name in enumerate(READ):
+        first = (index * len(READ) + place) * SIZE
+        found = (Kind.heard(rank[first : first + SIZE]) for rank in ranks)
+        kind = next((each for each in found if each is not None), None)
+        if kind is not None and name not in micro.media:
+            idle[name] = kind.item()
     return replace(micro, idle=idle) if idle else micro
-
-
-def _item(kind: Kind) -> MediaBatch:
-    values = torch.zeros(kind.shape, dtype=kind.dtype)
-    mask = torch.ones(kind.shape[:2], dtype=torch.bool)
-    return MediaBatch(values, mask, (), kind.encoded, kind.grid, kind.step_s)

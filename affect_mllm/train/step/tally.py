@@ -1,4 +1,4 @@
-"""What a step's micro-batches gave, kept on the device and read once, before the update."""
+"""What a step's micro-batches gave: kept on the device, read once, added up over ranks."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import Any
 
 import torch
 
-from affect_mllm.train.loss.objective import Terms
+from affect_mllm.train.layout.engine import Engine
+from affect_mllm.train.loss.objective import Objective, Terms
 
 Gates = dict[str, dict[str, float]]  # modality → expert → weight
 
 
 @dataclass
 class Sums:
-    """This rank's losses and gate weights, added up over micro-batches.
+    """Losses and gate weights, added up over micro-batches: this rank's, or all ranks'.
 
     `broken` are the samples of the micro-batches whose loss is not finite.
     """
@@ -22,6 +23,21 @@ class Sums:
     losses: dict[str, float] = field(default_factory=dict)
     gates: Gates = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
+
+    def over_ranks(self, engine: Engine, objective: Objective) -> Sums:
+        """Those of all ranks together, told as numbers; samples by name where a loss is broken."""
+        experts = objective.experts(engine.module)
+        weights = [self.gates.get(name, {}).get(expert, 0.0) for name, expert in experts]
+        losses = [self.losses.get(name, 0.0) for name in objective.losses]
+        ranks = engine.told([len(self.broken), *losses, *weights])
+        broken, *totals = (sum(column) for column in zip(*ranks, strict=True))
+        found = Sums(dict(zip(objective.losses, totals[: len(losses)], strict=True)))
+        if broken:
+            found.broken = [name for rank in engine.gather(self.broken) for name in rank]
+        for (name, expert), weight in zip(experts, totals[len(losses) :], strict=True):
+            found.gates.setdefault(name, {})[expert] = weight
+        found.gates = {name: row for name, row in found.gates.items() if any(row.values())}
+        return found
 
 
 class Tally:

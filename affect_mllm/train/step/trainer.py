@@ -21,7 +21,7 @@ from affect_mllm.train.plan.optim import set_rates
 from affect_mllm.train.plan.stage import Stage
 from affect_mllm.train.step.agree import Agreed, agree
 from affect_mllm.train.step.moving import moving
-from affect_mllm.train.step.tally import Gates, Sums, Tally, add
+from affect_mllm.train.step.tally import Gates, Sums, Tally
 from affect_mllm.train.watch.callbacks import Callback, Row
 from affect_mllm.train.watch.pace import Pace
 from affect_mllm.train.watch.watchdog import Watchdog
@@ -159,23 +159,19 @@ class Trainer:
 
         Raises DataError on all ranks when a loss of one is not finite.
         """
-        ranks = self.engine.gather(sums)
-        broken = [name for rank in ranks for name in rank.broken]
-        if broken:
+        found = sums.over_ranks(self.engine, self.objective)
+        if found.broken:
             raise DataError(
                 f"stage {self.stage.name}, step {step}",
-                f"the loss is not finite; samples {', '.join(broken)}",
+                f"the loss is not finite; samples {', '.join(found.broken)}",
                 expected="a finite loss; weights were not updated",
                 fix="lower the learning rate or look at these samples",
             )
-        found = dict.fromkeys(self.objective.losses, 0.0)
-        totals: Gates = {}
-        for rank in ranks:
-            add(found, rank.losses)
-            for name, row in rank.gates.items():
-                add(totals.setdefault(name, {}), row)
-        means = {n: {e: w / sum(row.values()) for e, w in row.items()} for n, row in totals.items()}
-        return found, dict(sorted(means.items()))
+        means = {
+            name: {expert: weight / sum(row.values()) for expert, weight in row.items()}
+            for name, row in sorted(found.gates.items())
+        }
+        return found.losses, means
 
     def _left(self, step: int, spent: float, first: int) -> Row:
         steps = self.stage.steps

@@ -12,6 +12,7 @@ from affect_mllm.train.layout.engine import Engine
 from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.step.agree import agree
 from affect_mllm.train.step.moving import moving
+from affect_mllm.train.step.tally import Tally
 from affect_mllm.train.watch.callbacks import Callback
 from affect_mllm.types import DataError
 
@@ -36,17 +37,16 @@ class ValidationLoss(Callback):
         if step % self.every and not last:
             return {}
         self.engine.module.eval()
-        sums: dict[str, float] = dict.fromkeys(self.objective.losses, 0.0)
+        tally = Tally()
         counts: Counter[str] = Counter()
         for batch in self.batches():
             part = agree(self.engine, self.objective, batch)
             counts += part.counts
             for micro in moving(part.micro_batches, self.engine.device):
-                for name, value in self.engine.forward(micro, self.objective).values.items():
-                    sums[name] += float(value)
+                terms = self.engine.forward(micro, self.objective)
+                tally.add(micro.sample_ids, terms, torch.stack([*terms.values.values()]).sum())
         if not counts:
             raise DataError("stage.validation", "nothing to measure in its batches")
-        ranks = self.engine.gather(sums)
-        found = {name: sum(rank[name] for rank in ranks) for name in sums}
+        found = tally.read().over_ranks(self.engine, self.objective).losses
         means = {f"val/{name}": found[name] / max(1, counts[name]) for name in found}
         return {**means, "val/loss": self.objective.total(found, counts)}

@@ -50,42 +50,27 @@ FREE = ("empty", "empty_like", "empty_strided", "new_empty", "_unsafe_view", "de
 STATES = {"face": (8, 768), "audio": (8, 1024)}  # of a clip, as the encoders make them
 EXAMPLES, PROMPT, ANSWER = 3, 160, 40  # of a micro-batch; tokens of each, media included
 # As published with Qwen2.5-7B-Instruct, CLIP ViT-L/14 and chinese-hubert-large.
+# fmt: off
 QWEN = {
-    "model_type": "qwen2",
-    "vocab_size": 152064,
-    "hidden_size": 3584,
-    "intermediate_size": 18944,
-    "num_hidden_layers": 28,
-    "num_attention_heads": 28,
-    "num_key_value_heads": 4,
-    "max_position_embeddings": 32768,
-    "rope_theta": 1000000.0,
-    "rms_norm_eps": 1e-06,
+    "model_type": "qwen2", "vocab_size": 152064, "hidden_size": 3584, "intermediate_size": 18944,
+    "num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4,
+    "max_position_embeddings": 32768, "rope_theta": 1000000.0, "rms_norm_eps": 1e-06,
     "tie_word_embeddings": False,
 }
 CLIP = {
-    "model_type": "clip",
-    "projection_dim": 768,
+    "model_type": "clip", "projection_dim": 768,
     "vision_config": {
-        "hidden_size": 1024,
-        "intermediate_size": 4096,
-        "num_hidden_layers": 24,
-        "num_attention_heads": 16,
-        "patch_size": 14,
-        "projection_dim": 768,
+        "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24,
+        "num_attention_heads": 16, "patch_size": 14, "projection_dim": 768,
     },
     "text_config": {"projection_dim": 768},
 }
 HUBERT = {
-    "model_type": "hubert",
-    "hidden_size": 1024,
-    "intermediate_size": 4096,
-    "num_hidden_layers": 24,
-    "num_attention_heads": 16,
-    "feat_extract_norm": "layer",
-    "conv_bias": True,
-    "do_stable_layer_norm": True,
+    "model_type": "hubert", "hidden_size": 1024, "intermediate_size": 4096,
+    "num_hidden_layers": 24, "num_attention_heads": 16, "feat_extract_norm": "layer",
+    "conv_bias": True, "do_stable_layer_norm": True,
 }
+# fmt: on
 
 
 def main() -> None:

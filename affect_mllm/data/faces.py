@@ -30,8 +30,9 @@ class Faces:
     A row's `faces` go first: crops (a folder of pictures, or a `.npy` array whose channels are in
     the order `array_colors`), or OpenFace's `.csv` beside a video, of which detections surer than
     `min_confidence` count. Then its `face_boxes`, then the `detector`. Where there are tracks of
-    several people, `person` chooses: see `media.people.choose`. `margin` is a share of the box's
-    longer side, added at each end.
+    several people, `person` chooses: see `media.people.choose`; among the detector's, unless the
+    row's boxes say who is meant, those whose face had a score of `min_score` or more in a frame.
+    `margin` is a share of the box's longer side, added at each end.
     """
 
     size: PositiveInt = 224
@@ -39,6 +40,7 @@ class Faces:
     detector: str | None = None
     person: Literal["largest", "longest", "manifest"] = "largest"
     min_confidence: float = 0.8
+    min_score: float = 0.9
     array_colors: Literal["rgb", "bgr"] | None = None
 
     def given(self, path: Path, sampling: Sampling) -> Frames:
@@ -90,7 +92,11 @@ class Faces:
             return interpolate_boxes(hint.times_s, hint.boxes, times)
         elif self.detector is not None:
             detector = _detector(weights_path(self.detector))
-            seen = people.tracks([detector.detect(image).boxes for image in frames.images])
+            found = [detector.detect(image) for image in frames.images]
+            seen = people.tracks([each.boxes for each in found])
+            if self.person != "manifest":
+                sure = [each.boxes[each.scores >= self.min_score] for each in found]
+                seen = people.met(seen, np.concatenate(sure))
         else:
             return None
         return people.choose(seen, self.person, times_s=times, hint=hint)

@@ -18,8 +18,11 @@ from affect_mllm.media.container import (
     opened,
     start_of,
     stream_end,
+    told_end,
 )
 from affect_mllm.media.mel import WhisperMel
+from affect_mllm.media.packets import demuxed
+from affect_mllm.media.raw_sound import check_beginning, told_length
 from affect_mllm.media.refusals import undecodable
 from affect_mllm.media.resample import downmix, resample
 from affect_mllm.media.video import Backend, check_backend
@@ -27,14 +30,14 @@ from affect_mllm.types import DataError
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
-    from av.container import InputContainer
+    from av.packet import Packet
 
 __all__ = ["WhisperMel", "downmix", "read_audio", "resample"]
 
 # Containers whose headers give the sound's length exactly (an mp3's can be an estimate).
 EXACT_LENGTH = (
     *("mov", "wav", "flac", "matroska", "aiff", "au", "nistsphere"),
-    *("caf", "w64", "voc", "tta", "wv"),
+    *("tta", "wv"),
 )
 SLACK_S = 0.1  # sound may end this much before what the headers say
 
@@ -116,20 +119,24 @@ def _header(path: Path) -> _Header | None:
         exact = name.startswith(EXACT_LENGTH)
         if name == "wav":
             _check_riff(path, stream.bit_rate or 0)
+        first = next(demuxed(container, stream), None)
+        check_beginning(path, name, stream, first)
         sound_s = stream_end(container, stream) if exact else None
         if sound_s is not None:
-            sound_s -= _skipped(container, stream)
+            sound_s -= _skipped(stream, first)
+        if name == "mp3":
+            sound_s = told_length(path)
         about_s = container.duration / 1e6 if container.duration is not None else None
         return _Header(stream.index, start_of(container), sound_s, about_s)
 
 
-def _skipped(container: InputContainer, stream: AudioStream) -> float:
+def _skipped(stream: AudioStream, first: Packet | None) -> float:
     """Seconds that the stream starts later only because its decoder drops them (iTunes' priming).
 
     Its length counts them; that of an edit list, before whose start packets have negative times,
     does not.
     """
-    first, start, unit = next(container.demux(stream), None), stream.start_time, stream.time_base
+    start, unit = stream.start_time, stream.time_base
     if first is None or first.pts is None or start is None or unit is None:
         return 0.0
     return float((start - first.pts) * unit) if 0 <= first.pts < start else 0.0
@@ -162,7 +169,8 @@ def _decode(
         from affect_mllm.media.backends import torchcodec
 
         samples, rate, first_s = torchcodec.decode_audio(path, header.stream, header.zero_s)
-        waveform, end_s = downmix(samples), first_s + samples.shape[1] / rate
+        waveform = downmix(samples)
+        end_s = first_s + len(waveform) / rate
         # It ends WMA, APE and Musepack early, in silence. What PyAV hears is not compared.
         about_s = header.about_s or 0.0
         if header.sound_s is None and end_s < about_s - SLACK_S:
@@ -171,17 +179,21 @@ def _decode(
         return waveform, rate, first_s
     from affect_mllm.media.backends import pyav_sound
 
-    return pyav_sound.decode_audio(path, start_s, end_s)
+    return pyav_sound.decode_audio(path, start_s, end_s, known_s=header.sound_s)
 
 
 def _check_complete(path: Path, header: _Header, end_s: float | None, *, got_s: float) -> None:
-    if header.sound_s is None:
+    sound_s = header.sound_s
+    if sound_s is None and (end_s is None or got_s < end_s - SLACK_S):
+        with opened(path) as container:
+            sound_s = told_end(path, container, got_s=got_s)
+    if sound_s is None:
         return
-    needed = header.sound_s if end_s is None else min(end_s, header.sound_s)
+    needed = sound_s if end_s is None else min(end_s, sound_s)
     if got_s < needed - SLACK_S:
         raise DataError(
             str(path),
-            f"{got_s:.2f} of {header.sound_s:.2f} s of sound decoded: the file is truncated",
+            f"{got_s:.2f} of {sound_s:.2f} s of sound decoded: the file is truncated",
             expected="a complete file",
             fix="copy or record it again",
         )

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from affect_mllm.media.complaints import listening
 from affect_mllm.media.container import need_video, opened, start_of, strictly
 from affect_mllm.media.packets import decoded
 from affect_mllm.types import DataError
 
+# Demuxers, as FFmpeg's log names them, whose streams have time stamps: a lost part leaves a gap.
+WITH_CLOCK = frozenset({"asf", "flv", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "mpegts", "ogg"})
 FIX = "copy or record it again"
 
 
@@ -37,7 +42,9 @@ def check_media(
     if kind == "video":
         check_frames(path, start_s=start_s, end_s=end_s)
     if sound or kind == "audio":
-        heard = read_audio(path, start_s=start_s, end_s=end_s)
+        whole = start_s is None and end_s is None
+        with _without_complaints(path) if whole else nullcontext():
+            heard = read_audio(path, start_s=start_s, end_s=end_s)
         if heard is None and kind == "audio":
             raise no_sound(path)
     if kind == "video" and start_s is None and end_s is None:
@@ -51,18 +58,30 @@ def no_sound(path: Path) -> DataError:
     )
 
 
+@contextmanager
+def _without_complaints(path: Path) -> Iterator[None]:
+    """DataError where FFmpeg passes over a damaged part of the container, which nobody hears of.
+
+    Sound goes on behind it with silence in between, as behind a pause. What decoders say, who
+    complain of whole sound, too, and what stands behind the end of a stream, is left out.
+    """
+    with listening() as complaints:
+        yield
+    said = [text.strip() for _, name, text in complaints if name in WITH_CLOCK]
+    if said:
+        raise DataError(str(path), f"damaged ({said[0]})", fix=FIX)
+
+
 def _decode_strictly(path: Path) -> None:
     """DataError for a frame or a complaint of a decoder that says that a video is damaged."""
-    import av
     from av.error import FFmpegError
 
     at_s = 0.0
     with opened(path) as container:
         stream = need_video(container, path)
         strictly(stream)
-        av.logging.set_level(av.logging.ERROR)
         try:
-            with av.logging.Capture() as complaints:
+            with listening() as complaints:
                 for frame in decoded(container, stream):
                     at_s = at_s if frame.time is None else frame.time
                     if frame.is_corrupt:
@@ -70,7 +89,5 @@ def _decode_strictly(path: Path) -> None:
         except FFmpegError as error:
             got = f"damaged after {at_s - start_of(container):.2f} s ({error.strerror})"
             raise DataError(str(path), got, fix=FIX) from error
-        finally:
-            av.logging.set_level(None)
     if complaints:
         raise DataError(str(path), f"damaged ({complaints[0][2].strip()})", fix=FIX)

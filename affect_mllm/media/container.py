@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from affect_mllm.media.complaints import hush
 from affect_mllm.media.encrypted import (
     ENTRIES,
     encrypted,
     has_entry,
-    read_index,
+    lacks_index,
     refuse_encrypted,
 )
 from affect_mllm.media.lfs import IS_POINTER, PULL, is_pointer
 from affect_mllm.media.near import near
+from affect_mllm.media.packets import demuxed
 from affect_mllm.types import DataError
 
 if TYPE_CHECKING:
@@ -89,7 +91,7 @@ def opened(path: Path) -> Iterator[InputContainer]:
     from av.error import FFmpegError
 
     check_file(path)
-    av.logging.set_level(None)
+    hush()
     try:
         # "file:" keeps a name like "a:b.mp4" from being read as a protocol.
         with av.open(f"file:{path}", metadata_errors="ignore") as container:
@@ -103,7 +105,7 @@ def opened(path: Path) -> Iterator[InputContainer]:
 def _unreadable(path: Path, error: Exception) -> DataError:
     if has_entry(path, *ENTRIES.values()):
         return encrypted(path)
-    if _is_mp4_without_index(path):
+    if lacks_index(path):
         return DataError(
             str(path),
             "an mp4 whose index (the moov box) is missing: the file is truncated",
@@ -116,11 +118,6 @@ def _unreadable(path: Path, error: Exception) -> DataError:
     return DataError(
         str(path), f"cannot be read as media ({reason})", expected=READABLE, fix="fetch it again"
     )
-
-
-def _is_mp4_without_index(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(8)[4:] == b"ftyp" and read_index(path) is None
 
 
 def start_of(container: InputContainer) -> float:
@@ -250,6 +247,19 @@ def check_in_clip(path: Path, start_s: float | None, end_s: float | None) -> Non
         check_window(path, start_s, end_s, duration_s=found_s)
 
 
+def told_end(path: Path, container: InputContainer, *, got_s: float) -> float | None:
+    """Seconds that Matroska's header gives for the whole file, if all of its streams end before it.
+
+    None where one lasts that long: the one that was read, to `got_s`, or another.
+    """
+    if not container.format.name.startswith("matroska") or container.duration is None:
+        return None
+    told_s = container.duration / 1e6 - start_of(container)
+    if got_s > told_s - WINDOW_SLACK_S or _end_of_packets(path) > told_s - WINDOW_SLACK_S:
+        return None
+    return told_s
+
+
 def _end_of_packets(path: Path) -> float:
     """Seconds from the file's beginning at which the last packet of picture or sound ends."""
     from av.error import FFmpegError
@@ -258,7 +268,7 @@ def _end_of_packets(path: Path) -> float:
     with opened(path) as container:
         streams = [*container.streams.video, *container.streams.audio]
         try:
-            for packet in container.demux(streams):
+            for packet in demuxed(container, *streams):
                 if packet.pts is not None and packet.time_base is not None:
                     end = (packet.pts + (packet.duration or 0)) * packet.time_base
                     last_s = max(last_s, float(end))

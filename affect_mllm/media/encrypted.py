@@ -38,6 +38,12 @@ def has_entry(path: Path, *names: bytes) -> bool:
     return index is not None and b"sinf" in index and any(name in index for name in names)
 
 
+def lacks_index(path: Path) -> bool:
+    """Whether it is an ISO media file without a whole index: one that was cut off."""
+    with path.open("rb") as file:
+        return file.read(8)[4:] == b"ftyp" and read_index(path) is None
+
+
 def read_index(path: Path) -> bytes | None:
     """The moov box of an ISO media file (ISO/IEC 14496-12, 4.2), None where it is not whole."""
     size = path.stat().st_size

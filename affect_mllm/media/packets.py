@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
     from av.container import InputContainer
     from av.packet import Packet
     from av.video.frame import VideoFrame
@@ -27,12 +29,31 @@ def shows(packet: Packet, codec: str) -> bool:
     return True
 
 
+def demuxed(container: InputContainer, *streams: VideoStream | AudioStream) -> Iterator[Packet]:
+    """The packets of `streams` from where the container stands, and one to flush each decoder.
+
+    Raises PyAV's errors; damage can also make a stream appear that was not there when the file
+    was opened, of which PyAV knows nothing but an IndexError.
+    """
+    from av.error import InvalidDataError
+
+    packets = container.demux(*streams)
+    while True:
+        try:
+            packet = next(packets, None)
+        except IndexError as error:
+            raise InvalidDataError(errno.EINVAL, "a stream appears inside") from error
+        if packet is None:
+            return
+        yield packet
+
+
 def decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
     """The frames from where the container stands; PyAV's errors where they do not decode.
 
     Empty packets are left out: a decoder takes one for the end of the stream.
     """
-    for packet in container.demux(stream):
+    for packet in demuxed(container, stream):
         if packet.size or (packet.pts is None and packet.dts is None):
             yield from packet.decode()
 

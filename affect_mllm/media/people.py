@@ -40,6 +40,11 @@ def tracks(detections: list[Boxes]) -> list[Boxes]:
     return found
 
 
+def met(people: list[Boxes], boxes: Boxes) -> list[Boxes]:
+    """Those of the tracks that have one of `boxes` [N, 4] in a frame."""
+    return [track for track in people if (track[:, None] == boxes).all(axis=2).any()]
+
+
 def boxes_at(track: FaceTrack, times_s: npt.NDArray[np.float64]) -> Boxes:
     """A person's boxes [T, 4] at `times_s`, NaN rows more than 0.5 s from any sight of the face."""
     boxes = interpolate_boxes(track.times_s, track.boxes, times_s)

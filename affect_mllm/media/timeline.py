@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from affect_mllm.media.container import BACK_S, need_video, opened, start_of, stream_end, went_back
-from affect_mllm.media.packets import decoded, from_the_beginning, shows
+from affect_mllm.media.container import (
+    BACK_S,
+    need_video,
+    opened,
+    start_of,
+    stream_end,
+    told_end,
+    went_back,
+)
+from affect_mllm.media.packets import decoded, demuxed, from_the_beginning, shows
 from affect_mllm.types import DataError
 
 if TYPE_CHECKING:
@@ -105,7 +113,7 @@ def _scan(
     packets: list[Packet] = []
     last_s = -math.inf
     try:
-        for packet in container.demux(stream):
+        for packet in demuxed(container, stream):
             if packet.dts is None and packet.pts is None:
                 continue  # the flush packet at the end
             packets.append(packet)
@@ -160,6 +168,8 @@ def _check_complete(
 ) -> None:
     step = _typical_step(timeline.times_s, stream)
     claimed_s = stream_end(container, stream)
+    if claimed_s is None and (end_s is None or timeline.end_s < end_s):
+        claimed_s = told_end(path, container, got_s=timeline.end_s)
     total = round(claimed_s / step) if claimed_s and step else len(packets)
     short = False
     if claimed_s is not None:

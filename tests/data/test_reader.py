@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from affect_mllm.data import faces
 from affect_mllm.data.faces import Faces
 from affect_mllm.data.features import Features, ensure
 from affect_mllm.data.reader import Reader
 from affect_mllm.data.settings import DataSettings
+from affect_mllm.media.face import Detections
 from affect_mllm.media.image import ImageTransform
 from affect_mllm.media.mel import MelFrames
 from affect_mllm.media.sampling import Sampling
+from affect_mllm.media.video import Frames
 from affect_mllm.types import ConfigError, DataError, Sample
 from tests.media import clips
 
@@ -111,6 +116,25 @@ def test_the_face_in_a_real_photograph_is_found(root: Path, assets: Path) -> Non
     nothing = read(root, {"image": "photo.png"}, reader)
     assert set(nothing.arrays) == {"image"}
     assert "no face" in nothing.warnings[0]
+
+
+def test_the_largest_of_whom_the_detector_is_sure_is_chosen(root: Path, monkeypatch) -> None:
+    """A large thing that it takes for a face at .72 beside a face of .99."""
+    found = Detections(np.array([[0.0, 0, 30, 30], [40, 10, 10, 10]]), np.array([0.72, 0.99]))
+    detector = SimpleNamespace(detect=lambda _: found)
+    monkeypatch.setattr(faces, "_detector", lambda _: detector)
+    frames = Frames(np.zeros((1, 48, 64, 3), np.uint8), np.zeros(1))
+    frames.images[0, 10:20, 40:50] = 200
+    sample = Sample("a", root)
+
+    def chosen(**settings: Any) -> float:
+        made = Faces(detector=str(root), size=8, margin=0.0, **settings)
+        crops = made.crops(sample, frames, None)
+        return -1.0 if crops is None else float(crops.images.mean())
+
+    assert chosen() == 200
+    assert chosen(min_score=0.7) == 0
+    assert chosen(min_score=0.995) == -1
 
 
 def encode(arrays):

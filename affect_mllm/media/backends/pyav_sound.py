@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from affect_mllm.media.container import BACK_S, need_sound, opened, start_of, strictly, went_back
+from affect_mllm.media.packets import demuxed
+from affect_mllm.media.raw_sound import EDGE_S, TAGS, surplus
 from affect_mllm.media.resample import downmix, resample
 from affect_mllm.types import DataError
 
@@ -29,12 +31,10 @@ SEEK_BEYOND_S = 60.0
 GAP_S = 0.02  # smaller differences between time stamps and counted samples are rounding
 # Stamps that are late, and right again within this time, jitter as browsers' do: no gap.
 JITTER_S = 1.0
-EDGE_S = 0.1  # a recording may begin and end inside a packet
 # Streams without time stamps: FFmpeg counts packets of their nominal length, and we samples.
 COUNTED = frozenset({"aac", "ac3", "amr", "dts", "eac3", "flac", "loas", "mp3", "wav"})
 # Demuxers whose decoders stamp what they held back with the time of a later packet.
 LATE = frozenset({"asf"})
-TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICS")  # in the middle of files that were joined
 MANY_CHANNELS = 8  # PyAV reads beyond the planes of a planar frame that has more than seven
 
 
@@ -53,10 +53,15 @@ class _Track:
     first_s: float | None = None
     heard_s: float = 0.0
     untimed: bool = False
+    tagged: bool = False  # inside a tag, of which no packet decodes
+    done: bool = False  # what comes behind is not wanted
+    ends: int = 0  # the byte behind the last packet
+    broken: str | None = None  # why nothing more could be read
     lost: list[tuple[float, float]] = field(default_factory=list)  # when, how long in seconds
 
     def add(self, frame: AudioFrame, now_s: float | None) -> None:
         """Append a frame."""
+        self.tagged = False
         if self.first_s is None:
             self.first_s = now_s or 0.0
         self.untimed |= now_s is None
@@ -81,20 +86,23 @@ class _Track:
     def miss(self, packet: Packet, now_s: float, *, bits_per_s: int) -> None:
         """Note a packet that does not decode; one that holds no sound is passed over.
 
-        What stands before the first frame of a stream without time stamps comes as one packet.
+        What is no frame comes as one packet of any length where there are no time stamps.
         """
-        no_sound = packet.size <= 1 or bytes(packet)[:8].startswith(TAGS)
-        if not no_sound:
+        data = bytes(packet)
+        size = min((at for tag in TAGS if (at := data.find(tag)) >= 0), default=packet.size)
+        if size > 1 and not self.tagged:
             length = float((packet.duration or 0) * (packet.time_base or 0))
-            if self.counted and self.first_s is None and bits_per_s:
-                length = max(length, packet.size * 8 / bits_per_s)
+            if self.counted and bits_per_s:
+                length = max(length if size == packet.size else 0.0, size * 8 / bits_per_s)
             self.lost.append((now_s, length))
+        self.tagged |= size < packet.size
 
-    def check(self, start_s: float, *, done: bool) -> None:
+    def check(self, start_s: float, *, done: bool, known_s: float | None) -> None:
         """DataError for packets lost at or after `start_s`, but for torn edges of the recording.
 
         Without time stamps, what is behind a loss stands nobody knows where, so that an earlier
         one counts too. `done`: what comes behind is not wanted, and the last packet is no edge.
+        `known_s`: the sound's length, if it is known; what stands behind that is none.
         """
         start_s = -math.inf if self.counted else start_s
         if self.first_s is None:
@@ -105,13 +113,21 @@ class _Track:
         if _length(head) <= EDGE_S:
             inside = inside[len(head) :]
         tail = [each for each in inside if each[0] >= end_s - GAP_S]
-        if not done and _length(tail) <= EDGE_S:
+        whole = known_s is not None and end_s >= known_s - EDGE_S
+        if not done and (whole or _length(tail) <= EDGE_S):
             inside = inside[: len(inside) - len(tail)]
         if inside:
             lost_s = _length(inside)
             raise DataError(
                 str(self.path),
                 f"its sound is damaged at {inside[0][0]:.2f} s: {lost_s:.2f} s of it do not decode",
+                expected="a complete file",
+                fix="copy or record it again",
+            )
+        if self.broken is not None and known_s is None and not done:
+            raise DataError(
+                str(self.path),
+                f"its sound cannot be read behind {end_s:.2f} s ({self.broken})",
                 expected="a complete file",
                 fix="copy or record it again",
             )
@@ -158,13 +174,14 @@ def _length(lost: list[tuple[float, float]]) -> float:
 
 
 def decode_audio(
-    path: Path, start_s: float | None, end_s: float | None
+    path: Path, start_s: float | None, end_s: float | None, *, known_s: float | None = None
 ) -> tuple[npt.NDArray[np.float32], int, float]:
     """The sound that is heard by default: mono samples [n] in -1..1, Hz, time of the first one.
 
     What is returned covers the window (None: everything) and may be longer at both ends. Where the
     time stamps leave a gap, silence stands. Where the rate changes, the first one's holds.
-    DataError where a packet inside does not decode, or where the clock starts again.
+    `known_s`: what the headers say of its length. DataError where a packet inside does not decode,
+    or where the clock starts again.
     """
     with opened(path) as container:
         stream = need_sound(container, path)
@@ -173,12 +190,13 @@ def decode_audio(
         begin = start_s or 0.0
         if begin > SEEK_BEYOND_S and not late:
             container.seek(int((begin - PREROLL_S + start_of(container)) * 1_000_000))
-            track = _heard(path, container, stream, begin_s=begin, end_s=end_s)
+            track = _heard(path, container, stream, end_s=end_s)
             if track.first_s is None or track.first_s > begin:
                 container.seek(0)  # a container whose index misleads the seek
-                track = _heard(path, container, stream, begin_s=begin, end_s=end_s)
+                track = _heard(path, container, stream, end_s=end_s)
         else:
-            track = _heard(path, container, stream, begin_s=begin, end_s=None if late else end_s)
+            track = _heard(path, container, stream, end_s=None if late else end_s)
+        track.check(begin, done=track.done, known_s=known_s)
         first_s = track.first_s or 0.0
         if track.untimed and late and container.duration is not None:
             surplus_s = first_s + track.heard_s - container.duration / 1e6
@@ -191,7 +209,6 @@ def _heard(
     container: InputContainer,
     stream: AudioStream,
     *,
-    begin_s: float,
     end_s: float | None,
 ) -> _Track:
     """The stream from where the container stands to `end_s` (None: its end)."""
@@ -200,9 +217,11 @@ def _heard(
     track = _Track(path, container.format.name in COUNTED)
     zero, end_s = start_of(container), math.inf if end_s is None else end_s
     bits_per_s = stream.bit_rate or 0
-    done = False
     try:
         for packet, now_s in _packets(path, container, stream, until_s=end_s):
+            if packet.is_corrupt and container.format.name != "mpegts":
+                track.broken = "its last packet is not whole"
+            track.ends = max(track.ends, (packet.pos or 0) + packet.size)
             try:
                 frames = packet.decode()
             except FFmpegError:
@@ -212,13 +231,15 @@ def _heard(
             for frame in frames:
                 frame_s = None if frame.time is None else frame.time - zero
                 track.add(frame, frame_s)
-                done |= frame_s is not None and frame_s > end_s
+                track.done |= frame_s is not None and frame_s > end_s
             if now_s > end_s + JITTER_S:
                 break
-    except FFmpegError:
-        pass  # the file ends inside: the caller compares what came with what the headers say
+    except FFmpegError as error:
+        track.broken = error.strerror
     track.fill()
-    track.check(begin_s, done=done)
+    if not track.done:
+        rest_s = surplus(path, container.format.name, stream, track.ends)
+        track.lost.append(((track.first_s or 0.0) + track.heard_s, rest_s))
     return track
 
 
@@ -230,7 +251,7 @@ def _packets(
     They end there, too, if it is behind `until_s`, where nothing is wanted.
     """
     at_s, last_s, zero = 0.0, -math.inf, start_of(container)
-    for packet in container.demux(stream):
+    for packet in demuxed(container, stream):
         stamp = packet.pts if packet.pts is not None else packet.dts
         if stamp is not None and packet.time_base is not None:
             at_s = float(stamp * packet.time_base) - zero

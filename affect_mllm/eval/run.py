@@ -43,7 +43,8 @@ from affect_mllm.types import ConfigError, ExitCode, Sample
 
 UNTRAINED = "untrained"
 # New tokens at most, by what is answered: a label, a list, a description.
-LENGTHS = {"open_vocabulary": 48, "multi_label": 48, "distribution": 64, "description": 256}
+LENGTHS = {"open_vocabulary": 48, "multi_label": 48, "distribution": 64, "short_answer": 32,
+           "description": 256}  # fmt: skip
 
 
 @dataclass
@@ -202,7 +203,7 @@ class EvalRun:
     ) -> Path:
         """The variant's predictions file, complete; asked in another `way` if given."""
         task = self.benchmark if way is None else way.task
-        question, more = Question(task.question, task.ask), {} if way is None else way.stamp
+        question, more = Question(task.wording, task.ask), {} if way is None else way.stamp
         variant += "" if way is None else f".{way.file}"
         path = self._folder / f"{variant}.predictions.jsonl"
         fresh = predict_file(

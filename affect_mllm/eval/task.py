@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Annotated, Any, Literal
 
+from affect_mllm.eval.metrics.beside_truth import is_together
 from affect_mllm.eval.metrics.judged import NAMES as JUDGED
 from affect_mllm.eval.metrics.registry import METRICS, metrics_of
+from affect_mllm.eval.official import Official, Toolkit
+from affect_mllm.eval.question import filled, names_labels, options_of
 from affect_mllm.eval.read.base import Space
 from affect_mllm.eval.read.polarity import POLES
 from affect_mllm.eval.read.policies import POLICIES
@@ -23,28 +25,9 @@ from affect_mllm.eval.truth import (
 )
 from affect_mllm.types import ConfigError, DataError, Sample
 
-_FIELD = re.compile(r"\{(\w+)\}")
 _SHOWN = 20
 LETTERS = tuple("ABCDEFGHIJ")
 ALWAYS_BROKEN_DOWN = ("source", "language", "modalities")
-
-
-@dataclass(frozen=True)
-class Official:
-    """A publisher's scorer: the metrics that take the place of ours by name, and how it reads.
-
-    `source` is repository@commit. `extraction` is a policy of its own, if it has one;
-    `differences` are sentences for the reader; `tables` asks for published emotion-wheel tables.
-    """
-
-    source: str
-    metrics: dict[str, str]
-    extraction: str | None = None
-    differences: tuple[str, ...] = ()
-    tables: bool = False
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "differences", tuple(self.differences))
 
 
 @dataclass(frozen=True)
@@ -52,15 +35,16 @@ class Task:
     """One benchmark, read from `conf/benchmark/NAME.yaml`.
 
     `question` is the prompt; `{key}` in it stands for `labels.key` of a row, `{options}` for its
-    options with their letters. `truth` is the key of `Sample.labels` with the right answer,
-    `rename` maps its values to the task's labels, `where` gives further label values a row must
-    have, or a list of them. `low` and `high` are the ends of a scale; `levels` maps the labels of a
-    scale that is answered in words to numbers on it; all three belong to a regression. `aliases`
-    maps other names, which an answer may use, to labels. `verdicts` gives the lowest and highest
-    score of each thing that a judge rates in a description. `neutral` says whether rows of neutral
-    sentiment count, in a task of sentiment.
-    `breakdowns` are label keys whose values are reported one by one (source, language and modality
-    set always are), `clusters` the row's key by which errors are grouped. `require` names the
+    options with their letters; rows without options are asked the `open_question`, if there is one.
+    `truth` is the key of `Sample.labels` with the right answer, `rename` maps its values to the
+    task's labels, `where` gives further label values a row must have, or a list of them. `low` and
+    `high` are the ends of a scale; `levels` maps the labels of a scale that is answered in words to
+    numbers on it; all three belong to a regression. `aliases` maps other names, which an answer may
+    use, to labels. `verdicts` gives the lowest and highest score of each thing that a judge rates
+    in a description. `neutral` says whether rows of neutral sentiment count, in a task of
+    sentiment. `breakdowns` are label keys whose values are reported one by one (source, language
+    and modality set always are), `clusters` the row's key by which errors are grouped, `official`
+    and `toolkits` others' scorers. `require` names the
     modalities without which an answer is an error. `status` is provisional where the protocol is
     not certain; `source` says where it is described. Left empty, `truth`, `extraction` and (where
     the kind has its own) `labels` are those of the kind. Raises ConfigError for what does not fit,
@@ -74,6 +58,7 @@ class Task:
     kind: Kind = "closed_label"
     split: str | None = "test"
     truth: str = ""
+    open_question: str = ""
     where: dict[str, Any] = field(default_factory=dict)
     rename: dict[str, str] = field(default_factory=dict)
     low: float | None = None
@@ -85,6 +70,7 @@ class Task:
     extraction: str | None = None
     metrics: tuple[str, ...] = ("accuracy", "uar", "weighted_f1", "macro_f1")
     official: Annotated[Official | None, "in a YAML also a mapping without _target_"] = None
+    toolkits: Annotated[dict[Toolkit, Official], "mappings, too"] = field(default_factory=dict)
     breakdowns: tuple[str, ...] = ()
     clusters: Literal["group", "speaker", "source", "id"] = "group"
     manifest: str | None = None
@@ -101,6 +87,8 @@ class Task:
         object.__setattr__(self, "verdicts", bounds)
         if isinstance(self.official, dict):
             object.__setattr__(self, "official", Official(**self.official))
+        kits = {k: Official(**v) if isinstance(v, dict) else v for k, v in self.toolkits.items()}
+        object.__setattr__(self, "toolkits", kits)
         if self.kind == "sentiment" and not self.labels:
             object.__setattr__(self, "labels", POLES)
         if self.kind == "multiple_choice" and not self.labels:
@@ -115,10 +103,20 @@ class Task:
         self._check_answers()
         self._check_policy(self.policy, "extraction")
         self._check_metrics(self.metrics, "metrics")
-        if self.official is not None:
-            self._check_metrics(tuple(self.official.metrics.values()), "official.metrics")
-            if self.official.extraction is not None:
-                self._check_policy(self.official.extraction, "official.extraction")
+        for name, scorer in self.scorers.items():
+            self._check_metrics(tuple(scorer.metrics.values()), f"{name}.metrics")
+            if scorer.extraction is not None:
+                self._check_policy(scorer.extraction, f"{name}.extraction")
+
+    @property
+    def scorers(self) -> dict[str, Official]:
+        """Others' scorers by the name that `compat` has: the publisher's and the toolkits'."""
+        return ({} if self.official is None else {"official": self.official}) | dict(self.toolkits)
+
+    @property
+    def wording(self) -> str:
+        """All that is asked, before rows fill it: what a prompt's hash is made of."""
+        return "\n".join(filter(None, (self.question, self.open_question)))
 
     @property
     def policy(self) -> str:
@@ -128,12 +126,14 @@ class Task:
     def space(self, sample: Sample) -> Space:
         """What an answer about `sample` may be; nothing of it depends on the truth."""
         names = tuple(self.aliases.items())
-        return Space(self.labels, self.low, self.high, _options(sample), names, self._asked(sample))
+        return Space(
+            self.labels, self.low, self.high, options_of(sample), names, self._asked(sample)
+        )
 
     def asks_alike(self, samples: Sequence[Sample]) -> bool:
         """Whether an answer to each of the samples, of which there are some, may be the same."""
         options = any("options" in sample.labels for sample in samples)
-        return bool(samples) and not options and not _FIELD.search(self.question)
+        return bool(samples) and not options and not names_labels(self.question)
 
     def _asked(self, sample: Sample) -> str:
         """The prompt for one row, as far as the row has what it names."""
@@ -144,19 +144,8 @@ class Task:
 
     def ask(self, sample: Sample) -> str:
         """The prompt for one row; DataError if the row lacks what the prompt names."""
-
-        def fill(match: re.Match[str]) -> str:
-            if match[1] == "options":
-                return "\n".join(f"{letter}. {text}" for letter, text in _options(sample).items())
-            if match[1] not in sample.labels:
-                raise DataError(
-                    f"row {sample.id}",
-                    f"no labels.{match[1]}",
-                    expected=f"what the question of {self.name} names",
-                )
-            return str(sample.labels[match[1]])
-
-        return _FIELD.sub(fill, self.question)
+        lacks = self.open_question and not options_of(sample)
+        return filled(self.open_question if lacks else self.question, sample, self.name)
 
     def truth_of(self, sample: Sample) -> Value | None:
         """The right answer of a row as the kind has it; None where it is absent or does not fit."""
@@ -225,6 +214,8 @@ class Task:
             return f"numbers of at least 0, not all 0, by labels among {list(self.labels)}"
         if self.kind == "multiple_choice":
             return "the letter of one of labels.options"
+        if self.kind == "short_answer":
+            return "a text or a list of texts"
         if self.kind in ("open_vocabulary", "description"):
             return "labels" if self.kind == "open_vocabulary" else "a text"
         return f"one of {list(self.labels)}"
@@ -285,10 +276,12 @@ class Task:
     def _check_policy(self, policy: str, key: str) -> None:
         wanted = POLICIES[DEFAULT_POLICIES[self.kind]].gives
         gives = "label" if self.levels else wanted
+        several = "labels" if gives == "label" and key != "extraction" else gives
         fitting = sorted(
             name
             for name, each in POLICIES.items()
-            if each.gives == gives and all(each.joined_by in label for label in self.labels)
+            if each.gives in (gives, several)
+            and all(each.joined_by in label for label in self.labels)
         )
         if policy not in fitting:
             raise ConfigError(
@@ -304,15 +297,11 @@ class Task:
                 f"{unknown or 'none'}",
                 expected=f"some of {fitting} for the kind {self.kind}",
             )
+        together = [name for name in names if is_together(METRICS[name].statistic)]
+        if together and self.clusters != "group":
+            got = f"{self.clusters}, with {', '.join(together)}, which counts whole groups"
+            raise ConfigError(f"benchmark {self.name}.clusters", got, expected="group")
 
 
 def _default(entry: Field[Any]) -> Any:
     return entry.default if entry.default_factory is MISSING else entry.default_factory()
-
-
-def _options(sample: Sample) -> dict[str, str]:
-    """A row's options by letter."""
-    options = sample.labels.get("options") or {}
-    if isinstance(options, list):
-        options = {chr(ord("A") + i): str(text) for i, text in enumerate(options)}
-    return options

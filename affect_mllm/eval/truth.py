@@ -19,6 +19,7 @@ Kind = Literal[
     "statement_judgment",
     "multiple_choice",
     "pairwise_preference",
+    "short_answer",
     "description",
 ]
 Value = Any  # str, tuple of str, float, or dict of shares by label
@@ -32,6 +33,7 @@ TRUTH_KEYS: dict[Kind, str] = {
     "statement_judgment": "is_correct",
     "multiple_choice": "answer",
     "pairwise_preference": "preference",
+    "short_answer": "answers",
     "description": "description",
 }
 DEFAULT_POLICIES: dict[Kind, str] = {
@@ -44,6 +46,7 @@ DEFAULT_POLICIES: dict[Kind, str] = {
     "statement_judgment": "yes_no_v2",
     "multiple_choice": "letter_v2",
     "pairwise_preference": "preference_v2",
+    "short_answer": "short_answer_v1",
     "description": "text_v2",
 }
 # Whose answers are labels that the task lists.
@@ -66,6 +69,7 @@ KINDS_OF_KEY: dict[str, tuple[Kind, ...]] = {
                 "statement_judgment"),
     "verdicts": ("description",),
     "neutral": ("sentiment",),
+    "open_question": ("short_answer",),
 }  # fmt: skip
 
 
@@ -127,6 +131,11 @@ def text(value: Any, labels: Sequence[str], rename: Mapping[str, str]) -> str | 
     return value if isinstance(value, str) and value.strip() else None
 
 
+def texts(value: Any, labels: Sequence[str], rename: Mapping[str, str]) -> Value | None:
+    """The tuple of a text or of several, none of them blank."""
+    return free_labels(value, labels, {})
+
+
 READERS: dict[Kind, Callable[[Any, Sequence[str], Mapping[str, str]], Value | None]] = {
     "closed_label": one_label,
     "multi_label": several_labels,
@@ -137,5 +146,6 @@ READERS: dict[Kind, Callable[[Any, Sequence[str], Mapping[str, str]], Value | No
     "statement_judgment": verdict,
     "multiple_choice": one_label,
     "pairwise_preference": one_label,
+    "short_answer": texts,
     "description": text,
 }

@@ -30,7 +30,12 @@ def score_command(
     id_key: options.IdKey = None,
     response_key: options.ResponseKey = None,
     id_template: options.IdTemplate = None,
-    compat: Annotated[str, typer.Option(help="none or official (the publisher's rules).")] = "none",
+    compat: Annotated[
+        str,
+        typer.Option(
+            help="none, or whose rules: official (the publisher's), lmms-eval, vlmevalkit."
+        ),
+    ] = "none",
     wheel_tables: Annotated[
         Path | None, typer.Option(help="Published emotion-wheel tables: a folder.")
     ] = None,
@@ -92,13 +97,15 @@ def _samples(paths: Sequence[Path], split: str | None) -> list[Sample]:
 
 
 def _compat(value: str) -> Compat:
+    from typing import get_args
+
+    from affect_mllm.eval.score.scoring import Compat
     from affect_mllm.types import ConfigError
 
-    if value == "none":
-        return "none"
-    if value == "official":
-        return "official"
-    raise ConfigError("--compat", repr(value), expected="none or official")
+    found: Compat | None = next((each for each in get_args(Compat) if each == value), None)
+    if found is None:
+        raise ConfigError("--compat", repr(value), expected=f"one of {list(get_args(Compat))}")
+    return found
 
 
 def _print(result: dict[str, Any]) -> None:
@@ -112,7 +119,7 @@ def _print(result: dict[str, Any]) -> None:
     for line in _notes(result):
         console.print(line, highlight=False)
     if "official" in result:
-        console.print(_beside(result["official"]))
+        console.print(_beside(result["official"], result["compat"]))
         for sentence in result["official"]["differences"]:
             console.print(f"· {sentence}", highlight=False)
     for key, parts in result["breakdowns"].items():
@@ -123,7 +130,7 @@ def _print(result: dict[str, Any]) -> None:
 def _title(result: dict[str, Any]) -> str:
     marks = " · SYNTHETIC" if result["synthetic"] else ""
     marks += " · PROVISIONAL PROTOCOL" if result["protocol"] == "provisional" else ""
-    marks += " · publisher's rules" if result["compat"] == "official" else ""
+    marks += f" · {_whose(result['compat'])} rules" if result["compat"] != "none" else ""
     return f"{result['benchmark']} (version {result['version']}){marks}"
 
 
@@ -157,11 +164,16 @@ def _table(title: str, scores: dict[str, Any]) -> Any:
     return table
 
 
-def _beside(official: dict[str, Any]) -> Any:
+def _whose(compat: str) -> str:
+    return "publisher's" if compat == "official" else f"{compat}'s"
+
+
+def _beside(official: dict[str, Any], compat: str) -> Any:
     from rich.table import Table
 
-    table = Table(title=f"publisher ({official['source']}) and ours", title_justify="left")
-    for column in ("metric", "publisher", "ours", "difference", "n publisher", "n ours"):
+    whose = "publisher" if compat == "official" else compat
+    table = Table(title=f"{whose} ({official['source']}) and ours", title_justify="left")
+    for column in ("metric", whose, "ours", "difference", f"n {whose}", "n ours"):
         table.add_column(column, justify="left" if column == "metric" else "right")
     for name, line in official["table"].items():
         numbers = (_number(line[key]) for key in ("official", "ours", "difference"))

@@ -48,7 +48,7 @@ class Watched:
         features = self._features(model)
         maker = self.data.maker(model.llm.tokenizer, model.span_lengths())
         asker = Asker(model, maker, features, "in training", batch_size=self.asked.batch_size)
-        question = Question(self.task.question, self.task.ask)
+        question = Question(self.task.wording, self.task.ask)
         return list(asker.answer(self.samples[rank::world], question))
 
     def _features(self, model: AffectMLLM) -> Features:

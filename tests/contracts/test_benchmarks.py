@@ -1,9 +1,10 @@
 """Every benchmark of conf/benchmark on its fixture: a new YAML is picked up, and needs a fixture.
 
 `benchmarks/NAME.json`: `rows` (a manifest), `gold` (right answers by id), `garbage` (an answer that
-no policy reads as right), `worst` (of metrics where it depends on
-the labels), `answers` ([answer, its status] pairs) and `case`: changed answers with
-metric values worked by hand. An answer is a response, or a predictions row without its id.
+no policy reads as right), `worst` (of metrics where it depends on the labels), `neutral` (of
+metrics that have no best: the values of gold and garbage), `answers` ([answer, its status] pairs)
+and `case`: changed answers with metric values worked by hand. An answer is a response, or a
+predictions row without its id.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -25,11 +26,12 @@ from affect_mllm.eval.emotion_wheel.own import own_tables
 from affect_mllm.eval.metrics.registry import METRICS
 from affect_mllm.eval.predictions import read_predictions
 from affect_mllm.eval.read.verdicts import Verdicts
-from affect_mllm.eval.score.scoring import read_answers, score
+from affect_mllm.eval.score.scoring import Compat, read_answers, score
 from affect_mllm.eval.task import Task
 from affect_mllm.types import ConfigError
 
 FOLDER = Path(__file__).parent / "benchmarks"
+PROMPTS = Path(__file__).parent / "prompts.json"
 NAMES = benchmark_names()
 every_benchmark = pytest.mark.parametrize("name", NAMES)
 
@@ -83,16 +85,18 @@ def worst(task: Task, metric: str) -> float:
 @every_benchmark
 def test_right_answers_reach_each_metrics_best_and_garbage_its_worst(name, files):
     task, case = load_task(name), fixture(name)
+    neutral = case.get("neutral", {})
+    assert neutral.keys() == {n for n in task.metrics if METRICS[n].neutral}
     rows, said = files(name, case["gold"])
     best = score(task, rows, said, verdicts=verdicts(name, "best"))
     assert best["status"]["ok"] == best["n"] == len(case["gold"])
     assert {n: m["value"] for n, m in best["metrics"].items()} == pytest.approx(
-        {n: METRICS[n].best for n in task.metrics}
+        {n: neutral[n][0] if n in neutral else METRICS[n].best for n in task.metrics}
     )
     rows, said = files(name, dict.fromkeys(case["gold"], case["garbage"]))
     lowest = score(task, rows, said, verdicts=verdicts(name, "worst"))
     assert {n: m["value"] for n, m in lowest["metrics"].items()} == pytest.approx(
-        {n: worst(task, n) for n in task.metrics}
+        {n: neutral[n][1] if n in neutral else worst(task, n) for n in task.metrics}
     )
 
 
@@ -121,24 +125,26 @@ def test_a_case_worked_by_hand_has_its_values(name, files):
 
 
 @every_benchmark  # not a choice of them: one faulty YAML would end the collection of all tests
-def test_the_publishers_scorer_stands_beside_ours(name, files):
+def test_others_scorers_stand_beside_ours(name, files):
     task, case = load_task(name), fixture(name)
     rows, said = files(name, case["gold"] | case["case"]["changes"])
-    if task.official is None:
-        with pytest.raises(ConfigError, match="no published scorer"):
-            score(task, rows, said, compat="official")
-        return
-    ours = score(task, rows, said)["metrics"]
-    result = score(task, rows, said, compat="official", tables=own_tables())
-    assert set(result["metrics"]) == set(task.official.metrics)
-    assert task.official.source
-    assert result["official"]["differences"]
-    for metric, line in result["official"]["table"].items():
-        assert line["ours"] == ours[metric]["value"]
-        assert line["official"] == result["metrics"][metric]["value"]
-        if line["official"] is not None:
-            gap = line["official"] - line["ours"]
-            assert line["difference"] == pytest.approx(gap, abs=2e-6)  # three rounded numbers
+    for compat in get_args(Compat)[1:]:
+        if compat not in task.scorers:
+            with pytest.raises(ConfigError, match=r"no published scorer|no scorer of"):
+                score(task, rows, said, compat=compat)
+            continue
+        scorer = task.scorers[compat]
+        ours = score(task, rows, said)["metrics"]
+        result = score(task, rows, said, compat=compat, tables=own_tables())
+        assert set(result["metrics"]) == set(scorer.metrics)
+        assert scorer.source
+        assert result["official"]["differences"]
+        for metric, line in result["official"]["table"].items():
+            assert line["ours"] == ours[metric]["value"]
+            assert line["official"] == result["metrics"][metric]["value"]
+            if line["official"] is not None:
+                gap = line["official"] - line["ours"]
+                assert line["difference"] == pytest.approx(gap, abs=2e-6)  # three rounded numbers
 
 
 @every_benchmark
@@ -149,6 +155,17 @@ def test_the_question_can_be_asked_of_every_row(name, files):
         asked = task.ask(row)
         assert "{" not in asked
         assert len(asked) >= 20
+
+
+@every_benchmark
+def test_a_changed_prompt_is_a_changed_version(name, files):
+    """`prompts.json` has what each version asks of the fixture's first row, and keeps old ones."""
+    task = load_task(name)
+    rows, _ = files(name, {})
+    asked = task.ask(task.select(rows)[0])
+    known = json.loads(PROMPTS.read_text())[name]
+    assert task.version in known, f"add the prompt of version {task.version} to {PROMPTS.name}"
+    assert known[task.version] == asked, "the prompt changed: so must the version"
 
 
 @every_benchmark

@@ -188,6 +188,7 @@ def test_each_key_that_its_kind_does_not_have_is_refused_in_every_benchmark(path
     values = {"low": -7.0, "high": 7.0, "levels": {"a": 1.0}, "verdicts": {"cot": (0, 1)}}
     values |= {
         "neutral": "exclude",
+        "open_question": "What is it?",
         "rename": {"a": "b"},
         "labels": ("a", "b"),
         "aliases": {"b": "a"},

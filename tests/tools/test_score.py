@@ -68,7 +68,7 @@ def test_the_table_says_how_many_classes_of_a_mean_over_all_occur(files, tmp_pat
     ("options", "code", "said"),
     [
         (("--compat", "official"), ExitCode.USAGE, "no published scorer"),
-        (("--compat", "perhaps"), ExitCode.USAGE, "none or official"),
+        (("--compat", "perhaps"), ExitCode.USAGE, "'lmms-eval', 'vlmevalkit'"),
         (("--benchmark", "joy"), ExitCode.USAGE, "toy"),
         (("--predictions", "none.jsonl"), ExitCode.FAILED, "cannot be read"),
         (("--manifest", "none.jsonl"), ExitCode.FAILED, "cannot be read"),

@@ -23,7 +23,9 @@ def check_required(task: Task, samples: Sequence[Sample]) -> None:
 
 def check_classes(task: Task, swaps: Sequence[str]) -> None:
     """ConfigError where modalities are swapped and no class could tell whose clip is followed."""
-    if swaps and task.kind in ("regression", "distribution", "description", "open_vocabulary"):
+    if swaps and task.kind in (
+        *("regression", "distribution", "short_answer", "description", "open_vocabulary"),
+    ):
         raise ConfigError(
             "swaps",
             f"{list(swaps)} for {task.name}, of kind {task.kind}",

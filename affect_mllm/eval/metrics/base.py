@@ -33,7 +33,8 @@ class Metric:
     given, the value is the sum of their absolute values, such as the gaps of calibration. A `whole`
     metric is a value of the rows `[n, S]` themselves, the first column being whether a row counts.
     A publisher's value is rounded to `digits`. `over_list`: a mean over all listed classes, of
-    which one that never occurs counts as 0.
+    which one that never occurs counts as 0. `neutral`: it describes answers, and
+    neither end of it is better.
     """
 
     statistic: Statistic
@@ -48,6 +49,7 @@ class Metric:
     whole: bool = False
     digits: int | None = None
     over_list: bool = False
+    neutral: bool = False
 
     def of(self, rows: Array) -> float:
         """The value of a statistic `[n, ...]`, as it is reported; NaN where there is none."""

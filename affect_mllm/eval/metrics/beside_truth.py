@@ -21,6 +21,18 @@ _NEAR = 0.1  # of the scale: a number counts as right in a list of examples
 
 
 KEPT_A_ROW = 2048  # bytes of a statistic
+_TOGETHER: set[Callable[[Read], Array]] = set()
+
+
+def together(of: Callable[[Read], Array]) -> Callable[[Read], Array]:
+    """A statistic that depends on the other rows of a row's group, not on the row alone."""
+    _TOGETHER.add(of)
+    return of
+
+
+def is_together(of: Callable[[Read], Array]) -> bool:
+    """Whether a statistic has to be computed from whole groups."""
+    return of in _TOGETHER
 
 
 @dataclass(frozen=True)
@@ -30,7 +42,8 @@ class Read:
     `truth[i]` and `answers[i]` are a label, labels, a number or shares as the task's kind has it;
     the answer is None where nothing was read. `status[i]` is a parse status or "missing" (no
     prediction). `verdicts[i]` holds a judge's scores by name as fractions of their range; None
-    where the judge gave none.
+    where the judge gave none. `graded` is a statistic `[n, 2]` by whose values answers are
+    right, in a task of texts.
     """
 
     samples: list[Sample]
@@ -43,6 +56,7 @@ class Read:
     high: float = 1.0
     tables: WheelTables = field(default_factory=own.own_tables)
     verdicts: list[Mapping[str, float] | None] = field(default_factory=list)
+    graded: Callable[[Read], Array] | None = None
     _known: dict[Callable[[Read], Array], Array] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -66,9 +80,11 @@ class Read:
             self.high,
             self.tables,
             [self.verdicts[i] for i in rows] if self.verdicts else [],
+            self.graded,
         )
         part._clusters.update({k: [names[i] for i in rows] for k, names in self._clusters.items()})
-        part._known.update({of: found[list(rows)] for of, found in self._known.items()})
+        alone = (item for item in self._known.items() if not is_together(item[0]))
+        part._known.update({of: found[list(rows)] for of, found in alone})
         return part
 
     def statistic(self, of: Callable[[Read], Array]) -> Array:
@@ -145,8 +161,10 @@ class Read:
 
         Equal labels or texts; for open labels any shared class in the first wheel; for numbers
         within a tenth of the scale; for shares the greatest one; for judged answers a mean verdict
-        of a half or more.
+        of a half or more; what is `graded` by a score of a half or more.
         """
+        if self.graded is not None:
+            return np.asarray(self.statistic(self.graded)[:, 1] >= 0.5)
         if self.verdicts:
             means = [np.mean([*(each or {"": 0.0}).values()]) for each in self.verdicts]
             return np.asarray(means) >= 0.5

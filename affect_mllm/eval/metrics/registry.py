@@ -11,7 +11,11 @@ from affect_mllm.eval.metrics import (
     publishers,
     sets,
     shares,
+    short,
+    together,
+    toolkits,
     values,
+    verdicts,
 )
 from affect_mllm.eval.metrics.base import Metric
 
@@ -24,6 +28,10 @@ METRICS: dict[str, Metric] = (
     | judged.METRICS
     | overlap.METRICS
     | shares.METRICS
+    | short.METRICS
+    | together.METRICS
+    | verdicts.METRICS
+    | toolkits.METRICS
     | publishers.METRICS
 )
 

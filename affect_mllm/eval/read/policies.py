@@ -12,11 +12,15 @@ from affect_mllm.eval.read import (
     joint,
     letters,
     lists,
+    mmmu,
     numbers,
     polarity,
     preference,
     publishers,
     shares,
+    short,
+    toolkit_letters,
+    toolkit_verdicts,
     yes_no,
 )
 from affect_mllm.eval.read.base import Extraction, Space
@@ -49,6 +53,8 @@ POLICIES: dict[str, Policy] = {
     "yes_no_v2": Policy(yes_no.yes_no_v2, "label"),
     "preference_v2": Policy(preference.preference_v2, "label"),
     "text_v2": Policy(free.text_v2, "text"),
+    "short_answer_v1": Policy(short.short_answer_v1, "text"),
+    "choice_or_short_v1": Policy(short.choice_or_short_v1, "text"),
     "affectgpt_list": Policy(publishers.affectgpt_list, "labels"),
     "affectgpt_sentiment": Policy(publishers.affectgpt_sentiment, "label"),
     "exact_lower": Policy(publishers.exact_lower, "label"),
@@ -57,6 +63,12 @@ POLICIES: dict[str, Policy] = {
     "first_of_each": Policy(publishers.first_of_each, "label", joint.SEPARATOR),
     "mer_prefer": Policy(publishers.mer_prefer, "label"),
     "any_number": Policy(publishers.any_number, "number"),
+    **{name: Policy(read, "label") for name, read in toolkit_letters.READERS.items()},
+    **{name: Policy(read, "label") for name, read in toolkit_verdicts.READERS.items()},
+    "mvbench_options": Policy(toolkit_letters.mvbench_options, "labels"),
+    "mmmu_official": Policy(mmmu.mmmu_official, "text"),
+    "lmms_mmmu": Policy(mmmu.lmms_mmmu, "text"),
+    "as_it_is": Policy(mmmu.as_it_is, "text"),
 }
 
 

@@ -32,6 +32,7 @@ _SUBJECTS = word_set("subjects of a verdict")
 _ENDS = word_set("ends of a verdict") | {"\n"}
 _OPENS = _ENDS | word_set("before a verdict")
 _SKIPPED = frozenset("*_\"'`#()[]{}>\n ".replace(" ", ""))
+_MARKS = frozenset("*_`\"'")  # what closes around a word: "_no_"
 
 
 def yes_no_v2(response: str, space: Space) -> Extraction:
@@ -103,6 +104,8 @@ def _leads_at(tokens: Sequence[str], words: Sequence[int], at: int) -> str | Non
 def _stands(tokens: Sequence[str], end: int, side: str) -> bool:
     """Whether a leading word is no adjective or determiner: "no anger", "right now"."""
     word = tokens[end - 1]
+    while end < len(tokens) and tokens[end] in _MARKS:
+        end += 1
     if (
         end >= len(tokens)
         or tokens[end] == word

@@ -88,26 +88,33 @@ def _classes(task: Task, read: Read) -> dict[str, Any]:
 def breakdowns(task: Task, read: Read) -> dict[str, Any]:
     """{key: {part: its scores}} by the task's label keys, and source, language, modality set.
 
-    The latter three only where there are several. A row whose modalities contradict each other
+    A row whose label is a list counts in each of its parts. The latter three only where there are
+    several. A row whose modalities contradict each other
     names the class that the other one shows as `labels.KEY_other`; the share of answers equal to
     it says which modality the model follows.
     """
-    columns = {
-        key: [str(s.labels.get(key, "none")) for s in read.samples] for key in task.breakdowns
-    }
+    columns = {key: [_values(s.labels.get(key)) for s in read.samples] for key in task.breakdowns}
     optional = {
-        "source": [sample.source or "none" for sample in read.samples],
-        "language": [sample.language or "none" for sample in read.samples],
-        "modalities": ["+".join(p.modalities) if p else "none" for p in read.predictions],
+        "source": [_values(sample.source) for sample in read.samples],
+        "language": [_values(sample.language) for sample in read.samples],
+        "modalities": [_values("+".join(p.modalities) if p else None) for p in read.predictions],
     }
     columns |= {key: values for key, values in optional.items() if len(set(values)) > 1}
     return {key: _parts(task, read, key, values) for key, values in columns.items()}
 
 
-def _parts(task: Task, read: Read, key: str, values: Sequence[str]) -> dict[str, Any]:
+def _values(value: Any) -> tuple[str, ...]:
+    """The parts that a row of this value is in: of a list, each of them once."""
+    if isinstance(value, list | tuple):
+        return tuple(dict.fromkeys(map(str, value))) or ("none",)
+    return ("none" if value is None else str(value),)
+
+
+def _parts(task: Task, read: Read, key: str, values: Sequence[tuple[str, ...]]) -> dict[str, Any]:
     rows: dict[str, list[int]] = {}
-    for row, value in enumerate(values):
-        rows.setdefault(value, []).append(row)
+    for row, parts in enumerate(values):
+        for part in parts:
+            rows.setdefault(part, []).append(row)
     return {part: _part(task, read.take(rows[part]), f"{key}_other") for part in sorted(rows)}
 
 

@@ -14,6 +14,7 @@ from affect_mllm.eval.files import rounded, write_text_atomic
 from affect_mllm.eval.metrics.beside_truth import Read
 from affect_mllm.eval.metrics.intervals import measure
 from affect_mllm.eval.metrics.registry import METRICS
+from affect_mllm.eval.official import Official
 from affect_mllm.eval.predictions import Prediction, raise_problems, row_problems
 from affect_mllm.eval.read.policies import POLICIES
 from affect_mllm.eval.read.verdicts import Verdicts, scaled
@@ -23,7 +24,7 @@ from affect_mllm.eval.task import Task
 from affect_mllm.log import LOGGER
 from affect_mllm.types import ConfigError, DataError, Sample
 
-Compat = Literal["none", "official"]
+Compat = Literal["none", "official", "lmms-eval", "vlmevalkit"]
 
 
 def score(
@@ -40,22 +41,22 @@ def score(
     `samples` is the whole manifest. A sample without a prediction is a wrong answer of status
     "missing" and lowers `coverage`; where a judge scores, it has the lowest scores. A prediction
     for a row that the task does not count is left out and counted in `n_outside`. `tables` are
-    emotion-wheel tables (ours by default), `verdicts` a judge's scores by id. With
-    `compat="official"` the metrics are the publisher's, and `official` puts each beside ours;
-    parts, recalls and confusion stay ours. Raises DataError for unknown or repeated ids and for
-    predictions of several prompts or checkpoints in one file, ConfigError where the publisher has
-    no scorer or needs tables that were not given.
+    emotion-wheel tables (ours by default), `verdicts` a judge's scores by id. With another `compat`
+    the metrics are the publisher's or that toolkit's, and `official` puts each beside ours; parts,
+    recalls and confusion stay ours. Raises DataError for unknown or repeated ids and for
+    predictions of several prompts or checkpoints in one file, ConfigError where there is no such
+    scorer or it needs tables that were not given.
     """
-    official = compat == "official"
-    _check_compat(task, official=official, tables=tables)
+    scorer = None if compat == "none" else _scorer(task, compat, tables)
     check_rows(predictions, {s.id for s in samples})
-    ours = own.own_tables() if official else tables
+    ours = tables if scorer is None else own.own_tables()
     read = read_answers(task, samples, predictions, tables=ours, verdicts=verdicts)
     result = result_of(task, read, predictions)
     if verdicts is not None and task.verdicts:
         result["verdicts"] = dict(verdicts.by)
-    if official:
-        result |= {"compat": compat} | _official(task, read, tables=tables, ours=result["metrics"])
+    if scorer is not None:
+        theirs = _theirs(task, scorer, read, tables=tables, ours=result["metrics"])
+        result |= {"compat": compat} | theirs
     return rounded(result)
 
 
@@ -131,6 +132,7 @@ def read_beside(
         low=low,
         high=high,
         tables=tables or own.own_tables(),
+        graded=METRICS[task.metrics[0]].statistic if task.kind == "short_answer" else None,
         verdicts=_judged(task, chosen, rows, verdicts or Verdicts({})) if task.verdicts else [],
     )
 
@@ -169,12 +171,15 @@ def write_log(path: Path, read: Read) -> None:
     write_text_atomic(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
-def _official(
-    task: Task, read: Read, *, tables: WheelTables | None, ours: Mapping[str, Any]
+def _theirs(
+    task: Task,
+    official: Official,
+    read: Read,
+    *,
+    tables: WheelTables | None,
+    ours: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The publisher's metrics in place of ours, and each beside ours."""
-    official = task.official
-    assert official is not None  # _check_compat has seen to it
+    """The other scorer's metrics in place of ours, and each beside ours."""
     policy = official.extraction or task.policy
     predictions = [each for each in read.predictions if each is not None]
     theirs = read_beside(task, read.samples, read.truth, predictions, tables=tables, policy=policy)
@@ -201,19 +206,23 @@ def _beside(ours: Mapping[str, Any] | None, theirs: Mapping[str, Any]) -> dict[s
             "n_official": theirs["n"]}  # fmt: skip
 
 
-def _check_compat(task: Task, *, official: bool, tables: WheelTables | None) -> None:
-    if official and task.official is None:
+def _scorer(task: Task, compat: Compat, tables: WheelTables | None) -> Official:
+    """The scorer of that name; ConfigError where there is none, or its tables are missing."""
+    known = task.scorers
+    if compat not in known:
+        none = "no published scorer" if compat == "official" else f"no scorer of {compat}"
         raise ConfigError(
             f"benchmark {task.name}, compat",
-            "official",
-            expected="none: this benchmark has no published scorer",
+            compat,
+            expected=f"one of {['none', *known]}: this benchmark has {none}",
         )
-    if official and task.official and task.official.tables and tables is None:
+    if known[compat].tables and tables is None:
         raise ConfigError(
             f"benchmark {task.name}, compat official",
             "no published emotion-wheel tables",
             fix="give the publisher's folder: --wheel-tables DIR",
         )
+    return known[compat]
 
 
 def _warn(task: Task, *, missing: int, outside: int) -> None:

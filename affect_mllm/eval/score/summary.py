@@ -101,6 +101,10 @@ def majority_predictions(task: Task, samples: Sequence[Sample]) -> list[Predicti
 def _majority(task: Task, chosen: Sequence[Sample], truths: list[Any]) -> list[Prediction]:
     if task.kind == "description":
         return []
+    if task.kind == "short_answer":
+        said = Counter(answer for each in truths for answer in set(each))
+        likeliest = min(said, key=lambda text: (-said[text], text))
+        return [Prediction(sample.id, likeliest) for sample in chosen]
     if task.kind == "distribution":
         mean = {label: sum(each[label] for each in truths) / len(truths) for label in task.labels}
         scores = {label: log(max(share, FLOOR)) for label, share in mean.items()}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from affect_mllm.eval.metrics import calibration, judged
 from affect_mllm.eval.metrics.base import Metric, counts
-from affect_mllm.eval.metrics.beside_truth import Read
+from affect_mllm.eval.metrics.beside_truth import Read, is_together
 from affect_mllm.eval.metrics.intervals import none_of
 from affect_mllm.eval.metrics.registry import METRICS
 from affect_mllm.eval.predictions import Prediction
@@ -21,30 +22,42 @@ def bounds(read: Read, values: Mapping[str, float | None]) -> dict[str, dict[str
     and those of confidence.
     """
     unread = [row for row, status in enumerate(read.status) if status != "ok"]
-    right = _as_right(read.take(unread)) if unread else None
+    right = _as_right(read, unread) if unread else read
+    part = right.take(unread)
     found: dict[str, dict[str, float | None]] = {}
     for name, value in values.items():
         if name in judged.NAMES or name in calibration.METRICS:
             found[name] = {"if_unread_wrong": None, "if_unread_right": None}
             continue
-        best = value if right is None else _value(METRICS[name], read, unread, right)
+        best = _value(METRICS[name], read, right, part, unread) if unread else value
         found[name] = {"if_unread_wrong": value, "if_unread_right": best}
     return found
 
 
-def _value(metric: Metric, read: Read, unread: Sequence[int], right: Read) -> float | None:
-    """The metric where the `unread` rows are as in `right`."""
-    rows = read.statistic(metric.statistic).copy()
-    rows[list(unread)] = right.statistic(metric.statistic)
-    used = counts(rows)
-    return none_of(metric.of(rows[used])) if used.any() else None
+def _value(
+    metric: Metric, read: Read, right: Read, part: Read, rows: Sequence[int]
+) -> float | None:
+    """The metric where `rows` are as in `right`, their `part`; groups are computed of all."""
+    if is_together(metric.statistic):
+        found = right.statistic(metric.statistic)
+    else:
+        found = read.statistic(metric.statistic).copy()
+        found[list(rows)] = part.statistic(metric.statistic)
+    used = counts(found)
+    return none_of(metric.of(found[used])) if used.any() else None
 
 
-def _as_right(read: Read) -> Read:
-    """The same with the truth in place of each answer."""
-    predictions: list[Prediction | None] = [
-        Prediction(sample.id, "" if row is None else row.response)
-        for sample, row in zip(read.samples, read.predictions, strict=True)
-    ]
-    statuses = ["ok"] * len(read)
-    return replace(read, answers=list(read.truth), status=statuses, predictions=predictions)
+def _as_right(read: Read, rows: Sequence[int]) -> Read:
+    """The same with the truth in place of the answers of `rows`."""
+    answers, status, said = list(read.answers), list(read.status), list(read.predictions)
+    for row in rows:
+        before = said[row]
+        answers[row], status[row] = _best(read, row), "ok"
+        said[row] = Prediction(read.samples[row].id, "" if before is None else before.response)
+    return replace(read, answers=answers, status=status, predictions=said)
+
+
+def _best(read: Read, row: int) -> Any:
+    """The truth as an answer: of several texts, any of which is right, the one most often given."""
+    truth = read.truth[row]
+    return max(truth, key=truth.count) if read.graded is not None else truth

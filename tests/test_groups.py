@@ -9,6 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from affect_mllm import config
+from affect_mllm.data.template import Conversation
 from affect_mllm.types import ConfigError
 from tests.variants import names, variant
 
@@ -96,6 +97,17 @@ def test_an_experiment_takes_other_data(name: str) -> None:
 )
 def test_what_the_pages_promise_of_the_demo(place: str) -> None:
     config.checked(config.compose("train", ["experiment=demo", place]))
+
+
+def test_general_data_is_replayed_beside_a_stages_own_at_its_weight() -> None:
+    place = "stages.instruct.sources.replay"
+    given = ["experiment=demo", f"+replay@{place}=conversations", f"{place}.manifest=general.jsonl"]
+    cfg = config.checked(config.compose("train", [*given, f"{place}.weight=0.5"]))
+    sources = config.build(cfg.stages.instruct).sources
+    assert (sources["replay"].manifest, sources["replay"].weight) == ("general.jsonl", 0.5)
+    assert sources["data"].weight == 1.0
+    assert [*sources["replay"].instructions] == ["conversation"]
+    assert isinstance(config.build(cfg.data).instructions["conversation"], Conversation)
 
 
 OWN = """

@@ -32,6 +32,11 @@ class Kit:
         self._image = clips.make_image(folder / "image.jpg")
         self._count = 0
 
+    def picture(self) -> bytes:
+        """The bytes of a picture like no other one."""
+        self._count += 1
+        return self._image.read_bytes() + self._count.to_bytes(16, "big")
+
     def put(self, *paths: Path) -> None:
         """A media file at each path, of the kind that its ending says."""
         of = {".mp4": self._video, ".avi": self._avi, ".flv": self._flv}

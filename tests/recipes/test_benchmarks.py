@@ -37,6 +37,8 @@ NAMED = {
     "cmu_mosei_intensity": ("cmu_mosei", []),
     "ch_sims_intensity": ("ch_sims", []),
     "ch_sims_v2_intensity": ("ch_sims_v2", []),
+    "mmbench_v11": ("mmbench", ["--release", "1.1"]),
+    "video_mme_subtitles": ("video_mme", ["--subtitles"]),
 }
 SCORED = {name: (name, []) for name in benchmark_names() if name in MAKERS} | NAMED
 

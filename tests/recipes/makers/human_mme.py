@@ -1,0 +1,25 @@
+"""human_mme: a few questions in the publisher's own format, made up."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.recipes.kit import Kit, Made, write
+
+
+def make(root: Path, kit: Kit) -> Made:
+    kit.put(root / "pictures/a.jpg", root / "pictures/b.jpg")
+    text = {"type": "text", "text": "How does she feel?\nA. glad\nB. sad\nC. angry\nD. afraid"}
+
+    def ask(name: str, kind: str, answer: dict, picture: str = "pictures/a.jpg") -> Path:
+        shown = {"type": kind, "image": picture, "width": 8, "height": 8}
+        record = {"type": "emotion_choice", "question": [shown, text], "answer": answer}
+        return write(root / "final_qa" / name / "qa.json", json.dumps(record))
+
+    path = ask("q1", "image", {"type": "choice", "data": ["B", "sad"]})
+    ask("q2", "image", {"type": "choice", "answer": "A"}, "pictures/b.jpg")
+    ask("q3", "image_bbox", {"type": "choice", "data": ["A"]})
+    ask("q4", "image", {"type": "bbox", "data": [0, 0, 1, 1]})
+    args = [str(root / "final_qa"), "--media-root", str(root)]
+    return Made(args, path, 2, counted=False)

@@ -1,0 +1,13 @@
+"""seed_bench: a few rows as VLMEvalKit ships them, made up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.recipes.embedded import OPTIONS, made
+from tests.recipes.kit import Kit, Made
+
+
+def make(root: Path, kit: Kit) -> Made:
+    row = {"question": "What is it?", "answer": "C", "category": "Scene Understanding"}
+    return made(root, kit, [row | OPTIONS, row | OPTIONS | {"answer": "A"}])

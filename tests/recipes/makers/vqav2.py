@@ -1,0 +1,13 @@
+"""vqav2: a few rows as VLMEvalKit ships them, made up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.recipes.embedded import made
+from tests.recipes.kit import Kit, Made
+
+
+def make(root: Path, kit: Kit) -> Made:
+    row = {"question": "What is it?", "answer": ["dog"] * 10}
+    return made(root, kit, [row, row | {"answer": ["2"] * 9 + ["two"]}])

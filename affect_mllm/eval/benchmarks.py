@@ -19,12 +19,23 @@ OWN_FOLDERS = "AFFECT_BENCHMARKS"  # folders of benchmarks, as PATH writes sever
 
 @dataclass(frozen=True)
 class Suite:
-    """Benchmarks whose primary metrics (each one's first) make one mean, all by one checkpoint."""
+    """Benchmarks whose primary metrics (each one's first) make one mean, all by one checkpoint.
+
+    With `against`, the name of another suite, there is no mean: both suites' benchmarks are asked
+    of every stage of a run, to see what was won here and lost there.
+    """
 
     name: str
     version: str
     benchmarks: tuple[str, ...]
     source: str = ""
+    against: str = ""
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """All benchmarks that it takes, those of `against` too."""
+        others = load_suite(self.against).benchmarks if self.against else ()
+        return tuple(dict.fromkeys((*self.benchmarks, *others)))
 
 
 def benchmark_names() -> list[str]:

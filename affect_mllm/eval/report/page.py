@@ -14,6 +14,7 @@ from affect_mllm.eval.report import charts, data
 from affect_mllm.eval.report.clips import Clips, load_clips
 from affect_mllm.eval.report.data import Run, is_percent
 from affect_mllm.eval.report.reads import against_first, family_wheel
+from affect_mllm.eval.score.forgetting import against_untrained, balance
 from affect_mllm.log import LOGGER
 from affect_mllm.types import ConfigError
 
@@ -60,11 +61,15 @@ def render(runs: Sequence[Run], clips: dict[tuple[int, str], Clips]) -> str:
         "shown": _shown,
         "interval": _interval,
     }
+    against = against_first(runs) if len(runs) > 1 else []
+    before = against_untrained([(run.name, run.benchmarks) for run in runs])
     page = environment.get_template("report.html.j2")
     return page.render(
         runs=[_view(run, clips) for run in runs],
         spread=data.spread(runs) if len(runs) > 1 else [],
-        against=against_first(runs) if len(runs) > 1 else [],
+        against=against,
+        balance=balance(before or against),
+        before="its model before training" if before else runs[0].name,
         synthetic=any(
             summary["task"].get("synthetic") for run in runs for summary in run.benchmarks.values()
         ),

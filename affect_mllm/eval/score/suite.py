@@ -15,7 +15,7 @@ from affect_mllm.types import ConfigError
 def suite_means(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """{suite: its mean} for each suite of `conf/suite` whose benchmarks are all among `runs`."""
     suites = [load_suite(name) for name in suite_names()]
-    complete = [suite for suite in suites if set(suite.benchmarks) <= set(runs)]
+    complete = [s for s in suites if not s.against and set(s.benchmarks) <= set(runs)]
     return {
         suite.name: suite_mean(suite, [runs[name] for name in suite.benchmarks])
         for suite in complete
@@ -45,7 +45,7 @@ def suite_mean(suite: Suite, summaries: Sequence[Mapping[str, Any]]) -> dict[str
     mean = mean_of_parts(values, sizes, weighted=False)
     errors = [m["se"] for m in primary if m.get("se") is not None]
     known = len(errors) == len(primary)
-    reach = _reach(errors, [m["df"] for m in primary]) if known else None
+    reach = reach_of(errors, [m["df"] for m in primary]) if known else None
     return {
         "value": mean,
         "ci_low": None if reach is None else max(mean - reach, 0.0),
@@ -64,7 +64,7 @@ def suite_mean(suite: Suite, summaries: Sequence[Mapping[str, Any]]) -> dict[str
     }
 
 
-def _reach(errors: Sequence[float], dfs: Sequence[float]) -> float:
+def reach_of(errors: Sequence[float], dfs: Sequence[float]) -> float:
     """Half the width of the interval of an unweighted mean of independent values."""
     total = sum(error**2 for error in errors)
     parts = sum(error**4 / df for error, df in zip(errors, dfs, strict=True))

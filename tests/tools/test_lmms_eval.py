@@ -71,7 +71,7 @@ def test_a_checkpoint_answers_each_request_in_its_place(tiny_run: Path, tmp_path
         said(("image", Image.new("RGB", (64, 64), name)), ("text", f"Is it {name}?"))
         for name in colours
     ]
-    model = ChatModel(str(tiny_run / "train/instruct/final"), batch_size=2)
+    model = ChatModel(str(tiny_run / "instruct/final"), batch_size=2)
     model.task_dict = {"toy": {"test": rows}}
     lengths = (4, 16, 4)
     requests = [

@@ -42,7 +42,7 @@ def rows_of(task: Task, count: int = 60) -> tuple[list[Sample], list[Prediction]
     for i in range(count):
         labels = {**filled, task.truth: value(), "part": f"p{i % 3}", "fold": str(i % 4)}
         known = parts[i % len(parts)]["labels"]
-        labels |= {key: known[key] for key in task.breakdowns if key not in labels}
+        labels |= {key: known.get(key, "x") for key in task.breakdowns if key not in labels}
         labels["options"] = {"A": "happy", "B": "sad", "C": "angry"}
         sample = Sample(f"s{i:02d}", Path(), split=task.split, group=f"g{i // 4}", labels=labels)
         samples.append(sample)

@@ -96,7 +96,7 @@ def _outside(overrides: list[str], path: Path) -> tuple[float, float]:
     data = config.build(cfg.data)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoder = ClipEncoder.of_config(cfg.model, device)
-    features = data.features(encoder.transforms(), encoder.fingerprint())
+    features = data.features(encoder.transforms(), encoder.fingerprint)
     rows = list(manifest.read(path))
     features.compute(rows[0], encoder)
     found = []

@@ -92,7 +92,7 @@ def learnt(cfg: DictConfig) -> float:
     model = checkpoint.load_model(Path(cfg.run_dir) / "instruct" / "final")
     data = config.build(cfg.data)
     maker = data.maker(model.llm.tokenizer, model.span_lengths())
-    features = data.features(model.transforms(), model.fingerprint())
+    features = data.features(model.transforms(), model.fingerprint)
     instruction = data.instructions["describe"]
     examples = [
         maker.make(

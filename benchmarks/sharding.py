@@ -26,7 +26,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from affect_mllm.tools.trial import TRAINABLE, Size, Trial
+from affect_mllm.tools.trial import TRAINABLE, Trial
+from affect_mllm.tools.trial_models import Size
 from affect_mllm.train.keep.progress import Progress
 from affect_mllm.train.keep.stage_checkpoints import StageCheckpoints
 from affect_mllm.train.layout.launch import Launch

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -49,18 +50,35 @@ def test_every_published_command_is_understood(page: str, command: str) -> None:
         assert command.startswith(". "), "written as nobody could type it"
 
 
-def eight_gpus() -> dict[str, list[str]]:
-    """Each experiment's settings in docs/training.md, "Eight GPUs"."""
+def eight_gpus() -> dict[str, tuple[list[str], str]]:
+    """Each experiment's settings in docs/training.md, "Eight GPUs", and the update they make."""
     text = (ROOT / "docs/training.md").read_text(encoding="utf-8")
     rows = text.split("### Eight GPUs")[1].split("\n\nRates")[0].splitlines()
     cells = [[cell.strip(" `") for cell in row.split("|")] for row in rows if row.startswith("| `")]
-    return {row[1]: shlex.split(row[3]) for row in cells}
+    return {row[1]: (shlex.split(row[3]), row[4]) for row in cells}
+
+
+def an_update(cfg: Any) -> str:
+    """GPUs × examples × passes; rates; precision; what is checkpointed, as the table has it."""
+    (batch,) = {stage.batch_size for stage in cfg.stages.values()}
+    passes = cfg.launch.micro_batches
+    rates = {group.lr for stage in cfg.stages.values() for group in stage.trainable.values()}
+    again = ", ".join(cfg.speed.gradient_checkpointing) or "none"
+    said = ", ".join(f"{rate:g}" for rate in sorted(rates))
+    return f"8 × {batch // 8 // passes} × {passes}; {said}; {cfg.launch.precision}; {again}"
+
+
+def test_every_experiment_but_the_small_ones_has_settings_for_eight_gpus() -> None:
+    there = {path.stem for path in (ROOT / "conf/experiment").glob("*.yaml")}
+    assert there - set(eight_gpus()) == {"demo", "own_clips"}
 
 
 @pytest.mark.parametrize("experiment", sorted(eight_gpus()))
 def test_the_settings_for_eight_gpus_give_each_of_them_an_example(experiment: str) -> None:
-    cfg = config.compose("train", [f"experiment={experiment}", *eight_gpus()[experiment]])
+    settings, update = eight_gpus()[experiment]
+    cfg = config.compose("train", [f"experiment={experiment}", *settings])
     config.checked(cfg)
+    assert an_update(cfg) == update
     assert all(stage.batch_size % 8 == 0 for stage in cfg.stages.values())
     alone = config.compose("train", [f"experiment={experiment}"])
     drawn = [[s.batch_size * s.steps for s in c.stages.values()] for c in (cfg, alone)]

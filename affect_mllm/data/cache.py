@@ -25,6 +25,11 @@ FLUSH_S = 30.0  # what a kill loses at most
 IN_USE_S = 24 * 3600  # a shard used within this time is never removed
 
 
+def contents(root: Path) -> ContentIndex:
+    """The hashes that the cache at `root` remembers, of media and of encoders."""
+    return ContentIndex(root / "contents.sqlite")
+
+
 class FeatureCache:
     """States `[S, D]` of clips by modality, in shards that several processes may add to.
 
@@ -46,7 +51,7 @@ class FeatureCache:
         self.root, self.max_gb, self.dtype = root, max_gb, np.dtype(dtype)
         self._settings = json.dumps([dtype, settings], sort_keys=True, default=str)
         self._files = files or MediaFiles()
-        self._contents = ContentIndex(root / "contents.sqlite")
+        self._contents = contents(root)
         self._store = ShardStore(root / "shards")
         self._waiting = _Waiting()
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import PositiveFloat
 
-from affect_mllm.data.cache import FeatureCache
+from affect_mllm.data.cache import FeatureCache, contents
 from affect_mllm.data.chat import Chat, ChatFormat
 from affect_mllm.data.example import ExampleMaker
 from affect_mllm.data.features import Features, Limits, no_limits
@@ -17,6 +17,10 @@ from affect_mllm.data.reader import Reader, Transform
 from affect_mllm.data.template import Conversation, Instruction, Prompt
 from affect_mllm.media.augment import RandomTransform
 from affect_mllm.types import ConfigError, SpanRule
+
+# A hash by name and version, made where it is not known.
+Remember = Callable[[str, str, Callable[[], str]], str]
+Fingerprint = Mapping[str, str] | Callable[[Remember], Mapping[str, str]]
 
 
 @dataclass(frozen=True)
@@ -41,11 +45,13 @@ class DataSettings:
     def features(
         self,
         transforms: Mapping[str, Transform],
-        fingerprint: Mapping[str, str],
+        fingerprint: Fingerprint,
         *,
         limits: Limits = no_limits,
     ) -> Features:
         """Reading through the cache, if there is one; `fingerprint` and `limits` are the model's.
+
+        Weights are hashed only for a cache, which remembers the hashes of files that stay the same.
 
         Raises ConfigError for a cache of what a transform makes at random.
         """
@@ -59,9 +65,12 @@ class DataSettings:
                 expected="either cached states or another view at each visit",
                 fix="set data.cache_dir=null, or take the augmentation out of the encoder",
             )
+        root = Path(self.cache_dir)
+        given = fingerprint
+        found = given(contents(root).remembered) if callable(given) else given
         cache = FeatureCache(
-            Path(self.cache_dir),
-            {"encoders": dict(fingerprint), "reader": self.reader.settings()},
+            root,
+            {"encoders": dict(found), "reader": self.reader.settings()},
             dtype=self.cache_dtype,
             max_gb=self.cache_max_gb,
             files=self.reader.files,

@@ -146,7 +146,9 @@ class EvalRun:
         folder, data = Path(self.checkpoint), self._data()
         model = checkpoint.load_model(folder, plugins=self.plugins, trained=trained)
         model.to(self._ranks.device)
-        features = data.features(model.transforms(), model.fingerprint(), limits=model.limits())
+        features = data.features(model.transforms(), model.fingerprint, limits=model.limits())
+        cached = data.cache_dir is not None
+        model.clip_encoder().hold(bf16=model.fast_encoders if cached else model.llm.is_bf16)
         ensure(
             features,
             self._ranks.share(samples),

@@ -11,6 +11,8 @@ import torch
 
 from affect_mllm import config
 from affect_mllm.models.encoders.base import Encoder
+from affect_mllm.models.encoders.fingerprint import Remember
+from affect_mllm.models.encoders.sharing import share
 from affect_mllm.models.spans import Limit, Limits
 from affect_mllm.types import ConfigError
 
@@ -40,11 +42,13 @@ class ClipEncoder:
                 expected="a model whose encoders' states can be cached",
                 fix="train it with data.cache_dir=null",
             )
-        built = {
-            name: config.build(each, kind=Encoder, plugins=plugins).to(device)
+        built: dict[str, Encoder] = {
+            name: config.build(each, kind=Encoder, plugins=plugins)
             for name, each in node["encoders"].items()
         }
-        return ClipEncoder(built, dict(node["branches"]), bool(node.get("fast_encoders", FAST)))
+        share(built.values())
+        moved = {name: encoder.to(device) for name, encoder in built.items()}
+        return ClipEncoder(moved, dict(node["branches"]), bool(node.get("fast_encoders", FAST)))
 
     @torch.no_grad()
     def __call__(self, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -70,8 +74,16 @@ class ClipEncoder:
         made = {name: self.encoders[branch] for name, branch in self.branches.items()}
         return Limits({name: Limit(e.state_count(), e.least_steps()) for name, e in made.items()})
 
-    def fingerprint(self) -> dict[str, str]:
-        """Each modality's encoder by hash: what a feature cache is addressed by."""
-        made = {name: encoder.fingerprint() for name, encoder in self.encoders.items()}
+    def hold(self, *, bf16: bool) -> None:
+        """Keep frozen weights in what all passes compute in, if that is bf16 (`hold_in`)."""
+        for encoder in self.encoders.values() if bf16 else ():
+            encoder.hold_in(torch.bfloat16)
+
+    def fingerprint(self, remember: Remember | None = None) -> dict[str, str]:
+        """Each modality's encoder by hash: what a feature cache is addressed by.
+
+        `remember`: see `Encoder.fingerprint`.
+        """
+        made = {name: encoder.fingerprint(remember) for name, encoder in self.encoders.items()}
         kind = "bf16" if self.fast else "fp32"
         return {name: f"{kind} {made[branch]}" for name, branch in self.branches.items()}

@@ -14,6 +14,8 @@ from affect_mllm.models.clip_encoder import FAST, ClipEncoder
 from affect_mllm.models.compressor.base import Compressed, Compressor
 from affect_mllm.models.compressor.hybrid import HybridCompressor
 from affect_mllm.models.encoders.base import Encoder, States
+from affect_mllm.models.encoders.fingerprint import Remember
+from affect_mllm.models.encoders.sharing import share
 from affect_mllm.models.fusion.base import Fusion, gather, one_each
 from affect_mllm.models.hidden import Hidden, Media, Tokens
 from affect_mllm.models.instruction import instruction_means
@@ -50,6 +52,7 @@ class AffectMLLM(nn.Module):
     ) -> None:
         super().__init__()
         _check_names(encoders, branches, compressors, fused=fusion is not None)
+        share(encoders.values())
         self.encoders = nn.ModuleDict(dict(encoders))
         self.branches = dict(branches)
         self.fast_encoders = fast_encoders
@@ -186,9 +189,9 @@ class AffectMLLM(nn.Module):
         """The CPU preprocessing of each modality."""
         return self.clip_encoder().transforms()
 
-    def fingerprint(self) -> dict[str, str]:
+    def fingerprint(self, remember: Remember | None = None) -> dict[str, str]:
         """Each modality's encoder by hash: what a feature cache is addressed by."""
-        return self.clip_encoder().fingerprint()
+        return self.clip_encoder().fingerprint(remember)
 
     def limits(self) -> Limits:
         """What encoders, compressors and fusion can do with."""

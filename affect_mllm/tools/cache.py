@@ -45,7 +45,8 @@ def cache_command(
     group = ranks()
     rows = _rows(manifests, cfg)
     encoder = ClipEncoder.of_config(cfg.model, group.device, plugins=cfg.plugins)
-    features = data.features(encoder.transforms(), encoder.fingerprint(), limits=encoder.limits())
+    features = data.features(encoder.transforms(), encoder.fingerprint, limits=encoder.limits())
+    encoder.hold(bf16=encoder.fast)
     mine = rows[group.index :: group.world]
     ensure(features, mine, encoder, max_bad_fraction=data.max_bad_fraction, gather=group.gather)
     if verify:

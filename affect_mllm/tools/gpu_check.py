@@ -14,6 +14,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from affect_mllm.tools.gpu_matrix import EXACT, ROWS, STRATEGIES
 from affect_mllm.types import AffectError, ConfigError
 
 DEADLINE_S = 600.0
@@ -35,20 +36,20 @@ CHECKS = (
         "attention", 1, "packed attention of the fused kernels equals SDPA with a mask of blocks"
     ),
     Check("bf16", 1, "a bf16 loss is the float32 loss to 1 %, the gradient to 5 %"),
-    Check("ddp", 2, "losses and gradients under DDP are those of a plain loop, to 0.1 %"),
-    Check("zero2", 2, "the same under ZeRO-2"),
-    Check("zero3", 2, "the same under ZeRO-3, everything split"),
-    Check("fsdp2", 2, "the same under FSDP2"),
-    Check("resume", 1, "a resumed run equals the uninterrupted one bit for bit (deterministic)"),
+    *(
+        Check(name, 2, f"{STRATEGIES[name]} in float32: as a plain loop, to 0.1 %")
+        for name in EXACT
+    ),
     Check("memory", 1, "a LoRA step holds what `estimate` says of it, to 15 %"),
     Check("mfu", 1, "a LoRA step reaches 5 % of the peak at least; the share is said"),
+    *(Check(row.name, row.processes, row.what) for row in ROWS),
 )
 
 
 def gpu_check_command(
     only: Annotated[list[str] | None, typer.Option("--only", help="Some of the checks.")] = None,
 ) -> None:
-    """Check NCCL, attention, precision, strategies, resume, memory and speed on these GPUs."""
+    """Check NCCL, attention, memory, speed and every configuration of training on these GPUs."""
     import torch
 
     if not torch.cuda.is_available():
@@ -71,11 +72,12 @@ def gpu_check_command(
 
 
 def table(rows: Sequence[tuple[Check, str, str]], names: Sequence[str]) -> str:
-    """One line a check: held, FAILED or skipped, and what was found."""
+    """One line a check: held, refused by design, FAILED or skipped, and what was found."""
     lines = [f"{len(names)} GPU(s): {', '.join(sorted(set(names)))}", ""]
+    width = max(len(check.name) for check, _, _ in rows)
     for check, state, found in rows:
-        lines.append(f"{check.name:8} {state:8} {check.what}")
-        lines += [f"{'':18}{line}" for line in found.splitlines()]
+        lines.append(f"{check.name:{width}} {state:8} {check.what}")
+        lines += [f"{'':{width + 10}}{line}" for line in found.splitlines()]
     return "\n".join(lines)
 
 
@@ -84,7 +86,7 @@ def _run(
     gpus: int,
     run: Callable[[list[str]], subprocess.CompletedProcess[str]] | None = None,
 ) -> tuple[str, str]:
-    """`held`, `FAILED` or `skipped`, and its numbers or the last lines of what it said."""
+    """`held`, `refused`, `FAILED` or `skipped`, and its numbers or the last lines it said."""
     if gpus < check.processes:
         return "skipped", f"needs {check.processes} GPUs"
     many = check.processes > 1
@@ -100,7 +102,9 @@ def _run(
         return "FAILED", failed[0]["found"]
     if done.returncode or not said:
         return "FAILED", "\n".join(done.stderr.strip().splitlines()[-6:])
-    return "skipped" if said[-1]["held"] is None else "held", said[-1]["found"]
+    last = said[-1]
+    held = "refused" if last.get("refused") else "held"
+    return "skipped" if last["held"] is None else held, last["found"]
 
 
 def finished(

@@ -1,23 +1,20 @@
 """The checks of `gpu-check`, each the main of one process: `python -m … NAME` prints one JSON line.
 
-What trains is this project's own trainer on a small random model (`tools/trial.py`), so that
-nothing has to be fetched.
+Those of a machine are here, those of a configuration in `gpu_rows`. What trains is this project's
+own trainer on a small random model (`tools/trial.py`), so that nothing has to be fetched.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
-import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from importlib.util import find_spec
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
@@ -26,30 +23,26 @@ from affect_mllm.borders import Borders
 from affect_mllm.models.llm.attention import FUSED, Attention, arguments, attend, fused_lacks
 from affect_mllm.models.llm.language_model import block_causal_mask
 from affect_mllm.models.pretrained import weightless
+from affect_mllm.tools.gpu_matrix import EXACT, ROWS
+from affect_mllm.tools.gpu_rows import SMALL, Answer, exact, made, run
 from affect_mllm.tools.rehearsal import rehearse
-from affect_mllm.tools.trial import STEPS, Size, Taken, Trial
+from affect_mllm.tools.trial import STEPS, Trial
+from affect_mllm.tools.trial_models import Parts, Size
 from affect_mllm.train.layout.launch import Launch
 from affect_mllm.train.plan.trainable import unfreeze
 
 GIB = 2**30
 LENGTHS = (700, 64, 900, 384)
-SMALL, LARGE = Size(), Size(hidden=2048, layers=8, rows=4)
+LARGE = Size(hidden=2048, layers=8, rows=4)
+BF16 = Parts(dtype="bfloat16")
 TIMED = 5  # steps of which the median counts
 TOLERANCE = {
     "loss": 0.01,
     "gradient": 0.05,
     "attention": 0.02,
-    "strategy": 1e-3,
     "memory": 0.15,
     "share": 0.05,
 }
-
-
-class Answer(NamedTuple):
-    """Whether it held (None: it could not be tried), and what was found."""
-
-    held: bool | None
-    found: str
 
 
 def nccl() -> Answer:
@@ -101,7 +94,7 @@ def _attention_error(fused: str) -> float:
 def bf16(size: Size = SMALL) -> Answer:
     """One loss and gradient of the bf16 engine against the float32 one's."""
     found = []
-    with _trial(size) as trial:
+    with made(size) as trial:
         for precision in ("fp32", "bf16"):
             trainer = trial.trainer(Launch(precision=precision))
             engine = trainer.engine
@@ -115,49 +108,6 @@ def bf16(size: Size = SMALL) -> Answer:
     return Answer(held, f"loss off by {loss:.5f}, gradient by {gradient:.4f}")
 
 
-def ddp(size: Size = SMALL) -> Answer:
-    """The trainer under DDP against a plain loop over all ranks' batches."""
-    return _strategy("ddp", size)
-
-
-def zero2(size: Size = SMALL) -> Answer:
-    """The trainer under ZeRO-2 against the same loop."""
-    return _strategy("zero2", size)
-
-
-def zero3(size: Size = SMALL) -> Answer:
-    """The trainer under ZeRO-3, everything split, against the same loop."""
-    return _strategy("zero3", size)
-
-
-def fsdp2(size: Size = SMALL) -> Answer:
-    """The trainer under FSDP2 against the same loop."""
-    return _strategy("fsdp2", size)
-
-
-def resume(size: Size = SMALL) -> Answer:
-    """Three steps against one, a save, and two more of a new trainer that loaded it.
-
-    With deterministic kernels, without which two runs differ anyway.
-    """
-    launch = Launch(precision="bf16")
-    with _deterministic(), _trial(size) as trial, tempfile.TemporaryDirectory() as folder:
-        first, *rest = range(1, STEPS + 1)
-        trainer = trial.trainer(launch)
-        straight = [trial.step(trainer, step) for step in (first, *rest)]
-        trainer = trial.trainer(launch)
-        resumed = [trial.step(trainer, first)]
-        engine = trainer.engine
-        trained = [name for name, p in engine.module.named_parameters() if p.requires_grad]
-        weights = engine.weights(trained)
-        engine.save(Path(folder))
-        trainer = trial.trainer(launch)
-        trainer.engine.module.load_state_dict(weights, strict=False)
-        trainer.engine.load(Path(folder))
-        resumed += [trial.step(trainer, step) for step in rest]
-    return Answer(resumed == straight, f"{_short(straight)} and {_short(resumed)}")
-
-
 def memory(
     size: Size = LARGE,
     attention: Attention = "auto",
@@ -167,7 +117,7 @@ def memory(
 
     `peak_of` measures: by default what CUDA allocated.
     """
-    with _trial(size, "bfloat16") as trial:
+    with made(size, BF16) as trial:
         with torch.device("meta"), weightless():
             shadow = trial.model(attention)
             unfreeze(shadow, trial.stage.trainable)
@@ -183,7 +133,7 @@ def memory(
 
 def mfu(size: Size = LARGE) -> Answer:
     """The share of the peak that the trainer logs of a bf16 step: the median of some."""
-    with _trial(size, "bfloat16") as trial:
+    with made(size, BF16) as trial:
         trainer = trial.trainer(Launch(precision="bf16"), "auto")
         batch, shares = trial.batch(0), []
         whole = {
@@ -204,48 +154,11 @@ def mfu(size: Size = LARGE) -> Answer:
     return Answer(share > TOLERANCE["share"], found)
 
 
-CHECKS: dict[str, Callable[[], Answer]] = {
-    check.__name__: check
-    for check in (nccl, attention, bf16, ddp, zero2, zero3, fsdp2, resume, memory, mfu)
+CHECKS: dict[str, Callable[..., Answer]] = {
+    **{check.__name__: check for check in (nccl, attention, bf16, memory, mfu)},
+    **{name: partial(exact, name) for name in EXACT},
+    **{row.name: partial(run, row) for row in ROWS},
 }
-
-
-def _strategy(strategy: Any, size: Size) -> Answer:
-    """Losses and gradient norms: AdamW would hide a gradient that is too large everywhere."""
-    if strategy.startswith("zero") and find_spec("deepspeed") is None:
-        return Answer(None, "the package deepspeed is not installed")
-    with _trial(size) as trial:
-        launch = Launch(strategy=strategy, precision="fp32", persistence_threshold=0)
-        trainer = trial.trainer(launch)
-        taken = [trial.step(trainer, step) for step in range(1, STEPS + 1)]
-        world, device = trainer.engine.world, trainer.engine.device
-        expected = trial.plain(world, device)
-    pairs = [
-        pair
-        for ours, theirs in zip(taken, expected, strict=True)
-        for pair in zip(ours, theirs, strict=True)
-    ]
-    worst = max(abs(a - b) / abs(b) for a, b in pairs)
-    found = f"{world} ranks, losses {_short(taken)}, losses and gradient norms off by {worst:.1e}"
-    return Answer(worst < TOLERANCE["strategy"], found)
-
-
-@contextlib.contextmanager
-def _deterministic() -> Iterator[None]:
-    before = torch.are_deterministic_algorithms_enabled()
-    only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA begins
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before, warn_only=only_warned)
-
-
-@contextlib.contextmanager
-def _trial(size: Size, dtype: str = "float32") -> Iterator[Trial]:
-    with tempfile.TemporaryDirectory() as folder:
-        yield Trial(Path(folder), size, dtype)
 
 
 def _allocated(trial: Trial, attention: Attention) -> int:
@@ -279,10 +192,6 @@ def _now() -> float:
 def _error(got: Any, expected: Any) -> float:
     got, expected = got.detach().float(), expected.detach().float()
     return float((got - expected).norm() / expected.norm())
-
-
-def _short(steps: Sequence[Taken]) -> str:
-    return " ".join(f"{step.loss:.4f}" for step in steps)
 
 
 def main(name: str) -> int:

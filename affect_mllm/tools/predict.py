@@ -76,6 +76,7 @@ def predict(
     data = store.load_part(checkpoint, "data", DataSettings, plugins=plugins, cache_dir=None)
     model = store.load_model(checkpoint, plugins=plugins)
     model.to(ranks().device)
+    model.clip_encoder().hold(bf16=model.llm.is_bf16)
     features = data.features(model.transforms(), {}, limits=model.limits())
     read = features.clip(sample)
     maker = data.maker(model.llm.tokenizer, model.span_lengths())

@@ -55,7 +55,7 @@ class Watched:
         """Made once, while weights are whole: their hash is part of it."""
         if "features" not in self.made:
             self.made["features"] = self.data.features(
-                model.transforms(), model.fingerprint(), limits=model.limits()
+                model.transforms(), model.fingerprint, limits=model.limits()
             )
         return self.made["features"]
 

@@ -126,6 +126,21 @@ def test_the_fingerprint_is_that_of_the_same_build_only(encoder: Encoder, tiny, 
 
 
 @torch.no_grad()
+def test_weights_held_in_bf16_give_what_autocast_gives(
+    tiny: Tiny, encoder: Encoder, request
+) -> None:
+    held = build(tiny, request.node.callspec.params["encoder"])
+    before, given = held.fingerprint(), batch(read(encoder, 1))
+    held.hold_in(torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        expected, got = encoder.eval()(*given).values, held.eval()(*given).values
+    assert torch.equal(got, expected)
+    assert held.fingerprint() == before
+    halves = [p for p in held.parameters() if p.dtype == torch.bfloat16]
+    assert bool(halves) == (held.frozen and any(True for _ in held.parameters()))
+
+
+@torch.no_grad()
 def test_its_states_have_a_shape_without_its_weights(tiny: Tiny, encoder: Encoder, request) -> None:
     """So that `estimate` can count it."""
     values, mask = batch(read(encoder, 1), read(encoder, 2, longer=True))

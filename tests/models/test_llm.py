@@ -235,6 +235,23 @@ def test_a_quantised_base_is_near_the_plain_one_and_carries_lora(folders, how: A
         assert similar.median() > 0.8
 
 
+def test_generating_leaves_the_gradients_through_four_bits_alone(folders) -> None:
+    """bitsandbytes would lay the weights out anew for a CPU that has AVX512-BF16."""
+    lora = LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
+    folder = str(folders["wide"])
+    llm = LanguageModel(folder, dtype="bfloat16", attention="sdpa", lora=lora, quantize="nf4")
+
+    def gradients() -> list[torch.Tensor]:
+        adapters = [p.requires_grad_() for n, p in llm.named_parameters() if "lora_" in n]
+        return list(torch.autograd.grad(loss_over(llm.train()), adapters))
+
+    before = gradients()
+    with torch.no_grad():
+        logits(llm.eval(), *padded())
+    for one, two in zip(gradients(), before, strict=True):
+        assert torch.equal(one, two)
+
+
 def test_quantising_without_bitsandbytes_says_what_to_install(folders, monkeypatch) -> None:
     real = importlib.util.find_spec
     monkeypatch.setattr(

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from affect_mllm.tools.gpu_checks import CHECKS
-from affect_mllm.tools.trial import Size
+from affect_mllm.tools.trial_models import Size
 
 TINY = Size(hidden=64, layers=2, vocab=96, rows=2, length=40)
 

@@ -28,7 +28,7 @@ def missing(tiny, cache: Path) -> list[str]:
     """The rows that training would still have to encode, asked through a whole model."""
     cfg = config.checked(config.compose("train", given(tiny, cache)))
     model = tiny.model()
-    features = config.build(cfg.data).features(model.transforms(), model.fingerprint())
+    features = config.build(cfg.data).features(model.transforms(), model.fingerprint)
     return [sample.id for sample in tiny.samples if features.lacks(sample)]
 
 
@@ -46,7 +46,7 @@ def test_states_that_are_not_what_is_computed_now_are_named(tiny, tmp_path, caps
     assert run(*given(tiny, tmp_path)) == 0
     cfg = config.checked(config.compose("train", given(tiny, tmp_path)))
     model = tiny.model()
-    features = config.build(cfg.data).features(model.transforms(), model.fingerprint())
+    features = config.build(cfg.data).features(model.transforms(), model.fingerprint)
     sample = tiny.samples[3]
     entry = features.cache.get(sample)
     wrong = {name: np.asarray(states) * 1.5 for name, states in entry.states.items()}

@@ -18,7 +18,6 @@ from affect_mllm.tools.trial import Trial
 from affect_mllm.train.layout.engine import Engine
 from affect_mllm.train.layout.launch import Launch
 from affect_mllm.types import ExitCode
-from tests.processes import finished
 from tests.tools.checks import TINY
 from tests.tools.tracker import Tracker
 
@@ -42,6 +41,7 @@ def test_every_check_of_the_table_exists() -> None:
         ('noise\n{"held": true, "found": "2 ranks"}\n', 0, "held", "2 ranks"),
         ('{"held": false, "found": "off"}\n', 0, "FAILED", "off"),
         ('{"held": null, "found": "no package"}\n', 0, "skipped", "no package"),
+        ('{"held": true, "found": "int8", "refused": true}\n', 0, "refused", "int8"),
         ('{"held": false, "found": "rank 1: NCCL"}\n', 1, "FAILED", "rank 1: NCCL"),
         ("", 1, "FAILED", "RuntimeError: boom"),
         ("", 0, "FAILED", "RuntimeError: boom"),
@@ -67,23 +67,10 @@ def test_a_check_for_more_gpus_than_there_are_is_skipped() -> None:
     assert gpu_check._run(gpu_check.CHECKS[0], 1) == ("skipped", "needs 2 GPUs")
 
 
-@pytest.mark.parametrize("names", [("ddp", "fsdp2"), ("zero2", "zero3")], ids="+".join)
-def test_strategies_do_what_a_plain_loop_does(tmp_path, names: tuple[str, ...]) -> None:
-    out = tmp_path / "out.json"
-    start = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
-    code, said = finished([*start, "-m", "tests.tools.checks", str(out), *names], deadline_s=300)
-    assert code == 0, said
-    found = json.loads(out.read_text())
-    assert set(found) == set(names)
-    for row in found.values():
-        assert row["held"], row
-        assert "2 ranks" in row["found"]
-
-
-def forgets_the_update(engine: Engine) -> float:
-    norm = engine._clip()
+def forgets_the_update(engine: Engine) -> tuple[float, dict[str, float]]:
+    found = engine._clip()
     engine.optimizer.zero_grad(set_to_none=True)
-    return norm
+    return found
 
 
 def doubles_the_gradient(engine: Engine, loss: torch.Tensor, *, last: bool) -> None:
@@ -96,16 +83,14 @@ def doubles_the_gradient(engine: Engine, loss: torch.Tensor, *, last: bool) -> N
 def test_an_engine_that_is_wrong_fails(monkeypatch, method: str, wrong: Any) -> None:
     """AdamW does the same with twice the gradient; the norm of it shows."""
     small = gpu_checks.SMALL._replace(hidden=128, length=128)
-    assert gpu_checks._strategy("single", small).held
+    assert gpu_checks.exact("single", small).held
     monkeypatch.setattr(Engine, method, wrong)
-    assert not gpu_checks._strategy("single", small).held
+    assert not gpu_checks.exact("single", small).held
 
 
-@pytest.mark.parametrize("name", ["bf16", "resume"])
-def test_a_check_of_one_process_holds_on_a_cpu(name: str) -> None:
-    answer = gpu_checks.CHECKS[name](TINY)
+def test_bf16_is_near_float32_on_a_cpu() -> None:
+    answer = gpu_checks.bf16(TINY)
     assert answer.held, answer.found
-    assert not torch.are_deterministic_algorithms_enabled()
 
 
 def test_a_share_of_the_peak_below_the_floor_fails(monkeypatch) -> None:
@@ -113,11 +98,6 @@ def test_a_share_of_the_peak_below_the_floor_fails(monkeypatch) -> None:
     assert gpu_checks.mfu(TINY).held
     monkeypatch.setitem(gpu_checks.TOLERANCE, "share", 1.0)
     assert not gpu_checks.mfu(TINY).held
-
-
-def test_a_resume_that_forgets_the_moments_fails(monkeypatch) -> None:
-    monkeypatch.setattr(Engine, "load", lambda self, folder: None)
-    assert not gpu_checks.resume(TINY).held
 
 
 def tracked(trial: Trial, attention: Attention) -> int:
@@ -148,7 +128,7 @@ def test_what_a_check_raises_is_said_by_its_rank(capsys, monkeypatch) -> None:
     monkeypatch.setitem(gpu_checks.CHECKS, "attention", broken)
     assert gpu_checks.main("attention") == 1
     answer = json.loads(capsys.readouterr().out)
-    assert answer == {"held": False, "found": "rank 3: RuntimeError: boom"}
+    assert answer == {"held": False, "found": "rank 3: RuntimeError: boom", "refused": False}
 
 
 def test_a_check_that_hangs_is_ended_with_its_ranks(tmp_path) -> None:
@@ -172,4 +152,4 @@ def test_a_check_that_hangs_is_ended_with_its_ranks(tmp_path) -> None:
 @pytest.mark.parametrize("check", [each for each in gpu_check.CHECKS if each.processes == 1])
 def test_the_checks_hold_on_this_gpu(check: gpu_check.Check) -> None:
     state, found = gpu_check._run(check, 1)
-    assert state in ("held", "skipped"), found
+    assert state in ("held", "skipped", "refused"), found

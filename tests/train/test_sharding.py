@@ -14,7 +14,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from affect_mllm.tools.trial import Size, Trial
+from affect_mllm.tools.trial import Trial
+from affect_mllm.tools.trial_models import Size
 from affect_mllm.train.layout.engine import Engine
 from affect_mllm.train.layout.fsdp import FullyShard
 from affect_mllm.train.layout.zero import Zero

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,10 +9,15 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
+from affect_mllm.models.encoders.fingerprint import Fingerprint, Remember
 from affect_mllm.models.encoders.pixels import normalised
 from affect_mllm.models.spans import StateCount, StatesPerStep
 from affect_mllm.types import ConfigError
+
+# Whose forward pass is one product of their weights, which autocast casts.
+PRODUCTS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 class States(NamedTuple):
@@ -54,15 +58,18 @@ class Encoder(nn.Module):
 
     `transform` turns what `media` reads into one array whose first axis is time: uint8 where it
     has a `normal`, by which `pixels` normalises where the encoder runs. `hidden_size` is the
-    width of the states. A frozen encoder stays in eval mode whatever `train()` says, so
-    that dropout and batch norm never make features random.
+    width of the states, `name` the model whose weights it has. A frozen encoder stays in eval
+    mode whatever `train()` says, so that dropout and batch norm never make features random.
     """
+
+    name = ""
 
     def __init__(self, *, transform: Callable[[Any], Any], frozen: bool = True) -> None:
         super().__init__()
         self.transform = transform
         self.frozen = frozen
         self.hidden_size = 0
+        self.print = Fingerprint(self)
 
     @classmethod
     def tiny(cls, model: str, folder: Path) -> dict[str, Any]:
@@ -120,17 +127,45 @@ class Encoder(nn.Module):
         """Train mode only if the encoder is not frozen."""
         return super().train(mode and not self.frozen)
 
-    def fingerprint(self) -> str:
-        """Hash of weights, settings and preprocessing: equal means equal features."""
-        digest = hashlib.sha256(f"{type(self).__name__} {self.extra_repr()}".encode())
-        settings = sorted(vars(self.transform).items())
-        digest.update(f"{type(self.transform).__qualname__} {settings}".encode())
-        for name, tensor in sorted(self.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+    def settings(self) -> str:
+        """What makes its states beside its weights: class, settings and preprocessing."""
+        own = f"{type(self).__name__} {self.extra_repr()}"
+        transform = sorted(vars(self.transform).items())
+        return f"{own}{type(self.transform).__qualname__} {transform}"
+
+    def fingerprint(self, remember: Remember | None = None) -> str:
+        """Hash of weights, settings and preprocessing: equal means equal features.
+
+        `remember` knows the hashes of weights that are as their files had them.
+        """
+        return self.print.of(remember)
+
+    def hold_in(self, dtype: torch.dtype) -> None:
+        """Keep the weights of products in what autocast to `dtype` would cast them to each time.
+
+        States stay the same, to the bit, under that autocast, and only there: what autocast
+        computes in float32 (norms, sums with positions) keeps its float32 weights. Weights that
+        train, or that came from a checkpoint, which may be saved again, are left alone.
+        """
+        if not self.print.is_of_files or any(p.requires_grad for p in self.parameters()):
+            return
+        with self.print.kept(), torch.no_grad():
+            for module in self.modules():
+                if type(module) in PRODUCTS and not is_parametrized(module):
+                    for parameter in module.parameters(recurse=False):
+                        if parameter.dtype == torch.float32:
+                            parameter.data = parameter.data.to(dtype)
+
+    def _apply(self, fn: Callable[..., torch.Tensor], recurse: bool = True) -> Encoder:
+        """Moved to a device, weights are still those of their files; in another dtype, not."""
+        before = [tensor.dtype for tensor in self.state_dict().values()]
+        with self.print.kept() as keeping:
+            super()._apply(fn, recurse)
+            keeping.whole = before == [tensor.dtype for tensor in self.state_dict().values()]
+        return self
 
     def _freeze(self) -> None:
         if self.frozen:
             self.requires_grad_(False)
         self.train(False)
+        self.print.as_loaded()

@@ -16,7 +16,7 @@ from affect_mllm.models.llm.attention import MASKED, Attention, arguments, choos
 from affect_mllm.models.llm.deepstack import Deep, prompted
 from affect_mllm.models.llm.neftune import noisy
 from affect_mllm.models.llm.prompt import Prompt
-from affect_mllm.models.llm.quantize import Quantize, quantized
+from affect_mllm.models.llm.quantize import Quantize, keep_unpacked, quantized
 from affect_mllm.models.pretrained import load_tokenizer, loading
 from affect_mllm.types import ConfigError
 
@@ -49,6 +49,7 @@ class LanguageModel(nn.Module):
         with loading(model, "a causal LM"):
             self.tokenizer: Any = load_tokenizer(path)
             self.net: Any = self._load(path, dtype)
+        keep_unpacked(self.net)
         take_over(self.net, model)
         self.net.requires_grad_(False)
         self.dtype: torch.dtype = self.net.dtype  # of the base; what a stage trains is float32

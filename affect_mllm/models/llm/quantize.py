@@ -37,3 +37,15 @@ def quantized(how: Quantize) -> dict[str, Any]:
     config = four if how == "nf4" else BitsAndBytesConfig(load_in_8bit=True)
     place = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
     return {"quantization_config": config, "device_map": {"": place}}
+
+
+def keep_unpacked(net: torch.nn.Module) -> None:
+    """Leave four-bit weights in the form that both passes read.
+
+    Where a CPU has AVX512-BF16, bitsandbytes (0.50.2) lays them out anew, in place, as soon as a
+    model generates, and its backward pass goes on reading the old form: steps after a benchmark
+    had wrong gradients, without a word.
+    """
+    for module in net.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]

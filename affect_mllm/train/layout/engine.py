@@ -231,11 +231,12 @@ def _compute_in(module: nn.Module, device: str, dtype: torch.dtype) -> None:
 
 
 def blocks(module: nn.Module) -> list[nn.Module]:
-    """The members of the outermost module lists: the layers of LLM and encoders."""
+    """The members of the outermost module lists: the layers of LLM and encoders, each once."""
     found: list[nn.Module] = []
     for child in module.children():
         found += list(child) if isinstance(child, nn.ModuleList) else blocks(child)
-    return [block for block in found if any(True for _ in block.parameters())]
+    held = (block for block in found if any(True for _ in block.parameters()))
+    return list(dict.fromkeys(held))  # encoders may share theirs
 
 
 def lost_rank(error: RuntimeError) -> AffectError | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import torch
@@ -24,13 +24,27 @@ class FullyShard(Engine):
     """
 
     splits = True
+    _half: Collection[int] = ()  # blocks by identity
+
+    def bring(self, model: AffectMLLM) -> None:
+        """As `Engine.bring`; which blocks have a base in half precision is seen here.
+
+        A checkpoint's weights, which come next, are float32 where they train: a resumed run would
+        gather other numbers than the uninterrupted one.
+        """
+        self._half = {
+            id(part)
+            for part in (*blocks(model), *_words(model))
+            if any(parameter.dtype == self.dtype for parameter in part.parameters())
+        }
+        super().bring(model)
 
     def _place(self, module: nn.Module, optimizer_of: OptimizerOf) -> None:
         mesh = init_device_mesh(self.device.type, (self.world,))
         for part in (*blocks(module), *_words(module), module):
             whole = [p for p in part.parameters() if not isinstance(p, DTensor)]
             policy = MixedPrecisionPolicy(
-                param_dtype=self._gathered_in(part, whole),
+                param_dtype=self._gathered_in(part),
                 reduce_dtype=torch.float32,
                 cast_forward_inputs=False,
             )
@@ -38,13 +52,12 @@ class FullyShard(Engine):
             fully_shard(part, mesh=mesh, mp_policy=policy)  # moves it and keeps this rank's part
         self.model, self.optimizer = module, optimizer_of(module)
 
-    def _gathered_in(self, part: nn.Module, whole: Sequence[nn.Parameter]) -> torch.dtype | None:
+    def _gathered_in(self, part: nn.Module) -> torch.dtype | None:
         """The dtype that a block's weights are sent in: that of its base, if it computes in it.
 
         Half the traffic of float32 masters. Others travel as they are, and autocast casts them.
         """
-        based = any(parameter.dtype == self.dtype for parameter in whole)
-        return self.dtype if based and not isinstance(part, AffectMLLM) else None
+        return self.dtype if id(part) in self._half else None
 
     def backward(self, loss: torch.Tensor, *, last: bool) -> None:
         """FSDP averages over ranks, and here gradients add up."""

@@ -114,6 +114,7 @@ Trainable = Annotated[dict[str, Group], refusing(_groups)]
 def select(model: nn.Module, trainable: Mapping[str, Group]) -> dict[str, list[nn.Parameter]]:
     """Freeze all, then unfreeze what a group matches; the first group that does decides.
 
+    A parameter of several names (tied embeddings, an encoder that two share) trains by any of them.
     Returns the parameters by group. Raises ConfigError for a regex that matches no parameter, and
     for a quantised weight, which cannot train.
     """
@@ -121,8 +122,12 @@ def select(model: nn.Module, trainable: Mapping[str, Group]) -> dict[str, list[n
     wanted = [(name, regex) for name, group in trainable.items() for regex in group.regexes]
     patterns = [(*each, re.compile(each[1])) for each in wanted]
     matched = set()
-    for parameter_name, parameter in model.named_parameters():
-        hits = [(n, regex) for n, regex, p in patterns if p.fullmatch(parameter_name)]
+    names: dict[nn.Parameter, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(parameter, []).append(name)
+    for parameter, (parameter_name, *others) in names.items():
+        known = (parameter_name, *others)
+        hits = [(n, regex) for n, regex, p in patterns if any(p.fullmatch(each) for each in known)]
         if hits and not parameter.is_floating_point():
             raise ConfigError(
                 f"stage.trainable.{hits[0][0]}.match",

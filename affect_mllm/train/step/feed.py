@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
 from affect_mllm.data.features import ensure
 from affect_mllm.data.loader import BatchPlan, StepDataset, StepLoader, step_loader
 from affect_mllm.data.mixture import Mixture
@@ -46,11 +48,24 @@ class Feed:
             pinned=self.engine.device.type == "cuda",
         )
 
+    def _hold(self, model: AffectMLLM) -> None:
+        """Let frozen encoders keep their weights in what all of their passes compute in.
+
+        Where they run in the steps, not under a strategy that splits them: it would send a block
+        in one dtype; and not where answers in training are computed in another than the steps are.
+        """
+        steps = self.engine.dtype == torch.bfloat16 and not self.engine.splits
+        cached = self.data.cache_dir is not None
+        model.clip_encoder().hold(
+            bf16=model.fast_encoders if cached else steps and model.llm.is_bf16
+        )
+
     def _dataset(
         self, model: AffectMLLM, mixture: Mixture, batch_size: int, *, dropout: float
     ) -> StepDataset:
         engine, data, launch = self.engine, self.data, self.launch
-        features = data.features(model.transforms(), model.fingerprint(), limits=model.limits())
+        features = data.features(model.transforms(), model.fingerprint, limits=model.limits())
+        self._hold(model)
         ensure(
             features,
             mixture.samples()[engine.rank :: engine.world],

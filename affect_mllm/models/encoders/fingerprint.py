@@ -87,7 +87,7 @@ class Fingerprint:
 
     def _held(self) -> Held:
         tensors = self._encoder[0].state_dict().values()
-        return tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)
+        return tuple((tensor.untyped_storage()._cdata, tensor._version) for tensor in tensors)
 
 
 def _version(name: str) -> str | None:

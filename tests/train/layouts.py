@@ -141,6 +141,7 @@ def trainer_of(
     rates = {**TRAINABLE, "heads": Group(r"heads\..*", 2e-5)} if len(model.heads) else TRAINABLE
     select(model, rates)
     engine = launch.engine(accelerator)
+    engine.bring(model)
     engine.prepare(
         model,
         lambda module: build(select(module, rates), rates, weight_decay=0.01),

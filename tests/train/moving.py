@@ -92,6 +92,7 @@ def trainer_of(
     select(model, rates)
     first(model)
     engine = launch.engine(accelerator)
+    engine.bring(model)
     engine.prepare(
         model,
         lambda module: build(select(module, rates), rates, weight_decay=0.0),

@@ -7,19 +7,30 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import torch
 
 from affect_mllm.config import weights_path
 
-if TYPE_CHECKING:
-    from affect_mllm.models.encoders.base import Encoder
-
 # A hash by name and version, made where it is not known: `media.content.ContentIndex.remembered`.
 Remember = Callable[[str, str, Callable[[], str]], str]
 Held = tuple[tuple[int, int], ...]
 WEIGHTS = ("*.safetensors", "*.bin", "*.json")
+
+
+class Hashed(Protocol):
+    """Whose weights are hashed: an encoder."""
+
+    name: str  # the model whose files hold them; "" where there is none
+
+    def settings(self) -> str:
+        """What decides its states beside its weights."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Its tensors by name."""
+        ...
 
 
 @dataclass
@@ -37,7 +48,7 @@ class Fingerprint:
     whose hash `remember` knows by their size and time of change.
     """
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Hashed) -> None:
         self._encoder = (encoder,)  # in a tuple: a module must not become its own child
         self._known: tuple[Held, str] | None = None
         self._loaded: Held | None = None

@@ -36,7 +36,7 @@ def followed(tmp_path_factory) -> Path:
         (copy / name).write_text(text, encoding="utf-8")
     (row,) = ROW.findall(PAGE)
     table = copy / "docs/data.md"
-    head, rest = table.read_text(encoding="utf-8").split("| `conversations` |")
+    head, rest = table.read_text(encoding="utf-8").split("| `conversations` |", 1)
     table.write_text(f"{head}{row}| `conversations` |{rest}", encoding="utf-8")
     return copy
 

@@ -159,6 +159,8 @@ def leaves(node: Any, where: str = "") -> Iterator[tuple[str, Any]]:
         yield where, node
         return
     for key, value in node.items():
+        if " " in str(key):  # Hydra's keys have none: the dictionary that it is in is given whole
+            continue
         yield from leaves(value, f"{where}.{key}" if where else str(key))
 
 

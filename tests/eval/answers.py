@@ -22,7 +22,7 @@ LABELS = {
     "a2": "y",
 }
 TRUTHS = {
-    "eemo_bench_perception": {"answer": "A"},
+    "eemo_bench_perception": {"answer": "A", "question_type": "What/How"},
     "mvei": {"is_correct": True, "statement_class": "c"},
     "mer2026_track3": {"preference": "a1"},
     "emotion6": {"distribution": {"joy": 1}},

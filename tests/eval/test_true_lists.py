@@ -38,7 +38,8 @@ LISTS = sorted(name for name in benchmark_names()
 OWN = [
     name
     for name, policy in POLICIES.items()
-    if policy.gives == "labels" and not policy.read.__module__.endswith("publishers")
+    if policy.gives == "labels"
+    and not policy.read.__module__.endswith(("publishers", "toolkit_letters"))
 ]
 
 

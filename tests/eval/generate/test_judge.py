@@ -26,6 +26,7 @@ STEPS = load_rubric("mme_emotion")
 
 def rows(count: int, **labels) -> list[Sample]:
     known = {"description": "She frowns and shouts.", "emotion": "angry", "answer": "angry"}
+    known |= {"question": "How does she feel?"}
     known |= labels
     return [
         Sample(f"s{i}", Path(), subtitle="x", labels=known, group=f"g{i // 2}")

@@ -79,10 +79,12 @@ def prepare(scratch: Path) -> None:
     Image.fromarray(frames.images[0]).save(scratch / "photo.png")
     folder = scratch / "clips"
     folder.mkdir()
-    lines = ["file,emotion,subtitle"]
+    lines = ["file,mood,stress,subtitle"]
+    moods = {"sad": "焦虑", "neutral": "boredom"}  # words of one's own for the drawn ones
     for row in videos:
         shutil.copy(row.path("video"), folder / f"{row.id}.mp4")
-        lines.append(f'{row.id}.mp4,{row.labels["emotion"]},"{row.subtitle or ""}"')
+        mood = moods.get(row.labels["emotion"], row.labels["emotion"])
+        lines.append(f'{row.id}.mp4,{mood},{len(lines) % 11},"{row.subtitle or ""}"')
     (scratch / "clips.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

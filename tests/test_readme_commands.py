@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shlex
@@ -30,6 +31,7 @@ PUBLISHED = [(page.name, command) for page in PAGES for command in commands(page
 # What only another package understands; a test runs the part of it that is ours.
 OTHERS = ("pip install --no-deps lmms-eval", "python -m lmms_eval ")
 CLUSTERS = ("kubectl apply -f ", "sky volumes apply ", "sky jobs launch ")
+OF_THE_DEMO = re.compile(r"experiment=|run_dir=|data\.(manifest|cache_dir)=|stages\.")
 USAGE = typer.BadParameter.__mro__[1]  # the UsageError of the click that typer brings
 
 
@@ -148,8 +150,10 @@ def outputs(tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.parent.mkdir(parents=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in said))
     shutil.copytree(tiny.root / "clips", tmp_path / "clips")
-    table = [f"{Path(row.media['video']).name},{row.labels['emotion']}" for row in rows[3:]]
-    (tmp_path / "clips.csv").write_text("\n".join(["file,emotion", *table]) + "\n")
+    moods = ("boredom", "焦虑", "contempt")
+    table = [f"{Path(row.media['video']).name},{moods[at % 3]},{at}"
+             for at, row in enumerate(rows[3:])]  # fmt: skip
+    (tmp_path / "clips.csv").write_text("\n".join(["file,mood,stress", *table]) + "\n")
     clips.make_video(tmp_path / "clip.mp4", frames=12, sound_s=0.5)
     clips.make_image(tmp_path / "photo.png")
     tiny_vlm.build(tiny, tmp_path).rename(tmp_path / "FOLDER")
@@ -160,8 +164,12 @@ def outputs(tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 SHORT = [
     each
     for each in commands(README)
-    if re.match(r"affect-mllm (?!import|cache|estimate|spread)", each) and "MELD" not in each
+    if re.match(r"affect-mllm (?!import|cache|estimate|spread)", each)
+    and not re.search("MELD|own_clips", each)
 ]
+# A table of one's own, from the CSV to the report.
+OWN = [each for each in commands(README) if re.search("clips.csv|own_clips", each)
+       and "MELD" not in each]  # fmt: skip
 
 
 def test_the_readmes_short_commands_run_in_order_on_tiny_outputs(
@@ -176,3 +184,42 @@ def test_the_readmes_short_commands_run_in_order_on_tiny_outputs(
         assert not leave.value.code, f"{command}\n{capsys.readouterr().err}"
     made = ("outputs/hf/model.safetensors", "outputs/demo/report.html", "clips/manifest.jsonl")
     assert all((outputs / name).is_file() for name in made)
+
+
+def test_the_readmes_python_runs_on_tiny_outputs(
+    outputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (code,) = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.M | re.S)
+    exec(compile(code, "README.md", "exec"), {})
+    *answers, shares = capsys.readouterr().out.splitlines()
+    assert "'frame', 'audio'" in answers[0]
+    assert "'image'" in answers[-1]
+    assert sum(ast.literal_eval(shares).values()) == pytest.approx(1)
+
+
+def test_the_readmes_commands_for_clips_of_ones_own_run_at_tiny_size(
+    outputs: Path, tiny, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert [each.split()[1] for each in OWN] == [
+        "manifest",
+        "train.py",
+        "eval.py",
+        "eval.py",
+        "report",
+    ]
+    for command in OWN:
+        words = shlex.split(command)[1:]
+        if words[0] in ("train.py", "eval.py"):
+            words[0] = words[0].removesuffix(".py")
+        if words[0] == "train":
+            words += [each for each in tiny.overrides(outputs) if not OF_THE_DEMO.match(each)]
+            words += ["stages.instruct.steps=1", "stages.instruct.batch_size=2"]
+        if words[0] == "eval":
+            words += ["max_new_tokens=3"]
+        with pytest.raises(SystemExit) as leave:
+            app.main(words)
+        assert not leave.value.code, f"{command}\n{capsys.readouterr().err}"
+    runs = json.loads((outputs / "outputs/own_clips/results.json").read_text())["runs"]
+    assert runs["own_clips"]["task"]["labels"] == ["boredom", "contempt", "焦虑"]
+    assert runs["own_clips_stress"]["task"]["high"] == 10
+    assert (outputs / "outputs/own_clips/report.html").is_file()

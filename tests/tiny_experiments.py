@@ -13,9 +13,16 @@ from affect_mllm.tools.tiny.shrink import Tiny as Small
 from tests.tiny import Tiny
 
 
-def experiment(tiny: Tiny, name: str, run_dir: Path, *, launch: str = "single") -> DictConfig:
+def experiment(
+    tiny: Tiny,
+    name: str,
+    run_dir: Path,
+    *,
+    launch: str = "single",
+    manifest: Path | None = None,
+) -> DictConfig:
     """The composed, shrunk and checked configuration of an experiment, one step a stage."""
-    manifest = tiny.root / "manifest.jsonl"
+    manifest = manifest or tiny.root / "manifest.jsonl"
     cfg, _ = tiny_experiment(
         name,
         tiny.root / "weights",

@@ -14,6 +14,7 @@ from typing import Any
 
 from affect_mllm.data import media_root as media_roots
 from affect_mllm.data import row_checks
+from affect_mllm.data.label_space import sidecar
 from affect_mllm.data.problems import PROBLEMS_SHOWN, Problem, raise_problems
 from affect_mllm.data.records import id_of
 from affect_mllm.data.records import row_of as to_row
@@ -114,6 +115,9 @@ def _replace(rows: list[dict[str, Any]], path: Path, root: Path | None) -> None:
             _write_jsonl(rows, Path(temporary))
         os.chmod(temporary, 0o644)  # mkstemp's 0600 is not meant for data that others read
         media_roots.replace(Path(temporary), path, root)
+        labels = sidecar(path)
+        if labels.exists():  # of the old rows
+            labels.unlink()
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

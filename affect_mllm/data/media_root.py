@@ -62,14 +62,14 @@ def replace(temporary: Path, manifest: Path, root: Path | None) -> None:
     if old == new:
         os.replace(temporary, manifest)
         return
-    _write(path, _text(CUT_OFF))
+    put(path, _text(CUT_OFF))
     try:
         os.replace(temporary, manifest)
     except BaseException:
         if temporary.exists():  # else the new manifest is there, to which the old folder is wrong
-            _write(path, old)
+            put(path, old)
         raise
-    _write(path, new)
+    put(path, new)
 
 
 def _text(named: dict[str, str | None]) -> bytes:
@@ -84,7 +84,8 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-def _write(path: Path, text: bytes | None) -> None:
+def put(path: Path, text: bytes | None) -> None:
+    """Write a small file in one step; None takes it away."""
     if text is None:
         path.unlink(missing_ok=True)
         return

@@ -11,9 +11,9 @@ import numpy as np
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from affect_mllm.data import manifest
-from affect_mllm.data.rows import JoinedRows
+from affect_mllm.data.rows import JoinedRows, Rows
 from affect_mllm.data.template import Conversation, Instruction
-from affect_mllm.types import ConfigError, Sample
+from affect_mllm.types import ConfigError, DataError, Sample
 
 BLOCK = 4096  # places whose sources are drawn together
 
@@ -24,6 +24,8 @@ class Source:
 
     `weight` is a number, or a curriculum: `{0: 1, 500: 3}` is 1 up to step 500 and 3 from then on.
     After `max_passes` over its rows (2.5: two and a half) a source gives its places to the others.
+    `has` names labels: only rows that have them all are drawn. A source without instructions is
+    given them by a run (data/label_questions.py).
     """
 
     manifest: str
@@ -31,6 +33,17 @@ class Source:
     instructions: dict[str, PositiveFloat]
     weight: NonNegativeFloat | dict[int, NonNegativeFloat] = 1.0
     max_passes: PositiveFloat | None = None
+    has: tuple[str, ...] = ()
+
+    def rows(self) -> Rows:
+        """The rows that can be drawn. DataError where there are none."""
+        rows = manifest.read(Path(self.manifest), split=self.split)
+        found = rows.having(self.has) if self.has else rows
+        if not found:
+            raise DataError(
+                str(self.manifest), f"no row of split {self.split} has {', '.join(self.has)}"
+            )
+        return found
 
 
 @dataclass(frozen=True)
@@ -82,7 +95,9 @@ class Mixture:
             raise ConfigError("data.sources", "empty", expected="at least one source")
         self.seed, self.places = seed, places
         self.sources = tuple(sources)
-        self.rows = [manifest.read(Path(each.manifest), split=each.split) for each in sources]
+        if any(not each.instructions for each in sources):
+            raise ConfigError("data.sources", "one without instructions", expected="at least one")
+        self.rows = [each.rows() for each in sources]
         self._schedule = _Schedule(sources, self.rows, mixing or Mixing(), step_places)
         self._passes: dict[int, tuple[int, np.ndarray]] = {}
         self._block: tuple[int, np.ndarray, np.ndarray] | None = None
@@ -111,9 +126,11 @@ class Mixture:
 
     def samples(self) -> Sequence[Sample]:
         """All rows that can be drawn, each split of a manifest once."""
-        places = [(source.manifest, source.split) for source in self.sources]
-        first = [number for number, place in enumerate(places) if place not in places[:number]]
-        return JoinedRows([self.rows[number] for number in first])
+        found: dict[tuple[str, str], Rows] = {}
+        for source, rows in zip(self.sources, self.rows, strict=True):
+            place = source.manifest, source.split
+            found[place] = found[place].joined(rows) if place in found else rows
+        return JoinedRows([*found.values()])
 
     def _at(self, place: int) -> tuple[int, int]:
         """The source at a place, and how many of that source come before it."""
@@ -260,6 +277,6 @@ def check_instructions(
 
 
 def _check_labels(source: Source, instruction: Instruction) -> None:
-    rows = manifest.read(Path(source.manifest), split=source.split)
+    rows = source.rows()
     for key in instruction.needs:
         manifest.check_labels(rows, key, allowed=instruction.allowed)

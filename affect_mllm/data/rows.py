@@ -108,6 +108,15 @@ class Rows(Sequence[Sample]):
             )
         return Rows(self.table, chosen)
 
+    def having(self, labels: Sequence[str]) -> Rows:
+        """Those of the rows that have all of these labels; each is parsed for that."""
+        able = [all(key in sample.labels for key in labels) for sample in self]
+        return Rows(self.table, self._numbers()[np.array(able, bool)])
+
+    def joined(self, other: Rows) -> Rows:
+        """The rows of both, which are of one manifest, each once and in file order."""
+        return Rows(self.table, np.union1d(self._numbers(), other._numbers()))
+
     def splits(self) -> list[str]:
         """The splits of these rows, as words."""
         present = np.unique(np.asarray(self.table.columns["split"])[self._numbers()])

@@ -28,6 +28,8 @@ class DataSettings:
     """What `conf/data` holds. `cache_dir=null` runs the encoders on every visit instead.
 
     `cache_dtype` is what states are kept in, `cache_max_gb` bounds the cache (null: no bound).
+    `ask_labels` names labels of the manifest that a run makes questions of (`[all]`; data/
+    label_questions.py), beside those that are written in `instructions`.
     `chat` makes the chat format for a tokenizer: the LLM's own template, or another by `_partial_`.
     """
 
@@ -41,6 +43,7 @@ class DataSettings:
     cache_max_gb: PositiveFloat | None = None
     max_tokens: int = 512
     max_bad_fraction: float = 0.01
+    ask_labels: tuple[str, ...] = ()
 
     def features(
         self,

@@ -21,7 +21,7 @@ LINES = {
     "multi": "Fused: {}\n",
 }
 # What a question may name besides plain words; the labels themselves would give the answer away.
-OF_THE_TASK = ("labels", "low", "high")
+OF_THE_TASK = ("labels", "low", "high", "name")
 OF_THE_ROW = ("speaker", "context")
 NOTHING_YET = "(nothing yet)"  # the context of a dialogue's first turn
 
@@ -48,13 +48,15 @@ class Instruction:
     """One kind of question: phrasings, and answers written with the row's labels.
 
     `questions` are format strings: `{labels}` is the label space (`allowed`), `{low}` and `{high}`
-    the range of a number, `{speaker}` and `{context}` (the label of that name: earlier turns of a
-    dialogue) come from the row. `answer`, one phrasing or several, is written with
-    `Sample.labels` (`"{emotion}"`, `"{valence:.2f}"`); a list label is joined with commas.
+    the range of a number, `{name}` what the label of the answer is called, `{speaker}` and
+    `{context}` (the label of that name: earlier turns of a dialogue) come from the row. `answer`,
+    one phrasing or several, is written with `Sample.labels` (`"{emotion}"`, `"{valence:.2f}"`); a
+    list label is joined with commas.
     `only` names what the model may see (`face`, `audio`, `text`, …); empty: everything.
     `droppable`: modality dropout may hide a modality from it. `shuffle_labels` lists the label
     space in another order for every example. `scale` is the range that a number is stated in,
-    where it differs from the manifest's (valence: −1 to 1). A wording taken from elsewhere says
+    where it differs from the manifest's (valence: −1 to 1); of a number that a manifest may have
+    in any range, it is that range. A wording taken from elsewhere says
     so in `source` and `licence`. Raises ConfigError for a question that names something else.
     """
 
@@ -95,6 +97,12 @@ class Instruction:
         """The labels that the answers are made of."""
         return list(dict.fromkeys(name for answer in self.answers for name in _fields(answer)))
 
+    @property
+    def labels_used(self) -> list[str]:
+        """The labels that a row has to have to be asked: the answers' and a dialogue's context."""
+        asked = [name for question in self.questions for name in _fields(question)]
+        return list(dict.fromkeys([*self.needs, *(n for n in asked if n == "context")]))
+
     def ask(self, sample: Sample, rng: np.random.Generator) -> tuple[str, str]:
         """A question about the row and its answer, one phrasing of each.
 
@@ -124,7 +132,7 @@ class Instruction:
         return question.format(**self._task(question, list(self.allowed)))
 
     def _task(self, question: str, space: Sequence[str]) -> dict[str, str]:
-        values = {"labels": ", ".join(space)}
+        values = {"labels": ", ".join(space), "name": ", ".join(self.needs).replace("_", " ")}
         if {"low", "high"} & set(_fields(question)):
             low, high = self.scale or self._range()
             values |= {"low": f"{low:g}", "high": f"{high:g}"}
@@ -168,6 +176,8 @@ class Instruction:
     def _range(self) -> tuple[float, float]:
         """The manifest's range of the one number that is asked for."""
         numbers = [name for name in self.needs if name in LABEL_RANGES]
+        if not numbers and len(self.needs) == 1 and self.scale is not None:
+            return self.scale
         if len(numbers) != 1:
             raise ConfigError(
                 "instruction.answer",

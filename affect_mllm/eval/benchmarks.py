@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from affect_mllm import config
+from affect_mllm.eval.own_labels import OwnLabels
 from affect_mllm.eval.task import Task
 from affect_mllm.overrides import SEARCHPATH, quoted
 from affect_mllm.types import ConfigError
@@ -39,8 +40,9 @@ class Suite:
 
 
 def benchmark_names() -> list[str]:
-    """Names of the benchmarks in `conf/benchmark`, sorted."""
-    return _names(GROUP)
+    """Names of the benchmarks in `conf/benchmark` that are whole without a manifest, sorted."""
+    own = f"_target_: {target_of(OwnLabels)}"
+    return [name for name in _names(GROUP) if own not in _path(GROUP, name).read_text("utf-8")]
 
 
 def suite_names() -> list[str]:
@@ -48,20 +50,22 @@ def suite_names() -> list[str]:
     return _names("suite")
 
 
-def load_task(name: str) -> Task:
+def load_task(name: str, manifest: Path | None = None) -> Task:
     """The task of a name, or of a YAML file; ConfigError if unknown or wrongly written.
 
+    One whose labels are a manifest's own (`own_clips`) is made for `manifest`, which it needs.
     Names are those of `conf/benchmark` and of the folders in `$AFFECT_BENCHMARKS`. Where a folder
     has a name that is taken, that is a ConfigError, too.
     """
     if name.endswith((".yaml", ".yml")):
-        return read_task(Path(name))
-    return read_task(_own().get(name) or _path(GROUP, name))
+        return read_task(Path(name), manifest)
+    return read_task(_own().get(name) or _path(GROUP, name), manifest)
 
 
 def load_suite(name: str) -> Suite:
     """The suite of `conf/suite/NAME.yaml`; ConfigError if it, or a benchmark of it, is unknown."""
-    suite: Suite = _typed(Suite, _path("suite", name))
+    path = _path("suite", name)
+    suite: Suite = _typed(Suite, path, _mapping(path))
     unknown = sorted(set(suite.benchmarks) - set(benchmark_names()))
     if unknown:
         raise ConfigError(
@@ -70,10 +74,21 @@ def load_suite(name: str) -> Suite:
     return suite
 
 
-def read_task(path: Path) -> Task:
+def read_task(path: Path, manifest: Path | None = None) -> Task:
     """The task written in one YAML file; ConfigError lists unknown keys and wrong values."""
-    task: Task = _typed(Task, path)
-    return task
+    values = _mapping(path)
+    if values.get("_target_") != target_of(OwnLabels):
+        task: Task = _typed(Task, path, values)
+        return task
+    labels: OwnLabels = _typed(OwnLabels, path, values)
+    if manifest is None:
+        raise ConfigError(str(path), "no manifest to take its labels from", fix="name one manifest")
+    return labels.of(manifest)
+
+
+def target_of(kind: type) -> str:
+    """What a YAML calls a class."""
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _own() -> dict[str, Path]:
@@ -149,14 +164,13 @@ def _composed(path: Path) -> Any:
         ) from error
 
 
-def _typed(kind: type, path: Path) -> Any:
-    """The object of `kind` that a YAML file writes down, its `_target_` left out or right."""
+def _typed(kind: type, path: Path, values: dict[str, Any]) -> Any:
+    """The object of `kind` that a YAML file's values write down, `_target_` left out or right."""
     from pydantic import TypeAdapter, ValidationError
 
-    values = _mapping(path)
-    target = f"{kind.__module__}.{kind.__qualname__}"
+    target = target_of(kind)
     if values.pop("_target_", target) != target:
-        what = "not a benchmark" if kind is Task else "not a suite"
+        what = "not a suite" if kind is Suite else "not a benchmark"
         raise ConfigError(str(path), what, expected=f"_target_: {target} and fields")
     known = sorted(entry.name for entry in fields(kind))
     if unknown := sorted(key for key in values if key not in known):

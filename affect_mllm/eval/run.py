@@ -30,6 +30,7 @@ from affect_mllm.eval.generate.requirements import (
 from affect_mllm.eval.generate.views import View, donors, followed, parse_subsets, parse_swaps
 from affect_mllm.eval.generate.ways import Way, ways
 from affect_mllm.eval.lines import say
+from affect_mllm.eval.own_labels import OwnLabels
 from affect_mllm.eval.predictions import Prediction, read_predictions
 from affect_mllm.eval.ranks import ranks
 from affect_mllm.eval.score.breakdowns import groups_of
@@ -38,7 +39,7 @@ from affect_mllm.eval.score.summary import read_runs, summarise, write_results
 from affect_mllm.eval.task import Task
 from affect_mllm.log import LOGGER
 from affect_mllm.models import checkpoint
-from affect_mllm.models.decoding import TokenSampling
+from affect_mllm.models.decoding import TokenSampling, token_bound
 from affect_mllm.types import ConfigError, ExitCode, Sample
 
 UNTRAINED = "untrained"
@@ -58,14 +59,15 @@ class EvalRun:
     subset and the baseline are also asked in each of the `variants` of the question (name → words,
     `{plain}` being the benchmark's own), and `repeats` times with answers drawn by `sampling`.
     `answer_by=likelihood` compares the labels of a closed task instead of generating. Without
-    `max_new_tokens` an answer is as long as its kind needs (12 tokens for a label). Where a
+    `max_new_tokens` an answer is as long as its kind needs (12 tokens for a label, more where one
+    has more bytes). Where a
     publisher has a scorer, its scores stand beside ours, if it needs them by `wheel_tables`.
     Predictions land in RUN_DIR/eval/BENCHMARK, scores of all benchmarks in RUN_DIR/results.json.
     Started by torchrun or accelerate, the processes share the rows.
     """
 
     checkpoint: str
-    benchmark: Task
+    benchmark: Task | OwnLabels
     run_dir: str
     manifest: str | None = None
     cache_dir: str | None = None
@@ -88,26 +90,29 @@ class EvalRun:
         Other benchmarks may be asked in the same folder meanwhile, the same one may not.
         """
         self._ranks = ranks()
+        self._path = self._manifest()
+        given = self.benchmark
+        self._task = given.of(self._path) if isinstance(given, OwnLabels) else given
         mine = lock.held(self._folder, key="run_dir")
         with mine if self._ranks.is_main else contextlib.nullcontext():
             return self._run()
 
     @property
     def _folder(self) -> Path:
-        return Path(self.run_dir) / "eval" / self.benchmark.name
+        return Path(self.run_dir) / "eval" / self._task.name
 
     def _run(self) -> ExitCode:
         self._others()  # before anything slow
-        rows, path = self._rows()
-        chosen = self.benchmark.select(rows)
-        check_required(self.benchmark, chosen)
-        check_closed(self.benchmark, self.answer_by)
+        rows, path = manifest.read(self._path), self._path
+        chosen = self._task.select(rows)
+        check_required(self._task, chosen)
+        check_closed(self._task, self.answer_by)
         check_repeats(self.repeats, self.answer_by)
-        self._ways = ways(self.benchmark, self.variants, self.repeats, self.sampling)
+        self._ways = ways(self._task, self.variants, self.repeats, self.sampling)
         subsets, swaps = parse_subsets(self.subsets), parse_swaps(self.swaps)
         views = [*subsets, *swaps]
-        check_classes(self.benchmark, self.swaps)
-        truth_of = self.benchmark.truth_of
+        check_classes(self._task, self.swaps)
+        truth_of = self._task.truth_of
         self._donors = {v.swap: donors(chosen, v.swap, truth_of) for v in swaps if v.swap}
         asker = self._asker(chosen, path, trained=True)
         files = {view.name: self._predict(asker, chosen, view, view.name) for view in views}
@@ -128,12 +133,12 @@ class EvalRun:
         self._ranks.meet()
         return ExitCode.DONE
 
-    def _rows(self) -> tuple[Sequence[Sample], Path]:
+    def _manifest(self) -> Path:
         cfg = checkpoint.load_config(Path(self.checkpoint))
         path = self.manifest or self.benchmark.manifest or cfg.data.get("manifest")
         if path is None:
             raise ConfigError("manifest", "none", fix="give manifest=FILE")
-        return manifest.read(Path(path)), Path(path)
+        return Path(path)
 
     def _data(self) -> DataSettings:
         """The checkpoint's way of reading: questions, prompt, frames, faces."""
@@ -167,7 +172,7 @@ class EvalRun:
             max_new_tokens=self._length,
             data=manifest.digest(path),
             donors=self._donors,
-            labels=self.benchmark.labels if self.answer_by == "likelihood" else (),
+            labels=self._task.labels if self.answer_by == "likelihood" else (),
         )
 
     def _baseline(self, path: Path) -> BaselineAsker:
@@ -184,7 +189,8 @@ class EvalRun:
 
     @property
     def _length(self) -> int:
-        return self.max_new_tokens or LENGTHS.get(self.benchmark.kind, 12)
+        longest = max((token_bound(label) for label in self._task.labels), default=0)
+        return self.max_new_tokens or LENGTHS.get(self._task.kind, max(12, longest))
 
     def _again(
         self, asker: Asker | BaselineAsker, samples: Sequence[Sample], view: View, variant: str
@@ -204,7 +210,7 @@ class EvalRun:
         way: Way | None = None,
     ) -> Path:
         """The variant's predictions file, complete; asked in another `way` if given."""
-        task = self.benchmark if way is None else way.task
+        task = self._task if way is None else way.task
         question, more = Question(task.wording, task.ask), {} if way is None else way.stamp
         variant += "" if way is None else f".{way.file}"
         path = self._folder / f"{variant}.predictions.jsonl"
@@ -217,7 +223,7 @@ class EvalRun:
         )
         refuse_faults(path, samples, self._data().max_bad_fraction)
         said = f"{len(samples)} answers" if fresh else "re-used"
-        LOGGER.info("%s, %s: %s (%s)", self.benchmark.name, variant, said, path)
+        LOGGER.info("%s, %s: %s (%s)", self._task.name, variant, said, path)
         return path
 
     def _summarise(
@@ -227,21 +233,21 @@ class EvalRun:
         files: dict[str, Path],
         again: Mapping[str, Files],
     ) -> None:
-        if self.benchmark.verdicts:
+        if self._task.verdicts:
             LOGGER.info(
                 "%s is judged: `affect-mllm judge` each predictions file, then `affect-mllm score "
                 "--verdicts FILE`",
-                self.benchmark.name,
+                self._task.name,
             )
             return
         runs = {name: read_predictions(file) for name, file in files.items()}
         reference = next(iter(files))
         summary = summarise(
-            self.benchmark, rows, runs, ceilings=self._ceilings(path), reference=reference
+            self._task, rows, runs, ceilings=self._ceilings(path), reference=reference
         )
         every = files | predictions(self._ways, again)
         summary |= {"manifest": str(path), "predictions": {n: str(f) for n, f in every.items()}}
-        summary |= rounded(asked_again(self.benchmark, rows, self._ways, again))
+        summary |= rounded(asked_again(self._task, rows, self._ways, again))
         summary["followed"] = self._followed(rows, files)
         summary["official"] = self._official(rows, runs[reference])
         meta = checkpoint.read_meta(Path(self.checkpoint))
@@ -255,7 +261,7 @@ class EvalRun:
         }
         say(summary)
         with lock.turn(Path(self.run_dir)):  # of benchmarks asked side by side
-            ordered = sorted({**self._others(), self.benchmark.name: summary}.items())
+            ordered = sorted({**self._others(), self._task.name: summary}.items())
             LOGGER.info("scores: %s", write_results(Path(self.run_dir), dict(ordered), info=info))
 
     def _followed(
@@ -265,12 +271,12 @@ class EvalRun:
         found = {}
         for modality, given in self._donors.items():
             predictions = read_predictions(files[View(swap=modality).name])
-            read = read_answers(self.benchmark, rows, predictions)
+            read = read_answers(self._task, rows, predictions)
             ids = [sample.id for sample in read.samples]
             answers = dict(zip(ids, read.answers, strict=True))
             own = dict(zip(ids, read.truth, strict=True))
-            theirs = {row: self.benchmark.truth_of(sample) for row, sample in given.items()}
-            groups = dict(zip(ids, groups_of(self.benchmark, read), strict=True))
+            theirs = {row: self._task.truth_of(sample) for row, sample in given.items()}
+            groups = dict(zip(ids, groups_of(self._task, read), strict=True))
             found[modality] = followed(answers, own, theirs, groups)
         return found
 
@@ -278,18 +284,18 @@ class EvalRun:
         self, rows: Sequence[Sample], predictions: Sequence[Prediction]
     ) -> dict[str, Any] | None:
         """The publisher's scores beside ours; None where there are none, or no tables for them."""
-        official, tables = self.benchmark.official, None
+        official, tables = self._task.official, None
         if official is None or (official.tables and self.wheel_tables is None):
             return None
         if official.tables and self.wheel_tables is not None:
             tables = read_tables(Path(self.wheel_tables))
-        scored = score(self.benchmark, rows, predictions, compat="official", tables=tables)
+        scored = score(self._task, rows, predictions, compat="official", tables=tables)
         return scored["official"]
 
     def _others(self) -> dict[str, dict[str, Any]]:
         """Scores of other benchmarks in the run directory. One checkpoint makes a table."""
         found = read_runs(Path(self.run_dir))
-        found.pop(self.benchmark.name, None)
+        found.pop(self._task.name, None)
         mine = checkpoint.checkpoint_hash(Path(self.checkpoint))
         for name, summary in found.items():
             theirs = summary["variants"][summary["reference"]]["checkpoint"]
@@ -307,4 +313,4 @@ class EvalRun:
         stated = path.with_name("corpus.json")
         if not stated.is_file():
             return {}
-        return json.loads(stated.read_text())["ceilings"].get(self.benchmark.split, {})
+        return json.loads(stated.read_text())["ceilings"].get(self._task.split, {})

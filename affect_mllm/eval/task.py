@@ -42,13 +42,13 @@ class Task:
     numbers on it; all three belong to a regression. `aliases` maps other names, which an answer may
     use, to labels. `verdicts` gives the lowest and highest score of each thing that a judge rates
     in a description. `neutral` says whether rows of neutral sentiment count, in a task of
-    sentiment. `breakdowns` are label keys whose values are reported one by one (source, language
-    and modality set always are), `clusters` the row's key by which errors are grouped, `official`
-    and `toolkits` others' scorers. `require` names the
-    modalities without which an answer is an error. `status` is provisional where the protocol is
-    not certain; `source` says where it is described. Left empty, `truth`, `extraction` and (where
-    the kind has its own) `labels` are those of the kind. Raises ConfigError for what does not fit,
-    keys that mean nothing to the kind (`KINDS_OF_KEY`) included.
+    sentiment; `unlabelled` whether rows without a truth are an error. `breakdowns` are label keys
+    whose values are reported one by one (source, language and modality set always are), `clusters`
+    the row's key by which errors are grouped, `official` and `toolkits` others' scorers. `require`
+    names the modalities without which an answer is an error. `status` is provisional where the
+    protocol is not certain; `source` says where it is described. Left empty, `truth`, `extraction`
+    and (where the kind has its own) `labels` are those of the kind. Raises ConfigError for what
+    does not fit, keys that mean nothing to the kind (`KINDS_OF_KEY`) included.
     """
 
     name: str
@@ -67,6 +67,7 @@ class Task:
     aliases: dict[str, str] = field(default_factory=dict)
     verdicts: dict[str, tuple[float, float]] = field(default_factory=dict)
     neutral: Literal["keep", "exclude"] = "keep"
+    unlabelled: Literal["refuse", "leave_out"] = "refuse"
     extraction: str | None = None
     metrics: tuple[str, ...] = ("accuracy", "uar", "weighted_f1", "macro_f1")
     official: Annotated[Official | None, "in a YAML also a mapping without _target_"] = None
@@ -199,6 +200,8 @@ class Task:
 
     def _counts(self, sample: Sample) -> bool:
         if self.split is not None and sample.split != self.split:
+            return False
+        if self.unlabelled == "leave_out" and self.truth not in sample.labels:
             return False
         if self.neutral == "exclude" and self.truth_of(sample) == "neutral":
             return False

@@ -209,18 +209,28 @@ def load_heads(folder: Path, heads: nn.Module, *, strict: bool) -> None:
     heads.load_state_dict(state, strict=False)
 
 
-def load_model(folder: Path, *, plugins: Sequence[str] = (), trained: bool = True) -> AffectMLLM:
+def load_model(
+    folder: Path, *, plugins: Sequence[str] = (), trained: bool = True, dtype: str | None = None
+) -> AffectMLLM:
     """The model of a checkpoint in eval mode; `trained=False` leaves its weights untrained.
 
-    `plugins`: see `load_part`.
+    `plugins`: see `load_part`. `dtype`: of the language model's weights, where not as they were
+    trained.
     """
     meta = read_meta(folder)
     torch.manual_seed(int(meta.get("seed", 0)))
-    model = load_part(folder, "model", AffectMLLM, plugins=plugins)
+    changes = {} if dtype is None else _in_dtype(load_config(folder).get("model"), dtype)
+    model = load_part(folder, "model", AffectMLLM, plugins=plugins, **changes)
     if trained:
         load_weights(folder, model)
         model.use_experts(meta["experts"])
     return model.eval()
+
+
+def _in_dtype(node: Any, dtype: str) -> dict[str, Any]:
+    """What of a model's node changes for a language model in `dtype`: its own, or a VLM's."""
+    llm = node.get("llm") if isinstance(node, DictConfig) else None
+    return {"dtype": dtype} if llm is None else {"llm": {**llm, "dtype": dtype}}
 
 
 def load_part(

@@ -122,3 +122,8 @@ def take_over(net: Any, name: str) -> None:
 @cache
 def _say(name: str, added: str) -> None:
     LOGGER.info("%s: its generation_config adds %s; not used, decoding is our own", name, added)
+
+
+def token_bound(answer: str) -> int:
+    """How many tokens an answer has at most, what ends it included: a byte each and one more."""
+    return len(answer.encode("utf-8", "replace")) + 1

@@ -1,24 +1,24 @@
-"""`affect-mllm manifest`: a CSV of own clips and the folder they are in → a manifest."""
+"""`affect-mllm manifest`: a CSV of own clips or texts → a manifest, and what labels it has."""
 
 from __future__ import annotations
 
-import csv
-import io
 import os
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from affect_mllm.data.label_space import LabelSpace
 from affect_mllm.data.media_root import elsewhere
 from affect_mllm.data.path_check import PathCheck
 from affect_mllm.data.problems import Problem, raise_problems
 from affect_mllm.data.row_checks import row_problems
-from affect_mllm.tools import splits
+from affect_mllm.tools import label_notes, splits
+from affect_mllm.tools.label_columns import Column, columns, number_of, unscaled, with_kinds
+from affect_mllm.tools.table import Table, read_table
 from affect_mllm.types import DataError
 
 _ENDINGS = {
@@ -28,23 +28,25 @@ _ENDINGS = {
 }
 MEDIUM_OF = {ending: kind for kind, endings in _ENDINGS.items() for ending in endings.split()}
 
-EXCEL = re.compile(r"\"?sep=(.)\"?", re.IGNORECASE)  # a first line that tells it the delimiter
 _MEDIA = ("file", "video", "audio", "image")
 _TEXTS = ("id", "subtitle", "language", "speaker", "group", "source", "licence")
 _TIMES = ("start_s", "end_s")
-_NUMBER_LABELS = ("intensity", "valence", "arousal", "dominance")
-_TEXT_LABELS = ("description", "intent")
-COLUMNS = (*_TEXTS, *_MEDIA, *_TIMES, *_NUMBER_LABELS, *_TEXT_LABELS, "sentiment", "emotions")
+COLUMNS = (*_TEXTS, *_MEDIA, *_TIMES)  # beside labels
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How to read a CSV: where its media are, where its manifest will be, two column names."""
+    """How to read a CSV: where its media are, where its manifest will be, which columns it has.
+
+    `labels` and `scales` are as `label_columns.columns` takes them.
+    """
 
     media_root: Path
     out: Path
     emotion_column: str = "emotion"
     split_column: str = "split"
+    labels: Sequence[str] = ()
+    scales: Sequence[str] = ()
 
     @property
     def root(self) -> Path:
@@ -52,21 +54,12 @@ class Layout:
         return elsewhere(self.media_root, self.out) or self.out.parent
 
 
-@dataclass
-class Table:
-    """A CSV as read: rows by line number, with lower-case column names and no empty cells."""
-
-    path: Path
-    columns: list[str]
-    rows: list[tuple[int, dict[str, str]]]
-    problems: list[Problem] = field(default_factory=list)
-
-
 @dataclass(frozen=True)
 class Conversion:
     """Manifest rows made from a CSV, and what the user should know about how they were made."""
 
     rows: list[dict[str, Any]]
+    labels: LabelSpace
     notes: list[str]
 
 
@@ -76,80 +69,83 @@ def convert(csv_path: Path, layout: Layout, *, fractions: splits.Fractions) -> C
     DataError lists every problem of the CSV with its line: cells, media files, duplicate ids.
     """
     table = read_table(csv_path)
-    named = (layout.emotion_column.lower(), layout.split_column.lower())
-    notes = _column_notes(table, *named)
-    rows = [_row(line, cells, layout, table.problems) for line, cells in table.rows]
+    columns, notes = _columns(table, layout)
+    labels = with_kinds(columns, table.cells())
+    rows = [_row(line, cells, layout, labels, table.problems) for line, cells in table.rows]
     _check(table, rows, layout)
+    _check_scales(table, labels)
     raise_problems(
         csv_path,
         sorted(table.problems, key=lambda each: each.line),
         fix="correct these lines and make it again, which says what is left",
     )
-    if named[1] not in table.columns:
+    if layout.split_column.lower() not in table.columns:
         notes.append(splits.assign(rows, fractions))
     counts = Counter(row["split"] for row in rows)
     notes.append("rows: " + ", ".join(f"{split} {n}" for split, n in sorted(counts.items())))
-    return Conversion(rows, notes)
+    space, more = _space(labels, rows)
+    return Conversion(rows, space, [*notes, *more, *label_notes.notes(space, rows=counts)])
 
 
-def read_table(path: Path) -> Table:
-    """A CSV (comma, semicolon, tab, or as `sep=` says; UTF-8) as a Table, ragged rows its problems.
+def _space(
+    labels: Sequence[Column], rows: Sequence[dict[str, Any]]
+) -> tuple[LabelSpace, Iterator[str]]:
+    """What labels the rows have, and a line for each column that is nothing to ask for."""
+    found: LabelSpace = {}
+    mixed = []
+    for column in labels:
+        key = column.key
+        values = [(r["split"], r["labels"][key]) for r in rows if key in r.get("labels", {})]
+        try:
+            label = column.label(values)
+        except DataError as error:
+            fix = f"say its scale, --scale {key}=LOW:HIGH, or leave it out"
+            raise DataError(column.name, error.got, expected=error.expected, fix=fix) from error
+        if label is None:
+            mixed.append(key)
+        else:
+            found[key] = label
+    said = "kept, but not asked for: it has numbers and words"
+    return found, (f"{key}: {said}" for key in mixed)
 
-    DataError when it cannot be read, has no rows, or names a column twice.
+
+def _columns(table: Table, layout: Layout) -> tuple[list[Column], list[str]]:
+    """The label columns, and what is ignored.
+
+    DataError when a named column, or every column of content, is missing.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(str(path), f"cannot be read: {error}", expected="a UTF-8 CSV") from error
-    first = text.partition("\n")[0]
-    told = EXCEL.fullmatch(first.rstrip("\r"))
-    delimiter = told[1] if told else max(",;\t", key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    try:
-        if told:
-            next(reader)
-        header = [name.strip().lower() for name in next(reader, [])]
-        table = Table(path, header, [])
-        for cells in reader:
-            _add_row(table, reader.line_num, cells)
-    except csv.Error as error:
-        raise DataError(f"{path}:{reader.line_num}", f"not CSV: {error}") from error
-    twice = [name for name, count in Counter(header).items() if count > 1 and name]
-    if twice:
-        raise DataError(f"{path}:1", f"columns named twice: {', '.join(twice)}")
-    if not table.rows and not table.problems:
-        raise DataError(str(path), "no rows", expected="a header line and a line for each clip")
-    return table
-
-
-def _add_row(table: Table, line: int, cells: list[str]) -> None:
-    if not any(cell.strip() for cell in cells):
-        return
-    if len(cells) != len(table.columns):
-        reason = f"{len(cells)} cells for {len(table.columns)} columns"
-        table.problems.append(Problem(line, "", reason))
-        return
-    stripped = ((name, cell.strip()) for name, cell in zip(table.columns, cells, strict=True))
-    table.rows.append((line, {name: cell for name, cell in stripped if cell and name}))
-
-
-def _column_notes(table: Table, emotion: str, split: str) -> list[str]:
-    """What is ignored; DataError when a named column, or every column of content, is missing."""
-    for name, default in ((emotion, "emotion"), (split, "split")):
-        if name not in table.columns and name != default:
+    if "text" in table.columns and "subtitle" not in table.columns:
+        table.rename("text", "subtitle")
+    emotion, split = layout.emotion_column.lower(), layout.split_column.lower()
+    named = columns(layout.labels, layout.scales, emotion=emotion)
+    told = [each.name for each in named] if layout.labels else [emotion] * (emotion != "emotion")
+    for name in [*told, *([split] if split != "split" else [])]:
+        if name not in table.columns:
             raise DataError(f"{table.path}:1", f"no column {name!r}", expected=str(table.columns))
     if not {*_MEDIA, "subtitle"} & {*table.columns}:
         expected = f"at least one of {', '.join((*_MEDIA, 'subtitle'))}"
         raise DataError(f"{table.path}:1", f"columns {table.columns}", expected=expected)
-    unknown = [name for name in table.columns if name not in {*COLUMNS, emotion, split}]
-    notes = [f"ignored columns: {', '.join(map(repr, unknown))}"] if unknown else []
-    if emotion not in table.columns:
-        notes.append(f"no column {emotion!r}: the rows have no emotion label")
-    return notes
+    used = {*COLUMNS, split, *(column.name for column in named)}
+    unknown = [name for name in table.columns if name not in used]
+    hint = " (a label? --label NAME)"
+    notes = [f"ignored columns: {', '.join(map(repr, unknown))}{hint}"] if unknown else []
+    if not {column.name for column in named} & {*table.columns}:
+        notes.append("no column is a label: the rows have none (--label NAME names one)")
+    return named, notes
+
+
+def _check_scales(table: Table, labels: Sequence[Column]) -> None:
+    cells = table.cells()
+    said = (unscaled(column, cells[column.name]) for column in labels)
+    table.problems += [Problem(1, "", reason) for reason in said if reason is not None]
 
 
 def _row(
-    line: int, cells: dict[str, str], layout: Layout, problems: list[Problem]
+    line: int,
+    cells: dict[str, str],
+    layout: Layout,
+    labels: Sequence[Column],
+    problems: list[Problem],
 ) -> dict[str, Any]:
     id = cells.get("id") or _default_id(line, cells)
 
@@ -158,44 +154,21 @@ def _row(
 
     row: dict[str, Any] = {"id": id, **_media(cells, layout, say)}
     row |= {name: cells[name] for name in _TEXTS[1:] if name in cells}
-    row |= _numbers(cells, _TIMES, say)
-    if labels := _labels(cells, layout.emotion_column.lower(), say):
-        row["labels"] = labels
+    row |= _times(cells, say)
+    found = {c.key: c.value(cells[c.name], say) for c in labels if c.name in cells}
+    if found := {key: value for key, value in found.items() if value is not None}:
+        row["labels"] = found
     if split := cells.get(layout.split_column.lower()):
         row["split"] = split.lower()
     return row
 
 
-def _labels(cells: dict[str, str], emotion: str, say: Callable[[str], None]) -> dict[str, Any]:
-    labels: dict[str, Any] = {**_numbers(cells, _NUMBER_LABELS, say)}
-    labels |= {name: cells[name] for name in _TEXT_LABELS if name in cells}
-    if "sentiment" in cells:
-        number = _number(cells["sentiment"])
-        labels["sentiment"] = cells["sentiment"].lower() if number is None else number
-    if "emotions" in cells:
-        labels["emotions"] = [
-            each.strip().lower() for each in re.split(r"[;|,]", cells["emotions"])
-        ]
-    if emotion in cells:
-        labels["emotion"] = cells[emotion].lower()
-    return labels
-
-
-def _numbers(
-    cells: dict[str, str], names: Iterable[str], say: Callable[[str], None]
-) -> dict[str, float]:
-    numbers = {name: _number(cells[name]) for name in names if name in cells}
+def _times(cells: dict[str, str], say: Callable[[str], None]) -> dict[str, float]:
+    numbers = {name: number_of(cells[name]) for name in _TIMES if name in cells}
     for name, value in numbers.items():
         if value is None:
             say(f"{name} must be a number, got {cells[name]!r}")
     return {name: value for name, value in numbers.items() if value is not None}
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
 
 
 def _media(cells: dict[str, str], layout: Layout, say: Callable[[str], None]) -> dict[str, str]:
@@ -243,7 +216,10 @@ def _check_root(media_root: Path) -> None:
 
 def manifest_command(
     csv_file: Annotated[Path, typer.Option("--csv", help="One line a clip, with a header.")],
-    media_root: Annotated[Path, typer.Option(help="The folder that its file names start from.")],
+    media_root: Annotated[
+        Path | None,
+        typer.Option(help="The folder that file names start from.", show_default="the CSV's"),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -251,6 +227,21 @@ def manifest_command(
             show_default="manifest.jsonl in the media folder",
         ),
     ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A label column; again for each. COLUMN=NAME renames it; :classes, :list, "
+            ":number or :text says what it is.",
+            show_default="those with a label's own name",
+        ),
+    ] = None,
+    scale: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The scale of a number, LABEL=LOW:HIGH; valence and its like are mapped."
+        ),
+    ] = None,
+    *,
     emotion_column: Annotated[str, typer.Option(help="Column of the emotion label.")] = "emotion",
     split_column: Annotated[
         str, typer.Option(help="Column of the split; without it a seeded split is made.")
@@ -259,20 +250,25 @@ def manifest_command(
     test_fraction: Annotated[float, typer.Option(min=0, max=1)] = 0.1,
     seed: Annotated[int, typer.Option(help="Of the split.")] = 1,
 ) -> None:
-    """Make a manifest from a CSV and a folder of clips.
+    """Make a manifest from a CSV, of clips in a folder or of texts, and say what labels it has.
 
-    Columns: file (or video, audio, image), id, subtitle, emotion, split, speaker, group and the
+    Columns: file (or video, audio, image), id, subtitle (or text), split, speaker, group and the
     other keys of a manifest row; one of file, video, audio, image, subtitle has to be there.
-    Emotions and splits are lower-cased.
+    Labels are emotion, emotions, sentiment, intensity, valence, arousal, dominance, description,
+    intent, or what --label names. Classes and splits are lower-cased. What labels there are is
+    printed and kept beside the manifest (NAME.labels.json): experiment=own_clips asks for them.
     """
+    media_root = media_root or csv_file.parent
     out = out or media_root / "manifest.jsonl"
     _check_root(media_root)
-    layout = Layout(media_root, out, emotion_column, split_column)
+    layout = Layout(media_root, out, emotion_column, split_column, label or (), scale or ())
     fractions = splits.Fractions(val=val_fraction, test=test_fraction, seed=seed)
     result = convert(csv_file, layout, fractions=fractions)
-    from affect_mllm.data import manifest  # here, because it imports NumPy
+    from affect_mllm.data import label_file, manifest  # here, because they import NumPy
 
     manifest.write(result.rows, out, media_root=elsewhere(media_root, out))
     for note in result.notes:
         typer.echo(note)
     typer.echo(f"wrote {out}: {len(result.rows)} rows")
+    if result.labels:
+        typer.echo(f"wrote {label_file.write(out, result.labels)}: what labels they have")

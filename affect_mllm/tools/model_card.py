@@ -39,9 +39,27 @@ print(processor.batch_decode(ids, skip_special_tokens=True))
 ```
 """
 
+OF_A_CHECKPOINT = """## Loading
 
-def card(checkpoint: Path, results: Path | None = None) -> str:
+```python
+import affect_mllm
+
+model = affect_mllm.load("REPOSITORY")
+print(model.ask(["clip.mp4"], "Which emotion does the person express?"))
+```
+"""
+
+
+def card(
+    checkpoint: Path,
+    results: Path | None = None,
+    *,
+    merged: bool = True,
+    repository: str = "FOLDER",
+) -> str:
     """The card as Markdown. `results` is the `results.json` of this checkpoint's evaluation.
+
+    `merged`: it is an export for transformers, else the checkpoint itself, in `repository`.
 
     Raises DataError for a file of another form, ConfigError for another checkpoint's scores.
     """
@@ -49,10 +67,13 @@ def card(checkpoint: Path, results: Path | None = None) -> str:
     cfg = store.load_config(checkpoint)
     name = store.checkpoint_hash(checkpoint)
     sections = [
-        "---\nlibrary_name: transformers\ntags: [emotion, multimodal, affect-mllm]\n---",
+        f"---\nlibrary_name: {'transformers' if merged else 'affect-mllm'}\n"
+        "tags: [emotion, multimodal, affect-mllm]\n---",
         f"# {cfg.name}, checkpoint {name}",
-        "Exported by affect_mllm; LoRA is merged into the language model.",
-        LOADING,
+        "Exported by affect_mllm; LoRA is merged into the language model."
+        if merged
+        else "What affect_mllm trained; it loads the parts named below beside it.",
+        LOADING if merged else OF_A_CHECKPOINT.replace("REPOSITORY", repository),
         "## Made of",
         "\n".join(f"- `{where}`: {_shown(model)}" for where, model in _models(cfg.model)),
         "Each of them has a licence and terms of its own, which this model is under as well.",

@@ -57,7 +57,7 @@ def score_command(
     from affect_mllm.eval.read.verdicts import read_verdicts
     from affect_mllm.eval.score.scoring import read_answers, score, write_log
 
-    task = load_task(benchmark)
+    task = load_task(benchmark, manifest[0] if len(manifest) == 1 else None)
     samples = _samples(manifest, task.split)
     told = form_of(form, id_key=id_key, response_key=response_key, id_template=id_template)
     rows = read_predictions(predictions, known_ids={sample.id for sample in samples}, form=told)

@@ -77,8 +77,9 @@ def benchmark(name: str, asked: Asked, data: DataSettings) -> Watched:
     """
     if data.manifest is None:
         raise ConfigError("data.manifest", "null, but stage.benchmarks asks for rows of it")
-    task = replace(load_task(name), split=asked.split)
-    chosen = task.select(manifest.read(Path(data.manifest)))
+    path = Path(data.manifest)
+    task = replace(load_task(name, path), split=asked.split)
+    chosen = task.select(manifest.read(path))
     step = 1 if asked.max_rows is None else max(1, -(-len(chosen) // asked.max_rows))
     chosen = chosen[::step]
     return Watched(name, task, chosen, data, asked)

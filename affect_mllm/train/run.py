@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import PositiveFloat
 
 from affect_mllm import config, lock
+from affect_mllm.data.label_questions import filled
 from affect_mllm.data.loader import StepBatch
 from affect_mllm.data.settings import DataSettings
 from affect_mllm.log import LOGGER
@@ -86,6 +87,7 @@ class TrainRun:
         if self.dry_run:
             raise ConfigError("dry_run", "true", fix="take it by `train.dry_run.take(run)`")
         self._make_benchmark = make_benchmark
+        self.data, self.stages = filled(self.data, self.stages, plugins=self.plugins)
         self._data: DataSettings = self._build(self.data, DataSettings)
         self._launch: Launch = self._build(self.launch, Launch)
         check_tracker(self.tracker)

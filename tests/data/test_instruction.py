@@ -45,7 +45,7 @@ def test_every_shipped_instruction_asks_and_answers(name: str) -> None:
     if "allowed" in cfg.extra and not cfg.extra.allowed:
         with pytest.raises(ConfigError, match="allowed"):
             config.build(cfg.extra)
-        cfg.extra.allowed = ["happy", "sad", "angry"]
+        cfg.extra.allowed = ["happy", "sad", "angry", "calm"]
     made = config.build(cfg.extra)
     if isinstance(made, Conversation):
         return

@@ -11,7 +11,6 @@ import torch
 from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 
-import affect_mllm
 from affect_mllm.models import checkpoint
 from affect_mllm.types import CheckpointError, ConfigError
 
@@ -36,7 +35,7 @@ def change_config(folder: Path, key: str, value: object) -> None:
 
 
 def test_a_checkpoint_gives_back_what_was_saved(folder: Path, tmp_path: Path) -> None:
-    model = affect_mllm.load(folder)
+    model = checkpoint.load_model(folder)
     assert not model.training
     copy = tmp_path / "copy"
     cfg, meta = checkpoint.load_config(folder), checkpoint.read_meta(folder)

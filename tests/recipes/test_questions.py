@@ -43,7 +43,7 @@ def spaces(recipe: str) -> dict[str, tuple[str, ...]]:
 
 def test_every_data_set_of_the_configuration_is_asked() -> None:
     shipped = {path.stem for path in (config.conf_dir() / "data").glob("*.yaml")}
-    assert shipped == {*ASKED, "clips", "synthetic"}
+    assert shipped == {*ASKED, "clips", "own", "synthetic"}
 
 
 @pytest.mark.parametrize("name", ASKED)

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+import affect_mllm
 from affect_mllm.eval.ranks import Ranks
 from affect_mllm.tools.app import main
+from affect_mllm.tools.pipeline import Pipeline
 from affect_mllm.tools.predict import predict
 from affect_mllm.types import CheckpointError, ConfigError, DataError
 from tests.media import clips
@@ -18,6 +20,11 @@ from tests.media import clips
 @pytest.fixture(scope="module")
 def checkpoint(tiny_run: Path) -> Path:
     return tiny_run / "instruct/final"
+
+
+@pytest.fixture(scope="module")
+def model(checkpoint: Path) -> Pipeline:
+    return affect_mllm.load(checkpoint)
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +39,11 @@ def media(tmp_path_factory) -> Path:
 
 def ask(
     clip: Path | None,
-    checkpoint: Path,
+    model: Pipeline,
     subtitle: str | None = None,
     question: str | None = "Which?",
 ):
-    return predict(clip, checkpoint, subtitle=subtitle, question=question)
+    return predict(model, clip, subtitle=subtitle, question=question)
 
 
 @pytest.mark.parametrize(
@@ -50,8 +57,8 @@ def ask(
         (None, "I won!", ["text"]),
     ],
 )
-def test_whatever_is_there_is_used(media, checkpoint, name, subtitle, modalities) -> None:
-    result = ask(media / name if name else None, checkpoint, subtitle)
+def test_whatever_is_there_is_used(media, model, name, subtitle, modalities) -> None:
+    result = ask(media / name if name else None, model, subtitle)
     assert result["modalities"] == modalities
     assert isinstance(result["answer"], str)
     said = {*modalities, "multi"} - {"text"}
@@ -61,29 +68,29 @@ def test_whatever_is_there_is_used(media, checkpoint, name, subtitle, modalities
     assert ("no face" in warned) == bool({"frame", "image"} & set(modalities))
 
 
-def test_the_usual_questions_are_asked_without_one(media, checkpoint) -> None:
-    result = ask(media / "photo.png", checkpoint, question=None)
+def test_the_usual_questions_are_asked_without_one(media, model) -> None:
+    result = ask(media / "photo.png", model, question=None)
     assert {"label", "open_vocabulary", "describe"} <= set(result)
 
 
-def test_nothing_at_all_is_wrong_use(checkpoint) -> None:
+def test_nothing_at_all_is_wrong_use(model) -> None:
     with pytest.raises(ConfigError, match="neither a clip nor a subtitle"):
-        ask(None, checkpoint)
+        ask(None, model)
 
 
 @pytest.mark.parametrize("given", [{"subtitle": "so \udcff"}, {"question": "\ud83d?"}])
-def test_bytes_of_a_terminal_that_are_no_text_are_wrong_use(checkpoint, given) -> None:
+def test_bytes_of_a_terminal_that_are_no_text_are_wrong_use(model, given) -> None:
     (name,) = given
     with pytest.raises(ConfigError, match=f"--{name}: ") as caught:
-        ask(None, checkpoint, **({"subtitle": "I won!"} | given))
+        ask(None, model, **({"subtitle": "I won!"} | given))
     str(caught.value).encode()
 
 
-def test_no_checkpoint_and_no_clip_are_told_apart(media, checkpoint, tmp_path) -> None:
+def test_no_checkpoint_and_no_clip_are_told_apart(media, model, tmp_path) -> None:
     with pytest.raises(CheckpointError, match="no such folder"):
-        ask(media / "photo.png", tmp_path / "none")
+        affect_mllm.load(tmp_path / "none")
     with pytest.raises(DataError, match=r"none\.mp4"):
-        ask(media / "none.mp4", checkpoint)
+        ask(media / "none.mp4", model)
 
 
 def test_the_command_prints_json_and_nothing_else(media, checkpoint, capsys) -> None:
@@ -101,5 +108,6 @@ def test_the_command_prints_json_and_nothing_else(media, checkpoint, capsys) -> 
 def test_the_model_computes_where_this_process_does(checkpoint, monkeypatch) -> None:
     """On the device that `ranks()` names; here it is one that has no numbers, and says so."""
     monkeypatch.setattr(Ranks, "device", property(lambda _: torch.device("meta")))
+    model = affect_mllm.load(checkpoint)
     with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
-        predict(None, checkpoint, subtitle="I am glad.", question="Which emotion?")
+        predict(model, None, subtitle="I am glad.", question="Which emotion?")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import affect_mllm
 from affect_mllm.data.collate import collate
 from affect_mllm.models import checkpoint
 from affect_mllm.models.vlm.native_vlm import NativeVLM
@@ -115,7 +116,8 @@ def test_its_checkpoint_answers_about_a_clip(tiny, run) -> None:
     final = run / "vlm_instruct" / "final"
     model = checkpoint.load_model(final)
     assert isinstance(model, NativeVLM)
-    found = predict(tiny.root / "clips" / "c00.mp4", final, subtitle="well", question="What?")
+    model = affect_mllm.load(final)
+    found = predict(model, tiny.root / "clips" / "c00.mp4", subtitle="well", question="What?")
     assert found["modalities"] == ["frame", "text"]
     assert set(found["gate"]["frame"]) == {"general", "emotion"}
 

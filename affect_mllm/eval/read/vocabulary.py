@@ -149,14 +149,28 @@ def _spellings(exact: dict[str, str]) -> Iterator[tuple[str, str]]:
             yield spaces(re.sub(r"\([^)]*\)", "", key)), label
 
 
+def one_sense(labels: Sequence[str]) -> list[tuple[str, ...]]:
+    """Labels of a task that share a sense, whose other words so stand for none of them."""
+    keys = {_key(label): label for label in labels}
+    families = map(frozenset, (*_senses().values(), *_POLES))
+    shared = (tuple(keys[key] for key in keys if key in family) for family in families)
+    return list(dict.fromkeys(each for each in shared if len(each) > 1))
+
+
 @lru_cache(maxsize=1)
-def _families() -> tuple[Sequence[str], ...]:
-    """Words that stand for each other: of the nearest sense, of one sense, forms of one word."""
+def _senses() -> dict[str, list[str]]:
     senses: dict[str, list[str]] = {}
     for sense in own.senses():
         senses.setdefault(sense.name, []).extend(form for word in sense.words for form in word)
     for name in _MORE:
         senses.setdefault(name, [name]).extend(sorted(word_set(f"sense {name}")))
+    return senses
+
+
+@lru_cache(maxsize=1)
+def _families() -> tuple[Sequence[str], ...]:
+    """Words that stand for each other: of the nearest sense, of one sense, forms of one word."""
+    senses = _senses()
     near = [senses[other] + senses[name] for name, other in _NEAREST if {name, other} <= {*senses}]
     own_forms = [list(word) for sense in own.senses() for word in sense.words]
     return (*near, *senses.values(), *own_forms, *_POLES)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-import affect_mllm
 from affect_mllm.eval.generate.asking import Asker, Question
 from affect_mllm.eval.generate.views import View, parse_subsets, parse_swaps
 from affect_mllm.eval.main import main
 from affect_mllm.eval.predictions import read_predictions
+from affect_mllm.models.checkpoint import load_model
 from affect_mllm.models.decoding import Repeat, TokenSampling
 from affect_mllm.types import CheckpointError, ConfigError, Sample
 from tests import tiny as parts
@@ -21,7 +21,7 @@ from tests import tiny as parts
 
 @pytest.fixture(scope="module")
 def asker(tiny, tiny_run) -> Asker:
-    model = affect_mllm.load(tiny_run / "instruct/final")
+    model = load_model(tiny_run / "instruct/final")
     features = replace(tiny.data, cache_dir=None).features(model.transforms(), {})
     return Asker(model, tiny.maker(model), features, "abc", batch_size=3, max_new_tokens=4)
 

@@ -1,0 +1,121 @@
+"""A benchmark that takes its question, labels and scale from the manifest it is asked of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from affect_mllm import config
+from affect_mllm.data import label_file
+from affect_mllm.data.label_questions import question
+from affect_mllm.data.label_space import Kind as LabelKind
+from affect_mllm.data.label_space import Label
+from affect_mllm.eval.read.base import Space
+from affect_mllm.eval.read.policies import extract
+from affect_mllm.eval.read.vocabulary import one_sense
+from affect_mllm.eval.task import Task
+from affect_mllm.eval.truth import DEFAULT_POLICIES, Kind
+from affect_mllm.types import ConfigError
+
+_KINDS: dict[LabelKind, Kind] = {
+    "classes": "closed_label",
+    "list": "multi_label",
+    "number": "regression",
+    "text": "description",
+}
+_METRICS: dict[Kind, tuple[str, ...]] = {
+    "closed_label": ("accuracy", "uar", "weighted_f1", "macro_f1"),
+    "multi_label": ("set_sample_f1", "set_micro_f1", "set_macro_f1", "set_accuracy"),
+    "open_vocabulary": ("hit_rate", "ew_precision"),
+    "regression": ("mae", "pearson", "ccc"),
+}
+
+
+@dataclass(frozen=True)
+class OwnLabels:
+    """`conf/benchmark/own_clips.yaml`: a task for one label of a manifest, made by `of`.
+
+    `truth` is the label; None: the emotion, or the first label that can be scored. `labels`,
+    `question` and `metrics` take the place of the label's own if given. The task of another label
+    than that first one is called `NAME_LABEL`. Rows without the label do not count.
+    """
+
+    name: str
+    truth: str | None = None
+    version: str = "2"
+    labels: tuple[str, ...] = ()
+    question: str | None = None
+    split: str | None = "test"
+    metrics: tuple[str, ...] = ()
+    breakdowns: tuple[str, ...] = ()
+    clusters: Literal["group", "speaker", "source", "id"] = "group"
+    manifest: str | None = None
+
+    def of(self, manifest: Path) -> Task:
+        """The task for this manifest.
+
+        Raises ConfigError where it lacks the label or the label is a text, which a judge scores.
+        """
+        found = label_file.read(manifest)
+        scored = {key: label for key, label in found.items() if label.kind != "text"}
+        first = next(iter(["emotion"] if "emotion" in scored else scored), None)
+        key = self.truth or first
+        if key not in scored:
+            raise ConfigError(
+                f"benchmark {self.name}.truth",
+                f"{key}, which {'is a text' if key in found else f'{manifest} does not have'}",
+                expected=f"one of {list(scored)}",
+                fix="set benchmark.truth=LABEL; texts are scored by a judge (benchmark=emer)",
+            )
+        return self._task(key, scored[key], self.name if key == first else f"{self.name}_{key}")
+
+    def _task(self, key: str, label: Label, name: str) -> Task:
+        asked = config.build(question(key, label), kind=object)
+        kind = _KINDS[label.kind]
+        if kind == "multi_label" and not asked.allowed:  # more words than a question can list
+            kind = "open_vocabulary"
+        more: dict[str, Any] = {}
+        if kind == "regression":
+            more = {"low": label.low, "high": label.high}
+        elif kind != "open_vocabulary":
+            more = {"labels": self.labels or label.classes}
+        if self.labels and kind != "open_vocabulary":
+            asked = config.build({**question(key, label), "allowed": list(self.labels)})
+        return Task(
+            name=name,
+            version=self.version,
+            kind=kind,
+            question=self.question or asked.plain_question(),
+            split=self.split,
+            truth=key,
+            unlabelled="leave_out",
+            metrics=self.metrics or _METRICS[kind],
+            breakdowns=self.breakdowns,
+            clusters=self.clusters,
+            **more,
+        )
+
+
+def misread(labels: Sequence[str], kind: LabelKind = "classes") -> Iterator[str]:
+    """A sentence for each class that the reading engine would not read as what it says.
+
+    Each is read alone and in a sentence, beside all the others as the task's labels.
+    """
+    space, policy = Space(tuple(labels)), DEFAULT_POLICIES[_KINDS[kind]]
+    for label in labels:
+        expected = (label,) if kind == "list" else label
+        for answer in (label, f"The person is {label}."):
+            found = extract(answer, space, policy)
+            if found.value != expected:
+                got = found.status if found.value is None else f"as {found.value!r}"
+                yield f"the answer {answer!r} is read {got}: give {label!r} another name"
+                break
+        if "," in label or ";" in label:
+            yield f"{label!r} has a comma, by which a question separates labels"
+    for members in one_sense(labels):
+        yield (
+            f"{' and '.join(map(repr, members))} are of one sense: an answer in another word of it "
+            "is read as none of them; if they mean one class, give them one name"
+        )

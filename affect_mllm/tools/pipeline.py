@@ -1,0 +1,290 @@
+"""A checkpoint in Python: `affect_mllm.load(…)` once, then any questions about any clips."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from affect_mllm.data.reader import Clip, Transform
+from affect_mllm.data.settings import DataSettings
+from affect_mllm.data.template import Instruction
+from affect_mllm.models import checkpoint as store
+from affect_mllm.models.decoding import token_bound
+from affect_mllm.models.mllm import AffectMLLM
+from affect_mllm.types import ConfigError, DataError, Sample, is_encodable
+
+if TYPE_CHECKING:
+    import torch
+
+    from affect_mllm.eval.generate.asking import Asker
+
+StrPath = str | os.PathLike[str]
+AUTO = "auto"  # a subtitle that Whisper writes
+ASKED = {"label": 12, "open_vocabulary": 24, "describe": 96}  # instruction → new tokens at most
+LONGEST = max(ASKED.values())
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a checkpoint says about one clip, and what it said it of.
+
+    `gate` has the weights of experts by modality; `warnings` say what was missing.
+    """
+
+    text: str
+    modalities: tuple[str, ...]
+    gate: dict[str, dict[str, float]]
+    subtitle: str | None
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A clip that was read: its row and what the encoders get of it."""
+
+    sample: Sample
+    clip: Clip
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Held:
+    """A reader that has read its rows already, so that several questions decode them once."""
+
+    clips: Mapping[str, Clip]
+
+    def read(self, sample: Sample, _transforms: Mapping[str, Transform]) -> Clip:
+        """What was read of the row."""
+        return self.clips[sample.id]
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A loaded checkpoint: `model` computes, `data` says how clips are read and asked about.
+
+    `name` is the checkpoint's hash, `folder` where it lies.
+    """
+
+    model: AffectMLLM
+    data: DataSettings
+    name: str
+    folder: Path
+
+    def ask(
+        self,
+        clips: Sequence[StrPath | None],
+        question: str,
+        *,
+        subtitle: str | Sequence[str | None] | None = None,
+        max_new_tokens: int = LONGEST,
+        batch_size: int = 8,
+    ) -> list[Answer]:
+        """An answer for each clip (video, photo, sound; None: its subtitle alone), in their order.
+
+        `subtitle` is what is said in each clip, one text for all of them, or `auto` (Whisper).
+        Raises ConfigError for nothing to see and hear, DataError naming the clips that cannot be
+        read.
+        """
+        if isinstance(clips, str | os.PathLike):
+            raise ConfigError("clips", repr(clips), expected="a list of them", fix=f"[{clips!r}]")
+        if subtitle is None or isinstance(subtitle, str):
+            texts = [subtitle] * len(clips)
+        else:
+            texts = [*subtitle]
+        if len(texts) != len(clips):
+            raise ConfigError("subtitle", f"{len(texts)} of them", expected=f"{len(clips)}, or one")
+        found: list[Answer] = []
+        for start in range(0, len(clips), batch_size):
+            end = start + batch_size
+            seen = self.look(clips[start:end], texts[start:end], first=start)
+            found += self.answers(seen, question, max_new_tokens=max_new_tokens)
+        return found
+
+    def likelihoods(
+        self,
+        clip: StrPath | None,
+        labels: Sequence[str],
+        *,
+        question: str | None = None,
+        subtitle: str | None = None,
+    ) -> dict[str, float]:
+        """How likely each label is as the answer, as shares of 1: the softmax of their
+        log-likelihoods (`models/likelihood`).
+
+        Without a `question` the checkpoint's own for labels is asked, with these in it. Raises as
+        `ask`, and ConfigError where the checkpoint has no such question or there are no labels.
+        """
+        import torch
+
+        if not labels or len({*labels}) < len(labels):
+            raise ConfigError("labels", f"{[*labels]}", expected="some, none of them twice")
+        asked = question or self._of_labels(labels)
+        (row,) = self._rows(self.look([clip], [subtitle]), asked, labels=tuple(labels))
+        scores = torch.tensor([row["scores"][label] for label in labels], dtype=torch.float64)
+        return dict(zip(labels, scores.softmax(0).tolist(), strict=True))
+
+    def push_to_hub(
+        self, repo_id: str, *, private: bool | None = None, token: str | None = None
+    ) -> str:
+        """Upload the checkpoint's folder with a model card; the URL of the commit.
+
+        The files are as they are, the paths of data in `config.yaml` included; pretrained parts are
+        named, not copied. Raises CheckpointError where one is a folder of this machine.
+        """
+        from affect_mllm.tools.hub import push
+
+        return push(self.folder, repo_id, private=private, token=token)
+
+    def usual(self) -> dict[str, tuple[str, int]]:
+        """The questions that are asked when none is: name → words, new tokens at most.
+
+        All of the checkpoint's own that need no row and are about everything that there is, those
+        of the demo first.
+        """
+        written = {n: i for n, i in self.data.instructions.items() if isinstance(i, Instruction)}
+        found: dict[str, tuple[str, int]] = {}
+        for name in dict.fromkeys([*(n for n in ASKED if n in written), *written]):
+            if written[name].only:
+                continue
+            try:
+                found[name] = written[name].plain_question(), _tokens(name, written[name])
+            except ConfigError:  # it names a speaker, or what was said before
+                continue
+        return found
+
+    def look(
+        self,
+        clips: Sequence[StrPath | None],
+        subtitles: Sequence[str | None],
+        *,
+        first: int = 0,
+    ) -> list[Seen]:
+        """Read the clips, with what is said in each; their ids begin with their number.
+
+        Raises ConfigError for a clip that is none and has no subtitle, DataError for those that
+        cannot be read, each with its reason.
+        """
+        features = self.data.features(self.model.transforms(), {}, limits=self.model.limits())
+        seen, bad = [], []
+        for number, (given, subtitle) in enumerate(zip(clips, subtitles, strict=True), first):
+            clip = None if given is None else Path(given)
+            if clip is None and not subtitle:
+                raise ConfigError("clip", "neither a clip nor a subtitle", expected="at least one")
+            if not is_encodable(subtitle or ""):
+                raise ConfigError("subtitle", repr(subtitle), expected="text in UTF-8")
+            try:
+                seen.append(_seen(features, clip, subtitle, number))
+            except DataError as error:
+                bad.append(error)
+        if len(bad) == 1:
+            raise bad[0]
+        if bad:
+            raise DataError("clips", "\n  ".join([f"{len(bad)} of them:", *map(str, bad)]))
+        return seen
+
+    def answers(self, seen: Sequence[Seen], question: str, *, max_new_tokens: int) -> list[Answer]:
+        """An answer about each clip that was read, in their order."""
+        rows = self._rows(seen, question, max_new_tokens=max_new_tokens)
+        return [
+            Answer(
+                row["response"],
+                tuple(row["modalities"]),
+                row["gate"],
+                each.sample.subtitle,
+                (*each.clip.warnings, *each.warnings),
+            )
+            for each, row in zip(seen, rows, strict=True)
+        ]
+
+    def _rows(self, seen: Sequence[Seen], question: str, **how: Any) -> list[dict[str, Any]]:
+        """The prediction rows of an evaluation's asker, one for each clip in their order."""
+        from affect_mllm.eval.generate.asking import Question
+
+        if not is_encodable(question):
+            raise ConfigError("question", repr(question), expected="text in UTF-8")
+        asker = self._asker(seen, **how)
+        rows = asker.answer([each.sample for each in seen], Question(question))
+        by_id = {row["id"]: row for row in rows}
+        found = [by_id[each.sample.id] for each in seen]
+        if why := [row.get("error") or row.get("unseen") for row in found if not row["modalities"]]:
+            raise DataError("clips", "; ".join(map(str, why)))
+        return found
+
+    def _asker(self, seen: Sequence[Seen], **how: Any) -> Asker:
+        from affect_mllm.eval.generate.asking import Asker
+
+        features = self.data.features(self.model.transforms(), {}, limits=self.model.limits())
+        held = replace(features, reader=Held({each.sample.id: each.clip for each in seen}))
+        maker = self.data.maker(self.model.llm.tokenizer, self.model.span_lengths())
+        return Asker(self.model, maker, held, self.name, batch_size=len(seen), **how)
+
+    def _of_labels(self, labels: Sequence[str]) -> str:
+        closed = [i for i in self.data.instructions.values() if isinstance(i, Instruction)]
+        for instruction in closed:
+            if instruction.allowed:
+                return replace(instruction, allowed=tuple(labels)).plain_question()
+        raise ConfigError(
+            "question", "none, and the checkpoint has none that lists labels", fix="give one"
+        )
+
+
+def load(
+    path_or_hub_id: StrPath,
+    *,
+    device: str | torch.device | None = None,
+    dtype: str | None = None,
+    plugins: Sequence[str] = (),
+) -> Pipeline:
+    """What `affect_mllm.load` gives; see there."""
+    from affect_mllm.eval.ranks import ranks
+    from affect_mllm.tools.hub import checkpoint_folder
+
+    folder = checkpoint_folder(path_or_hub_id)
+    name = store.checkpoint_hash(folder)  # before anything slow: is it there and whole?
+    data = store.load_part(folder, "data", DataSettings, plugins=plugins, cache_dir=None)
+    model = store.load_model(folder, plugins=plugins, dtype=dtype)
+    model.to(ranks().device if device is None else device)
+    model.clip_encoder().hold(bf16=model.llm.is_bf16)
+    return Pipeline(model, data, name, folder)
+
+
+def _tokens(name: str, asked: Instruction) -> int:
+    """New tokens at most: enough for each label of its own, in whatever script."""
+    return max([ASKED.get(name, LONGEST), *map(token_bound, asked.allowed)])
+
+
+def sample_of(clip: Path | None) -> Sample:
+    """A row for a file of one's own; its kind is found by looking into it. Raises DataError."""
+    if clip is None:
+        return Sample("text", Path())
+    from affect_mllm.media.video import probe
+
+    kind = probe(clip).kind
+    return Sample(clip.stem, clip.parent, {kind: clip.name})
+
+
+def _seen(features: Any, clip: Path | None, subtitle: str | None, number: int) -> Seen:
+    sample = sample_of(clip)
+    said = _said(clip) if subtitle == AUTO else subtitle
+    silent = subtitle == AUTO and not said
+    note = (f"{sample.id}: no speech found; answered without words",) if silent else ()
+    read = features.clip(replace(sample, subtitle=said))
+    return Seen(replace(sample, id=f"{number} {sample.id}", subtitle=said), read, note)
+
+
+def _said(clip: Path | None) -> str | None:
+    """What Whisper hears in a clip; None if it has no sound or nobody speaks."""
+    if clip is None:
+        raise ConfigError("subtitle", "auto, but there is no clip", expected="a clip with sound")
+    from affect_mllm.config import weights_path
+    from affect_mllm.media.audio import read_audio
+    from affect_mllm.media.video import probe
+    from affect_mllm.tools.transcribe import transcribe
+
+    waveform = None if probe(clip).kind == "image" else read_audio(clip)
+    if waveform is None:
+        return None
+    return transcribe(waveform, Path(weights_path("asset:whisper-base"))) or None

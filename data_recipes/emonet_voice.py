@@ -4,7 +4,7 @@ FOLDER has the release's Parquet files, in it or in `data/`: a column `audioId` 
 and its name, and `label`, a list as text with one dictionary an expert, {'human-1': {'Shame':
 1}}. Every expert of a row rates the same category, 0, 1 or 2; names may be URL-encoded. The
 sounds are written to `audio/` below `--media-root`, once. `labels.votes` are the experts'
-ratings, `intensity_rating` their mean and `intensity_10` that on the paper's scale of 0 to 10.
+ratings, `intensity_rating` their mean and `paper_rating` that on the paper's scale of 0 to 10.
 Format: readers of laion/EmoNet-Voice-Bench (robflynnyh/SLLM-Understanding@c92050f); the release
 itself was not seen.
 """
@@ -47,7 +47,7 @@ def rows(inputs: Inputs) -> Iterator[Entry]:
             name = f"{path.stem}-{at:05}"
             labels: dict[str, Any] = {"emotion": emotion, "votes": votes}
             labels["intensity_rating"] = sum(votes.values()) / len(votes)
-            labels["intensity_10"] = SCALE * labels["intensity_rating"]
+            labels["paper_rating"] = SCALE * labels["intensity_rating"]
             row = {"id": name, "audio": _unpacked(inputs, where, name, record.get("audioId"))}
             yield Entry({**row, "labels": labels}, path, at)
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from affect_mllm.types import ConfigError, DataError
@@ -21,6 +21,7 @@ PLAIN = (".csv", ".tsv", ".xlsx")  # tables whose cells hold no lists
 TABLES = (*PLAIN, ".parquet")
 _CELL = 1 << 27  # characters of a cell; the csv module's own limit is shorter than some traces
 _FIELD = re.compile(r"\{([^{}]+)\}")
+_WIDTH = re.compile(r"(.?[<>^])?[0-9]+")
 _TEXTS = ("finish_reason", "prompt_hash", "checkpoint", "extraction")
 _CELLS = ("id", "response", "confidence", *_TEXTS)
 Placed = tuple[str, "dict[str, Any] | str"]
@@ -32,9 +33,11 @@ class Form:
     """Where a row says which sample it is about and what was answered.
 
     Keys may go down: `response.body.choices.0.message.content`. `id_template` makes the manifest's
-    id of the row's keys (`test_dia{Dialogue_ID}_utt{Utterance_ID}`); `{id}` is what `id_key` says.
-    `failed`: a key that has something where there is no answer; such a row is left out. `others`:
-    whether the row's other keys are those of our predictions.
+    id of the row's keys (`test_dia{Dialogue_ID}_utt{Utterance_ID}`); `{id}` is what `id_key` says,
+    `{id:stem}` a file's name without folders and ending, `{id:0>5}` at least five characters wide
+    (as Python's `format` fills them up). `failed`: a key that has something where there is no
+    answer; such a row is left out. `others`: whether the row's other keys are those of our
+    predictions.
     """
 
     id_key: str = "id"
@@ -71,6 +74,39 @@ def form_of(
         raise ConfigError("--form", repr(name), expected=f"one of {', '.join(FORMS)}")
     told = {"id_key": id_key, "response_key": response_key, "id_template": id_template}
     return replace(FORMS[name], **{key: value for key, value in told.items() if value is not None})
+
+
+def matching(path: Path, form: Form, known: Collection[str], templates: Sequence[str]) -> Form:
+    """`form`, or what it is with the one of `templates` that makes ids of `known` of the file's.
+
+    Ids that are known as they stand come first. DataError where the file could be read in several
+    ways that differ: by several templates, or where a template fits and some ids as they stand.
+    """
+    rows = [(place, row) for place, row in _read(path) if not isinstance(row, str)]
+    rows = [(place, row) for place, row in rows if not form.failed or not _at(row, form.failed)]
+    ways = ["{id}", *templates]
+    found = {way: [_known_id(row, replace(form, id_template=way), known) for _, row in rows]
+             for way in ways}  # fmt: skip
+    found = {way: ids for way, ids in found.items() if any(ids)}
+    if not found or all(found.get("{id}", [None])):
+        return form
+    for at, ids in enumerate(zip(*found.values(), strict=True)):
+        if len({*ids}) > 1:
+            told = ", ".join(f"{way} → {id or 'none'}" for way, id in zip(found, ids, strict=True))
+            raise DataError(
+                rows[at][0],
+                f"ids of the manifest by several templates: {told}",
+                fix="say by --id-template which one it is",
+            )
+    return replace(form, id_template=next(iter(found)))
+
+
+def _known_id(row: Mapping[str, Any], form: Form, known: Collection[str]) -> str | None:
+    try:
+        made = _made_id(row, form)
+    except KeyError:
+        return None
+    return made if made in known else None
 
 
 def placed_rows(path: Path, form: Form) -> Iterator[Placed]:
@@ -162,7 +198,7 @@ def _ours(row: Mapping[str, Any], form: Form, *, plain: bool) -> dict[str, Any] 
     made = {key: row[key] for key in row if form.others and (not plain or key in _CELLS)}
     there = f"(keys: {', '.join(row)})"
     try:
-        made["id"] = _FIELD.sub(lambda field: _id(row, field[1], form), form.id_template)
+        made["id"] = _made_id(row, form)
     except KeyError as error:
         return f"no {error.args[0]} {there}; --id-key names another"
     if form.response_key != "response" or plain:
@@ -175,15 +211,30 @@ def _ours(row: Mapping[str, Any], form: Form, *, plain: bool) -> dict[str, Any] 
     return _without_empty(made) if plain else made
 
 
+def _made_id(row: Mapping[str, Any], form: Form) -> str:
+    return _FIELD.sub(lambda field: _id(row, field[1], form), form.id_template)
+
+
 def _id(row: Mapping[str, Any], name: str, form: Form) -> str:
     """What stands in the id for `{name}`: text, or a whole number as it is written."""
+    name, *shapes = name.split(":")
     key = form.id_key if name == "id" else name
     value = _at(row, key)
     if isinstance(value, float) and value.is_integer():  # a column of numbers with a gap in it
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
         raise KeyError(f"{key} (text or a whole number)")
-    return str(value)
+    text = str(value)
+    for shape in shapes:
+        text = PurePath(text).stem if shape == "stem" else _widened(text, shape, form)
+    return text
+
+
+def _widened(text: str, shape: str, form: Form) -> str:
+    if not _WIDTH.fullmatch(shape):
+        expected = "{KEY}, {KEY:stem} or a width like {KEY:0>5}"
+        raise ConfigError("--id-template", form.id_template, expected=expected)
+    return format(text, shape)
 
 
 def _without_empty(row: dict[str, Any]) -> dict[str, Any]:

@@ -45,10 +45,12 @@ class Task:
     sentiment; `unlabelled` whether rows without a truth are an error. `breakdowns` are label keys
     whose values are reported one by one (source, language and modality set always are), `clusters`
     the row's key by which errors are grouped, `official` and `toolkits` others' scorers. `require`
-    names the modalities without which an answer is an error. `status` is provisional where the
-    protocol is not certain; `source` says where it is described. Left empty, `truth`, `extraction`
-    and (where the kind has its own) `labels` are those of the kind. Raises ConfigError for what
-    does not fit, keys that mean nothing to the kind (`KINDS_OF_KEY`) included.
+    names the modalities without which an answer is an error. `ids` are templates of the manifest's
+    ids, by which the publisher's and others' files name a row (`prediction_forms.Form`, and
+    `{split}`). `status` is provisional where the protocol is not certain; `source` says where it is
+    described. Left empty, `truth`, `extraction` and (where the kind has its own) `labels` are those
+    of the kind. Raises ConfigError for what does not fit, keys that mean nothing to the kind
+    (`KINDS_OF_KEY`) included.
     """
 
     name: str
@@ -77,11 +79,12 @@ class Task:
     manifest: str | None = None
     synthetic: bool = False
     require: tuple[Literal["face", "audio", "text"], ...] = ()
+    ids: tuple[str, ...] = ()
     status: Literal["final", "provisional"] = "final"
     source: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("labels", "metrics", "require", "breakdowns"):  # YAML has lists
+        for name in ("labels", "metrics", "require", "breakdowns", "ids"):  # YAML has lists
             object.__setattr__(self, name, tuple(getattr(self, name)))
         self._check_keys()
         bounds = {name: (float(low), float(high)) for name, (low, high) in self.verdicts.items()}
@@ -123,6 +126,17 @@ class Task:
     def policy(self) -> str:
         """The name of the extraction policy."""
         return self.extraction or DEFAULT_POLICIES[self.kind]
+
+    @property
+    def id_templates(self) -> list[str]:
+        """Its `ids`, with the split that it asks; without one those that need it are none."""
+        split = self.split
+        ids = (
+            each.replace("{split}", split or "")
+            for each in self.ids
+            if split or "{split}" not in each
+        )
+        return [*ids]
 
     def space(self, sample: Sample) -> Space:
         """What an answer about `sample` may be; nothing of it depends on the truth."""

@@ -56,6 +56,12 @@ COMMANDS = {
         "affect_mllm.tools.predict:predict_command", "Emotion and description of one clip."
     ),
     "score": Command("affect_mllm.tools.score:score_command", "Score a file of predictions."),
+    "compare": Command(
+        "affect_mllm.tools.compare:compare_command", "Runs against each other, sample by sample."
+    ),
+    "board": Command(
+        "affect_mllm.tools.board:board_command", "A leaderboard of runs that are comparable."
+    ),
     "judge": Command(
         "affect_mllm.tools.judge:judge_command", "Score descriptions by a judge model."
     ),

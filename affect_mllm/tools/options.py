@@ -28,3 +28,16 @@ IdTemplate = Annotated[
         show_default="{id}",
     ),
 ]
+
+Across = Annotated[
+    str,
+    typer.Option(
+        help="Compare although these differ: prompt, subset, extraction; comma-separated.",
+        show_default="none",
+    ),
+]
+
+
+def kinds(across: str) -> list[str]:
+    """The kinds that `--across` names."""
+    return [each.strip() for each in across.split(",") if each.strip()]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,7 +45,9 @@ def score_command(
         Path | None, typer.Option(help="What `affect-mllm judge` wrote, for a judged benchmark.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Write the result to this file too.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the result to this file too (RUN/results.json).")
+    ] = None,
     log: Annotated[
         Path | None, typer.Option(help="Write a row for each sample: truth, answer, status.")
     ] = None,
@@ -51,23 +55,36 @@ def score_command(
     """Score answers against a manifest; no model and no torch is loaded."""
     from affect_mllm.eval.benchmarks import load_task
     from affect_mllm.eval.emotion_wheel.published import read_tables
-    from affect_mllm.eval.files import write_json_atomic
-    from affect_mllm.eval.prediction_forms import form_of
+    from affect_mllm.eval.files import rounded, write_json_atomic
+    from affect_mllm.eval.prediction_forms import form_of, matching
     from affect_mllm.eval.predictions import read_predictions
     from affect_mllm.eval.read.verdicts import read_verdicts
-    from affect_mllm.eval.score.scoring import read_answers, score, write_log
+    from affect_mllm.eval.score.sample_log import write_log
+    from affect_mllm.eval.score.scoring import read_answers, score
+    from affect_mllm.log import LOGGER
 
     task = load_task(benchmark, manifest[0] if len(manifest) == 1 else None)
     samples = _samples(manifest, task.split)
     told = form_of(form, id_key=id_key, response_key=response_key, id_template=id_template)
-    rows = read_predictions(predictions, known_ids={sample.id for sample in samples}, form=told)
+    known = {sample.id for sample in samples}
+    if id_template is None:
+        told = matching(predictions, told, known, task.id_templates)
+        if told.id_template != "{id}":
+            LOGGER.info(
+                "%s: ids are read as %s, a form of %s", predictions, told.id_template, task.name
+            )
+    rows = read_predictions(predictions, known_ids=known, form=told)
     tables = None if wheel_tables is None else read_tables(wheel_tables)
     judged = None if verdicts is None else read_verdicts(verdicts)
     result = score(task, samples, rows, compat=_compat(compat), tables=tables, verdicts=judged)
+    result |= {"task": asdict(task), "manifest": [str(path) for path in manifest]}
+    result |= {"predictions": str(predictions), "id_template": told.id_template}
+    if log is not None:
+        write_log(log, task, read_answers(task, samples, rows, tables=tables, verdicts=judged))
+        result["log"] = os.path.relpath(log, (out or log).parent)
+    result = rounded(result)
     if out is not None:
         write_json_atomic(out, result)
-    if log is not None:
-        write_log(log, read_answers(task, samples, rows, tables=tables, verdicts=judged))
     if as_json:
         sys.stdout.write(json.dumps(result, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     else:

@@ -10,7 +10,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from affect_mllm.eval.prediction_forms import Form, form_of
+from affect_mllm.eval.prediction_forms import Form, form_of, matching
 from affect_mllm.eval.predictions import read_predictions
 from affect_mllm.types import ConfigError, DataError
 
@@ -119,3 +119,55 @@ def test_a_fault_of_a_table_is_named(tmp_path, text, said):
 def test_an_unknown_form_is_named():
     with pytest.raises(ConfigError, match="lmms-eval"):
         form_of("helm")
+
+
+MELD = ("test_{id:stem}", "test_dia{Dialogue_ID}_utt{Utterance_ID}")
+KNOWN = {f"test_dia{d}_utt{u}" for d in range(3) for u in range(3)}
+
+
+@pytest.mark.parametrize(
+    ("text", "template"),
+    [
+        ("id,response\ntest_dia0_utt1,joy\ntest_dia2_utt2,joy\n", "{id}"),
+        ("id,response\ndia0_utt1,joy\ndia2_utt2,joy\n", MELD[0]),
+        ("id,response\nclips/dia0_utt1.mp4,joy\n", MELD[0]),
+        ("Sr No.,Dialogue_ID,Utterance_ID,response\n7,0,1,joy\n8,2,2,joy\n", MELD[1]),
+        ("id,Dialogue_ID,Utterance_ID,response\n1,0,1,joy\n2,2,2,joy\n", MELD[1]),
+        ("id,Dialogue_ID,Utterance_ID,response\ndia0_utt1,0,1,joy\n", MELD[0]),  # both, alike
+        ("id,response\ndia0_utt1,joy\ndia9_utt9,joy\n", MELD[0]),  # which reading then names
+        ("id,response\nanother,joy\n", "{id}"),
+        ("name,response\ndia0_utt1,joy\n", "{id}"),
+    ],
+)
+def test_a_publishers_ids_are_those_that_the_manifest_has(tmp_path, text, template):
+    path = tmp_path / "p.csv"
+    path.write_text(text)
+    form = matching(path, Form(), KNOWN, MELD)
+    assert form.id_template == template
+    assert matching(path, Form(), KNOWN, ()).id_template == "{id}"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("id,Dialogue_ID,Utterance_ID,response\ndia0_utt1,0,2,joy\n", "2: .*dia0_utt1.*dia0_utt2"),
+        ("id,response\ndia0_utt0,joy\ndia0_utt1,joy\n", "2: .*{id} → dia0_utt0.*test_dia0_utt0"),
+        ("id,response\nlone,joy\ndia0_utt1,joy\n", "2: .*{id} → lone.*→ none"),
+    ],
+)
+def test_ids_that_fit_in_two_ways_are_refused(tmp_path, text, said):
+    path = tmp_path / "p.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=said):
+        matching(path, Form(), KNOWN | {"dia0_utt0", "lone"}, MELD)
+
+
+def test_an_id_may_lose_its_ending_and_be_filled_up(tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text("video,clip,response\na b.c,7,joy\n")
+    form = form_of(id_template="{video}${clip:0>4}")
+    assert [row.id for row in read_predictions(path, form=form)] == ["a b.c$0007"]
+    form = form_of(id_template="{video:stem:_>5}")
+    assert [row.id for row in read_predictions(path, form=form)] == ["__a b"]
+    with pytest.raises(ConfigError, match="a width like"):
+        read_predictions(path, form=form_of(id_template="{clip:x}"))

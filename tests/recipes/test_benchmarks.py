@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pytest
 
 from affect_mllm.data import manifest
 from affect_mllm.eval.benchmarks import benchmark_names, load_task
+from affect_mllm.eval.prediction_forms import Form, matching
+from affect_mllm.eval.predictions import read_predictions
 from tests.recipes.kit import SUBSET, Kit, run
 from tests.recipes.makers import MAKERS
 
@@ -61,3 +64,50 @@ def test_a_benchmark_finds_its_questions_and_its_truth(name: str, tmp_path: Path
     for sample in samples:
         assert task.ask(sample)
         assert task.truth_of(sample) is not None
+
+
+# benchmark → the publisher's table of its rows, to which others add a column of answers
+TABLES = {
+    "meld_closed": "test_sent_emo.csv",
+    "cmu_mosi": "label.csv",
+    "cmu_mosei": "label.csv",
+    "ch_sims": "label.csv",
+    "ch_sims_v2": "meta.csv",
+    "dfew": "test(single-labeled)/set_1.csv",
+}
+
+
+@pytest.mark.parametrize("name", sorted(TABLES))
+def test_a_publishers_table_with_answers_is_matched_untold(
+    name: str, tmp_path: Path, kit: Kit
+) -> None:
+    recipe, told = SCORED[name]
+    ran = run(recipe, [*MAKERS[recipe](tmp_path, kit).args, *told, SUBSET], tmp_path)
+    task = load_task(name)
+    known = {sample.id for sample in manifest.read(ran.manifests[0])}
+    (path,) = tmp_path.rglob(TABLES[name])
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = [{**row, "response": "?"} for row in csv.DictReader(file)]
+    answers = tmp_path / "answers.csv"
+    with answers.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    form = matching(answers, Form(), known, task.id_templates)
+    found = read_predictions(answers, known_ids=known, form=form)
+    assert len(found) == len(rows) > 0
+
+
+@pytest.mark.parametrize("name", sorted(each for each in SCORED if load_task(each).ids))
+def test_a_clips_file_is_its_id(name: str, tmp_path: Path, kit: Kit) -> None:
+    recipe, told = SCORED[name]
+    ran = run(recipe, [*MAKERS[recipe](tmp_path, kit).args, *told, SUBSET], tmp_path)
+    task = load_task(name)
+    samples = task.select(manifest.read(ran.manifests[0]))
+    said = [f"some/{sample.id.removeprefix('test_')}.mp4" for sample in samples]
+    answers = tmp_path / "answers.csv"
+    answers.write_text("id,response\n" + "".join(f"{each},?\n" for each in said))
+    known = {sample.id for sample in samples}
+    form = matching(answers, Form(), known, task.id_templates)
+    found = read_predictions(answers, known_ids=known, form=form)
+    assert [row.id for row in found] == [sample.id for sample in samples]

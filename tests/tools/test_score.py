@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -143,3 +144,21 @@ def test_a_manifest_whose_writing_was_cut_off_is_refused(files, tmp_path, capsys
     media_root.sidecar(path).write_text(json.dumps(media_root.CUT_OFF))
     assert call("score", *files) == ExitCode.FAILED
     assert "was cut off" in capsys.readouterr().err
+
+
+def test_ids_of_the_publishers_own_form_are_found_and_said(files, tmp_path, capsys):
+    assert call("score", *files, "--json") == ExitCode.DONE
+    whole = json.loads(capsys.readouterr().out)
+    path = tmp_path / "conf/benchmark/toy.yaml"
+    path.write_text(YAML + 'ids: ["s{number:0>2}"]\n')
+    answers = [json.loads(line) for line in Path(files[-1]).read_text().splitlines()]
+    theirs = tmp_path / "theirs.csv"
+    rows = "".join(f'{int(row["id"][1:])},"{row["response"]}"\n' for row in answers)
+    theirs.write_text("number,response\n" + rows)
+    told = [*files[:-1], str(theirs)]
+    assert call("score", *told, "--json") == ExitCode.DONE
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["metrics"] == whole["metrics"]
+    assert "theirs.csv: ids are read as s{number:0>2}, a form of toy" in printed.err
+    assert call("score", *told, "--id-template", "{number}") == ExitCode.FAILED
+    assert "'0' is not in the manifest" in capsys.readouterr().err

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -171,3 +171,43 @@ def _axes(ticks: Sequence[float], x_top: float, unit: str) -> Markup:
         )
     )
     return Markup("").join(parts)
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A difference with its interval; `said` is its text. Without ends no whisker is drawn."""
+
+    label: str
+    value: float
+    low: float | None
+    high: float | None
+    said: str
+
+
+def gaps(items: Sequence[Gap], *, title: str, tick: Callable[[float], str]) -> Markup:
+    """Differences with whiskers to both sides of zero, on one scale, whose ends `tick` writes."""
+    ends = [abs(x) for g in items for x in (g.value, g.low, g.high) if x is not None]
+    top = nice_ticks(max(ends, default=0.0))[-1]
+    marks = [(0, tick(-top)), (50, "0"), (100, tick(top))]
+    axis = [Markup('<span style="left:{}%">{}</span>').format(*mark) for mark in marks]
+    return Markup(
+        '<div class="bars" role="group" aria-label="{}">{}<span></span>'
+        '<div class="axis gaps" aria-hidden="true">{}</div><span></span></div>'
+    ).format(title, Markup("").join(_gap_row(item, top) for item in items), Markup("").join(axis))
+
+
+def _gap_row(item: Gap, top: float) -> Markup:
+    def at(value: float) -> str:
+        return _percent(0.5 + value / top / 2)
+
+    whisker = Markup("")
+    if item.low is not None and item.high is not None:
+        whisker = Markup('<line class="whisker" x1="{}" x2="{}" y1="12" y2="12"/>').format(
+            at(item.low), at(item.high)
+        )
+    return Markup(
+        '<span class="bar-label">{label}</span><svg class="track" width="100%" height="24" '
+        'role="img" aria-label="{said}"><title>{said}</title>'
+        '<line class="zero" x1="50%" x2="50%" y1="0" y2="24"/>{whisker}'
+        '<circle class="dot" cx="{at}" cy="12" r="5"/></svg><span class="bar-value">{said}</span>'
+    ).format(label=item.label, said=item.said, whisker=whisker, at=at(item.value))

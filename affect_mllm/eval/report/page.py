@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,8 @@ from markupsafe import Markup
 from affect_mllm.eval.files import write_text_atomic
 from affect_mllm.eval.report import charts, data
 from affect_mllm.eval.report.clips import Clips, load_clips
-from affect_mllm.eval.report.data import Run, is_percent
+from affect_mllm.eval.report.data import Run
+from affect_mllm.eval.report.html import environment
 from affect_mllm.eval.report.reads import against_first, family_wheel
 from affect_mllm.eval.score.forgetting import against_untrained, balance
 from affect_mllm.log import LOGGER
@@ -43,27 +43,9 @@ def write_report(run_dirs: Sequence[Path], out: Path) -> Path:
 
 def render(runs: Sequence[Run], clips: dict[tuple[int, str], Clips]) -> str:
     """The page's HTML. All texts are escaped by the template."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("affect_mllm.eval.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "pct": _percent,
-        "p": _p_value,
-        "short": _short,
-        "clock": _clock,
-        "pretty": _pretty,
-        "shown": _shown,
-        "interval": _interval,
-    }
     against = against_first(runs) if len(runs) > 1 else []
     before = against_untrained([(run.name, run.benchmarks) for run in runs])
-    page = environment.get_template("report.html.j2")
+    page = environment().get_template("report.html.j2")
     return page.render(
         runs=[_view(run, clips) for run in runs],
         spread=data.spread(runs) if len(runs) > 1 else [],
@@ -154,48 +136,3 @@ def _stage(stage: data.Stage) -> dict[str, Any]:
         if stage.gate
         else None,
     }
-
-
-def _shown(value: float | None, metric: str) -> str:
-    """A metric's value: percent of its range, or a plain number where it has the task's unit."""
-    if value is None:
-        return "–"
-    return _percent(value) if is_percent(metric) else f"{value:.3f}"
-
-
-def _interval(found: Mapping[str, Any], metric: str) -> str:
-    """The ends of a metric's interval, in percent without the sign or in the task's unit."""
-    low, high = found["ci_low"], found["ci_high"]
-    if low is None or high is None:
-        why = found.get("interval") or found.get("method") or ""
-        return "no interval" + (": one group" if "one group" in why else "")
-    return f"{100 * low:.1f}–{100 * high:.1f}" if is_percent(metric) else f"{low:.3f}–{high:.3f}"
-
-
-def _percent(value: float | None, digits: int = 1) -> str:
-    return "–" if value is None else f"{100 * value:.{digits}f} %"
-
-
-def _p_value(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _short(value: Any) -> str:
-    """A number with few digits, anything else as it is."""
-    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _clock(seconds: float | None) -> str:
-    if seconds is None:
-        return "–"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
-def _pretty(value: Any) -> str:
-    """A nested value as indented JSON, a plain one as it is."""
-    if isinstance(value, dict | list):
-        return json.dumps(value, indent=2, ensure_ascii=False)
-    return str(value)

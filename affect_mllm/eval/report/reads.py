@@ -10,16 +10,14 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from affect_mllm.data import manifest
 from affect_mllm.eval.metrics.beside_truth import Read
-from affect_mllm.eval.predictions import read_predictions
 from affect_mllm.eval.report.data import Run
 from affect_mllm.eval.report.wheel import families, wheel
 from affect_mllm.eval.score.paired import paired, with_holm
-from affect_mllm.eval.score.scoring import read_answers
+from affect_mllm.eval.score.runs import read_variant
 from affect_mllm.eval.score.statistics import stability
 from affect_mllm.eval.task import Task
-from affect_mllm.types import AffectError, DataError
+from affect_mllm.types import AffectError
 
 NAMED = ("closed_label", "multi_label", "open_vocabulary")  # kinds whose labels are words
 KNOWN = 0.5  # share of true labels with a family, below which they are no emotions
@@ -27,12 +25,7 @@ KNOWN = 0.5  # share of true labels with a family, below which they are no emoti
 
 def reference_read(run: Run, summary: dict[str, Any]) -> tuple[Task, Read]:
     """The reference variant's answers beside the truth. Raises DataError where files are gone."""
-    path = summary.get("predictions", {}).get(summary["reference"])
-    if not path or not summary.get("manifest"):
-        raise DataError(str(run.path / "results.json"), "names no manifest or no predictions")
-    samples = manifest.read(run.file(summary["manifest"]), media=False)
-    task = Task(**summary["task"])
-    return task, read_answers(task, samples, read_predictions(run.file(path)))
+    return read_variant(run.path, summary, summary["reference"])
 
 
 def family_wheel(run: Run, summary: dict[str, Any]) -> Markup | None:

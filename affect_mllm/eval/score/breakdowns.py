@@ -93,14 +93,30 @@ def breakdowns(task: Task, read: Read) -> dict[str, Any]:
     names the class that the other one shows as `labels.KEY_other`; the share of answers equal to
     it says which modality the model follows.
     """
+    columns = part_columns(task, read)
+    if any(said and said.modalities for said in read.predictions):  # others' files do not tell
+        names = [_values("+".join(p.modalities) if p else None) for p in read.predictions]
+        columns |= {"modalities": names} if len(set(names)) > 1 else {}
+    return {key: _parts(task, read, key, values) for key, values in columns.items()}
+
+
+def part_columns(task: Task, read: Read) -> dict[str, list[tuple[str, ...]]]:
+    """Each sample's parts by the task's label keys, and by source and language if several."""
     columns = {key: [_values(s.labels.get(key)) for s in read.samples] for key in task.breakdowns}
     optional = {
         "source": [_values(sample.source) for sample in read.samples],
         "language": [_values(sample.language) for sample in read.samples],
-        "modalities": [_values("+".join(p.modalities) if p else None) for p in read.predictions],
     }
-    columns |= {key: values for key, values in optional.items() if len(set(values)) > 1}
-    return {key: _parts(task, read, key, values) for key, values in columns.items()}
+    return columns | {key: values for key, values in optional.items() if len(set(values)) > 1}
+
+
+def rows_of(values: Sequence[tuple[str, ...]]) -> dict[str, list[int]]:
+    """The row numbers of each part, in the order of their names."""
+    rows: dict[str, list[int]] = {}
+    for row, parts in enumerate(values):
+        for part in parts:
+            rows.setdefault(part, []).append(row)
+    return dict(sorted(rows.items()))
 
 
 def _values(value: Any) -> tuple[str, ...]:
@@ -111,11 +127,8 @@ def _values(value: Any) -> tuple[str, ...]:
 
 
 def _parts(task: Task, read: Read, key: str, values: Sequence[tuple[str, ...]]) -> dict[str, Any]:
-    rows: dict[str, list[int]] = {}
-    for row, parts in enumerate(values):
-        for part in parts:
-            rows.setdefault(part, []).append(row)
-    return {part: _part(task, read.take(rows[part]), f"{key}_other") for part in sorted(rows)}
+    parts = rows_of(values).items()
+    return {part: _part(task, read.take(rows), f"{key}_other") for part, rows in parts}
 
 
 def _part(task: Task, read: Read, other: str) -> dict[str, Any]:

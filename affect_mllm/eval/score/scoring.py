@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
-from pathlib import Path
 from typing import Any, Literal
 
 from affect_mllm.eval.emotion_wheel import own
 from affect_mllm.eval.emotion_wheel.tables import WheelTables
-from affect_mllm.eval.files import rounded, write_text_atomic
+from affect_mllm.eval.files import rounded
 from affect_mllm.eval.metrics.beside_truth import Read
 from affect_mllm.eval.metrics.intervals import measure
 from affect_mllm.eval.metrics.registry import METRICS
@@ -80,6 +80,8 @@ def result_of(task: Task, read: Read, predictions: Sequence[Prediction]) -> dict
         "checkpoint": _only(predictions, "checkpoint"),
         "prompt_hash": _only(predictions, "prompt_hash"),
         "extraction": _extraction(predictions, task.policy),
+        "truth_hash": truth_hash(read),
+        "modalities": sorted({name for row in predictions for name in row.modalities}),
         "coverage": answered / len(read),
         "n_outside": outside,
         **score_read(task, read),
@@ -88,6 +90,13 @@ def result_of(task: Task, read: Read, predictions: Sequence[Prediction]) -> dict
     if task.kind == "open_vocabulary":
         result["emotion_wheel"] = _wheel(read)
     return result
+
+
+def truth_hash(read: Read) -> str:
+    """Which samples were scored by which labels: a hash of their ids and truths."""
+    rows = sorted(zip((sample.id for sample in read.samples), read.truth, strict=True))
+    text = json.dumps(rows, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
 
 def read_answers(
@@ -148,27 +157,6 @@ def _judged(
     lowest = {name: low for name, (low, _) in task.verdicts.items()}
     absent = {s.id: lowest for s, row in zip(chosen, rows, strict=True) if row is None}
     return scaled(chosen, {**verdicts.scores, **absent}, task.verdicts)
-
-
-def write_log(path: Path, read: Read) -> None:
-    """One JSON row a sample: what every number of a result is computed from."""
-    rows = (
-        {
-            "id": sample.id,
-            "group": sample.group,
-            "source": sample.source,
-            "language": sample.language,
-            "truth": truth,
-            "answer": answer,
-            "status": status,
-            "modalities": None if prediction is None else list(prediction.modalities),
-            "response": None if prediction is None else prediction.response,
-        }
-        for sample, prediction, truth, answer, status in zip(
-            read.samples, read.predictions, read.truth, read.answers, read.status, strict=True
-        )
-    )
-    write_text_atomic(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def _theirs(

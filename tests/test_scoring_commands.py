@@ -65,7 +65,7 @@ def folder(tmp_path: Path, published: Path, monkeypatch: pytest.MonkeyPatch) -> 
     scores = {"clue_overlap": 5, "label_overlap": 6}
     jsonl(tmp_path / "p.emer.verdicts.jsonl", [{"id": id, "scores": scores, **judge} for id in ids])
     (tmp_path / "scored").mkdir()
-    for name in ("outputs/meld", "outputs/other", "outputs/demo"):
+    for name in ("outputs/meld", "outputs/other", "outputs/demo", "outputs/own_clips"):
         shutil.copytree(make_run(tmp_path / "scored"), tmp_path / name)
     path = tmp_path / "outputs/demo/corpus/manifest.jsonl"
     labels = [{**row, "labels": {"emotion": "happy"}} for row in rows]

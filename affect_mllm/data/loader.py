@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
+from affect_mllm.data.ahead import Ahead
 from affect_mllm.data.collate import collate
 from affect_mllm.data.example import Example, TooLong
 from affect_mllm.data.features import Features
 from affect_mllm.data.mixture import Draw, Mixture
 from affect_mllm.data.outline import Outline, Outliner
 from affect_mllm.data.packing import Budget, deal
-from affect_mllm.types import AffectError, Batch, DataError
+from affect_mllm.types import Batch, DataError
 
 
 @dataclass(frozen=True)
@@ -181,68 +179,12 @@ class _Found:
         self.too_long += isinstance(error, TooLong)
 
 
-class StepLoader:
-    """The batches that a DataLoader makes; our own errors come out of its workers as they are."""
-
-    def __init__(self, loader: DataLoader[StepBatch | AffectError]) -> None:
-        self._loader = loader
-
-    def __iter__(self) -> Iterator[StepBatch]:
-        """The batches in order. Raises what a worker raised, without torch's wrapping."""
-        with _left_to_this_process():
-            batches = iter(self._loader)  # starts the workers
-        for made in batches:
-            if isinstance(made, AffectError):
-                raise made
-            yield made
-
-
-@contextlib.contextmanager
-def _left_to_this_process() -> Iterator[None]:
-    """A worker forked inside never collects the garbage that this process has made so far.
-
-    A decoded frame's end waits for the threads of its scaler, which a fork does not have.
-    """
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
-class _Handed(Dataset["StepBatch | AffectError"]):
-    """Hands over an error of ours like a batch: torch would make text of it in a worker."""
-
-    def __init__(self, dataset: Dataset[StepBatch]) -> None:
-        self._dataset = dataset
-
-    def __getitem__(self, step: int) -> StepBatch | AffectError:
-        try:
-            return self._dataset[step]
-        except AffectError as error:
-            return error
-
-
 def step_loader(
     dataset: StepDataset, *, first_step: int, steps: int, workers: int, pinned: bool = False
-) -> StepLoader:
+) -> Ahead[StepBatch]:
     """Batches of steps `first_step … steps − 1` in order, whatever the number of workers.
 
     `pinned`: in memory that a GPU copies from by itself; with workers, pinned beside the step.
     """
-    loader = DataLoader(
-        _Handed(dataset),
-        batch_size=None,
-        sampler=range(first_step, steps),
-        num_workers=workers,
-        prefetch_factor=4 if workers else None,
-        pin_memory=pinned,
-        worker_init_fn=_one_thread if workers else None,
-        # Of its own, or starting the loader would draw from the state that a resume restored.
-        generator=torch.Generator().manual_seed(0),
-    )
-    return StepLoader(loader)
-
-
-def _one_thread(_worker: int) -> None:
-    torch.set_num_threads(1)
+    places = range(first_step, steps)
+    return Ahead(dataset.__getitem__, places, workers=workers, pinned=pinned)

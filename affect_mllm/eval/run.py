@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,9 +18,10 @@ from affect_mllm.data.settings import DataSettings
 from affect_mllm.eval.again import Files, asked_again, predictions
 from affect_mllm.eval.emotion_wheel.published import read_tables
 from affect_mllm.eval.files import rounded
-from affect_mllm.eval.generate.asking import WHOLE, Answers, Asker, Question
+from affect_mllm.eval.generate.asking import Asker
 from affect_mllm.eval.generate.baseline import VLM, BaselineAsker
 from affect_mllm.eval.generate.prediction_file import predict_file, refuse_faults
+from affect_mllm.eval.generate.question import WHOLE, Answers, Choose, Question
 from affect_mllm.eval.generate.requirements import (
     check_classes,
     check_closed,
@@ -60,7 +61,7 @@ class EvalRun:
     `{plain}` being the benchmark's own), and `repeats` times with answers drawn by `sampling`.
     `answer_by=likelihood` compares the labels of a closed task instead of generating. Without
     `max_new_tokens` an answer is as long as its kind needs (12 tokens for a label, more where one
-    has more bytes). Where a
+    has more bytes). `workers` processes read clips ahead of the answers. Where a
     publisher has a scorer, its scores stand beside ours, if it needs them by `wheel_tables`.
     Predictions land in RUN_DIR/eval/BENCHMARK, scores of all benchmarks in RUN_DIR/results.json.
     Started by torchrun or accelerate, the processes share the rows.
@@ -81,6 +82,7 @@ class EvalRun:
     sampling: TokenSampling = field(default_factory=TokenSampling)
     answer_by: Literal["generation", "likelihood"] = "generation"
     batch_size: PositiveInt = 32
+    workers: NonNegativeInt = 2
     max_new_tokens: PositiveInt | None = None
     plugins: list[str] = field(default_factory=list)
 
@@ -173,6 +175,7 @@ class EvalRun:
             data=manifest.digest(path),
             donors=self._donors,
             labels=self._task.labels if self.answer_by == "likelihood" else (),
+            workers=self.workers,
         )
 
     def _baseline(self, path: Path) -> BaselineAsker:
@@ -214,10 +217,14 @@ class EvalRun:
         question, more = Question(task.wording, task.ask), {} if way is None else way.stamp
         variant += "" if way is None else f".{way.file}"
         path = self._folder / f"{variant}.predictions.jsonl"
+
+        def ask(choose: Choose) -> Iterator[dict[str, Any]]:
+            return ({**row, **more} for row in asker.answer(samples, question, view, choose))
+
         fresh = predict_file(
             path,
             samples,
-            lambda rest: ({**row, **more} for row in asker.answer(rest, question, view)),
+            ask,
             stamp=asker.stamp(question) | ({"swap": view.swap} if view.swap else {}) | more,
             ranks=self._ranks,
         )

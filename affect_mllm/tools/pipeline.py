@@ -201,7 +201,7 @@ class Pipeline:
 
     def _rows(self, seen: Sequence[Seen], question: str, **how: Any) -> list[dict[str, Any]]:
         """The prediction rows of an evaluation's asker, one for each clip in their order."""
-        from affect_mllm.eval.generate.asking import Question
+        from affect_mllm.eval.generate.question import Question
 
         if not is_encodable(question):
             raise ConfigError("question", repr(question), expected="text in UTF-8")

@@ -11,7 +11,8 @@ from affect_mllm.data import manifest
 from affect_mllm.data.features import Features, ensure
 from affect_mllm.data.settings import DataSettings
 from affect_mllm.eval.benchmarks import load_task
-from affect_mllm.eval.generate.asking import Asker, Question
+from affect_mllm.eval.generate.asking import Asker
+from affect_mllm.eval.generate.question import Question
 from affect_mllm.eval.predictions import Prediction
 from affect_mllm.eval.score.scoring import score
 from affect_mllm.eval.task import Task

@@ -95,11 +95,11 @@ def test_a_run_that_was_broken_off_goes_on_and_leaves_the_same(
 ) -> None:
     generate, batches = Asker._generate, []
 
-    def breaking(self, examples, texts):
-        batches.append(len(examples))
+    def breaking(self, batch, rows):
+        batches.append(len(rows))
         if len(batches) == 11:  # of two batches a file: in the sixth, that of the second repeat
             raise KeyboardInterrupt
-        return generate(self, examples, texts)
+        return generate(self, batch, rows)
 
     monkeypatch.setattr(Asker, "_generate", breaking)
     with pytest.raises(KeyboardInterrupt):

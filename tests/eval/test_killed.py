@@ -23,7 +23,7 @@ def command(tiny_run: Path, folder: Path) -> list[str]:
         "subsets=[face+audio+text,audio]",
         "swaps=[text]",
         "max_new_tokens=24",
-        "batch_size=1",
+        "batch_size=3",
     ]
 
 

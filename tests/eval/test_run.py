@@ -106,15 +106,15 @@ def test_a_generation_broken_off_goes_on(done, command, tmp_path, monkeypatch) -
     """It breaks off in the second of two batches; only that one is asked for again."""
     generate, asked = Asker._generate, []
 
-    def breaking(self, examples, texts):
+    def breaking(self, batch, rows):
         if asked:
             raise KeyboardInterrupt
-        asked.extend(example.sample_id for example in examples)
-        return generate(self, examples, texts)
+        asked.extend(batch.sample_ids)
+        return generate(self, batch, rows)
 
-    def noting(self, examples, texts):
-        asked.extend(example.sample_id for example in examples)
-        return generate(self, examples, texts)
+    def noting(self, batch, rows):
+        asked.extend(batch.sample_ids)
+        return generate(self, batch, rows)
 
     with monkeypatch.context() as patch:
         patch.setattr(Asker, "_generate", breaking)

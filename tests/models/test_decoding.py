@@ -10,7 +10,8 @@ import torch
 
 from affect_mllm import config
 from affect_mllm.data.chat import Chat, ChatFormat, MarkedTurns
-from affect_mllm.eval.generate.asking import Asker, Question
+from affect_mllm.eval.generate.asking import Asker
+from affect_mllm.eval.generate.question import Question
 from affect_mllm.models import decoding
 from affect_mllm.models.llm.language_model import LanguageModel
 from affect_mllm.models.llm.prompt import Prompt

@@ -2,60 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
-from affect_mllm.data.collate import collate
-from affect_mllm.data.example import Example, ExampleMaker
+from affect_mllm.data.ahead import Ahead
+from affect_mllm.data.example import ExampleMaker
 from affect_mllm.data.features import Features
-from affect_mllm.data.messages import media_of
-from affect_mllm.eval.generate.views import VISUAL, View
-from affect_mllm.log import LOGGER
+from affect_mllm.eval.generate.examples import Examples
+from affect_mllm.eval.generate.question import (
+    WHOLE,
+    Choose,
+    Question,
+    batches_of,
+    everything,
+    unanswered,
+)
+from affect_mllm.eval.generate.views import View
 from affect_mllm.models.decoding import GREEDY, Repeat
 from affect_mllm.models.mllm import AffectMLLM
-from affect_mllm.types import Batch, DataError, Sample, modality_of
+from affect_mllm.types import Batch, Sample
 
-WHOLE = View()
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked: the same `text` of every row, or what `of_row` makes of it for each."""
-
-    text: str
-    of_row: Callable[[Sample], str] | None = None
-
-    def about(self, sample: Sample) -> str:
-        """The words for one row. Raises DataError where the row lacks what they name."""
-        return self.text if self.of_row is None else self.of_row(sample)
-
-
-class Unseen(DataError):
-    """A row has nothing of what is to be seen: no fault of its files."""
-
-
-def unanswered(sample: Sample, error: DataError) -> dict[str, Any]:
-    """The prediction row of a sample that could not be asked about, and why."""
-    LOGGER.warning("no answer: %s", error)
-    why = "unseen" if isinstance(error, Unseen) else "error"
-    return {"id": sample.id, "response": "", why: str(error), "modalities": []}
-
-
-class Answers(Protocol):
-    """What can be asked: a checkpoint of ours, or another model on the same way."""
-
-    def answer(
-        self, samples: Sequence[Sample], question: Question, view: View = WHOLE
-    ) -> Iterator[dict[str, Any]]:
-        """One prediction row a sample, in any order."""
-        ...
-
-    def stamp(self, question: Question) -> dict[str, str]:
-        """What every row of one run has in common; answers of another stamp are not re-used."""
-        ...
+AHEAD = 2  # batches that a worker has ready at most
 
 
 @dataclass(frozen=True)
@@ -64,7 +34,8 @@ class Asker:
 
     `donors[modality]` gives the rows that a view's `swap` takes that modality from. With `labels`
     nothing is generated: a row's `scores` are the log-likelihoods of these labels, its response
-    the likeliest one. With `repeat` answers are drawn, the same ones in any batch.
+    the likeliest one. With `repeat` answers are drawn, the same ones in any batch. `workers`
+    processes read clips ahead, `AHEAD` batches each.
     """
 
     model: AffectMLLM
@@ -77,35 +48,29 @@ class Asker:
     donors: Mapping[str, Mapping[str, Sample]] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
     repeat: Repeat | None = None
+    workers: int = 0
 
     def answer(
-        self, samples: Sequence[Sample], question: Question, view: View = WHOLE
+        self,
+        samples: Sequence[Sample],
+        question: Question,
+        view: View = WHOLE,
+        choose: Choose = everything,
     ) -> Iterator[dict[str, Any]]:
-        """One prediction row a sample, in batches of similar length, the longest first.
+        """One prediction row a sample of the chosen batches (`question.batches_of`).
 
         A row that cannot be asked about gets an empty answer and is never dropped: it says why as
         `unseen`, if it merely has none of the view's modalities, else as `error`.
         """
-        examples: list[Example] = []
-        seen_text: set[str] = set()
-        notes: dict[str, dict[str, Any]] = {}
         stamp = self.stamp(question) | ({"swap": view.swap} if view.swap else {})
-        for sample in samples:
-            try:
-                example, note = self._example(sample, question, view)
-            except DataError as error:
+        examples = Examples(self.maker, self.features, question, view, self.donors)
+        batches = choose(batches_of(samples, examples.planned, self.batch_size))
+        for made in Ahead(examples.made, batches, workers=self.workers, each=AHEAD):
+            for sample, error in made.refused:
                 yield {**unanswered(sample, error), **stamp}
-                continue
-            examples.append(example)
-            notes[sample.id] = note
-            words = sample.subtitle or sample.is_words
-            seen_text |= {sample.id} if words and "text" in view.modalities else set()
-        # The longest first: what does not fit into memory shows at once.
-        examples.sort(key=lambda example: (-len(example), example.sample_id))
-        for start in range(0, len(examples), self.batch_size):
-            batch = examples[start : start + self.batch_size]
-            for row in self._generate(batch, seen_text):
-                yield {**row, **notes[row["id"]], **stamp}
+            if made.batch is not None:
+                for row in self._generate(made.batch, made.rows):
+                    yield {**row, **stamp}
 
     def stamp(self, question: Question) -> dict[str, str]:
         """Checkpoint, prompt, data, and how an answer is made and ended."""
@@ -123,69 +88,22 @@ class Asker:
             return f"likelihoods of {', '.join(self.labels)}, with {end}"
         return f"{self.repeat or GREEDY} up to {end}, at most {self.max_new_tokens} tokens"
 
-    def _example(
-        self, sample: Sample, question: Question, view: View
-    ) -> tuple[Example, dict[str, Any]]:
-        arrays = self.features.clip(sample).arrays
-        note: dict[str, Any] = {}
-        donor = self.donors.get(view.swap or "", {}).get(sample.id)
-        if donor is not None and view.swap is not None:
-            note = {"donor": donor.id}
-            arrays, sample = self._swapped(sample, arrays, donor, view.swap)
-        order = self.maker.prompt.order  # a cache gives the arrays in any order
-        modalities = [*order, *map(modality_of, arrays)]
-        names = sorted(arrays, key=lambda name: modalities.index(modality_of(name)))
-        seen = [name for name in names if _kind(name) in view.modalities]
-        asked = question.about(sample)
-        media = {name: arrays[name] for name in media_of(sample, seen, asked)}
-        words = sample.subtitle or sample.is_words
-        if not media and not (words and "text" in view.modalities):
-            raise Unseen(
-                f"row {sample.id}",
-                "no picture, no sound and no text",
-                expected=f"at least one of {', '.join(view.modalities)}",
-            )
-        example = self.maker.make(
-            sample,
-            media,
-            question=asked,
-            subtitle="text" in view.modalities,
-            encoded=self.features.encoded,
-        )
-        return example, note
-
-    def _swapped(
-        self, sample: Sample, arrays: Mapping[str, Any], donor: Sample, modality: str
-    ) -> tuple[dict[str, Any], Sample]:
-        """The row with one modality of the donor's."""
-        from dataclasses import replace
-
-        if modality == "text":
-            return dict(arrays), replace(sample, subtitle=donor.subtitle)
-        theirs = self.features.clip(donor).arrays
-        kept = {name: array for name, array in arrays.items() if _kind(name) != modality}
-        taken = {name: array for name, array in theirs.items() if _kind(name) == modality}
-        return {**kept, **taken}, sample
-
-    def _generate(self, examples: Sequence[Example], texts: set[str]) -> Iterator[dict[str, Any]]:
-        pad_id = self.maker.chat.tokenizer.pad_token_id or 0
-        batch = collate(examples, pad_id=pad_id).to(self.model.llm.device)
+    def _generate(self, batch: Batch, rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        moved = batch.to(self.model.llm.device)
         device = self.model.llm.device.type
         with torch.autocast(device, torch.bfloat16, enabled=self.model.llm.is_bf16):
-            rows = self._compared(batch) if self.labels else self._written(batch, examples)
-        for example, row in zip(examples, rows, strict=True):
-            words = ["text"] if example.sample_id in texts else []
-            seen = dict.fromkeys(map(modality_of, example.media))
-            yield {"id": example.sample_id, "modalities": [*seen, *words], **row}
+            found = self._compared(moved) if self.labels else self._written(moved)
+        for row, answer in zip(rows, found, strict=True):
+            notes = {key: value for key, value in row.items() if key not in ("id", "modalities")}
+            yield {"id": row["id"], "modalities": row["modalities"], **answer, **notes}
 
-    def _written(self, batch: Batch, examples: Sequence[Example]) -> list[dict[str, Any]]:
+    def _written(self, batch: Batch) -> list[dict[str, Any]]:
         """Answers, and the gates of each example."""
-        ids = [example.sample_id for example in examples]
         answers, cut_off, gates = self.model.written(
             batch,
             max_new_tokens=self.max_new_tokens,
             end_id=self.maker.chat.end_id,
-            chooser=self.repeat and self.repeat.chooser(ids, self.max_new_tokens),
+            chooser=self.repeat and self.repeat.chooser(batch.sample_ids, self.max_new_tokens),
         )
         return [
             {
@@ -204,8 +122,3 @@ class Asker:
         found = label_log_likelihoods(self.model, batch, ids).tolist()
         scores = [dict(zip(self.labels, row, strict=True)) for row in found]
         return [{"response": max(row, key=row.__getitem__), "scores": row} for row in scores]
-
-
-def _kind(name: str) -> str:
-    """The modality of a view that an array's name belongs to."""
-    return "face" if modality_of(name) in VISUAL else modality_of(name)

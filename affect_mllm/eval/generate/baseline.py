@@ -22,7 +22,15 @@ from affect_mllm.data.messages import media_of, user_content
 from affect_mllm.data.reader import Reader
 from affect_mllm.data.template import Media, Prompt
 from affect_mllm.eval.chat import Endpoint, Reply, ReplyError, each, request_hash
-from affect_mllm.eval.generate.asking import WHOLE, Question, Unseen, unanswered
+from affect_mllm.eval.generate.question import (
+    WHOLE,
+    Choose,
+    Question,
+    Unseen,
+    batches_of,
+    everything,
+    unanswered,
+)
 from affect_mllm.eval.generate.views import VISUAL, View
 from affect_mllm.models.decoding import GREEDY, Repeat, take_over
 from affect_mllm.types import DataError, Sample, modality_of
@@ -213,13 +221,17 @@ class BaselineAsker:
     repeat: Repeat | None = None  # greedy answers without one
 
     def answer(
-        self, samples: Sequence[Sample], question: Question, view: View = WHOLE
+        self,
+        samples: Sequence[Sample],
+        question: Question,
+        view: View = WHOLE,
+        choose: Choose = everything,
     ) -> Iterator[dict[str, Any]]:
         """One prediction row a sample; a row of which nothing is left gets an empty answer."""
         stamp = self.stamp(question)
-        for start in range(0, len(samples), self.chunk):
+        for batch in choose(batches_of(samples, lambda sample: 0, self.chunk)):
             asked: list[tuple[Sample, Turn, list[str]]] = []
-            for sample in samples[start : start + self.chunk]:
+            for sample in batch:
                 try:
                     asked.append((sample, *self._turn(sample, question, view)))
                 except DataError as error:

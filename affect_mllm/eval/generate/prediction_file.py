@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from affect_mllm.eval.files import write_text_atomic
+from affect_mllm.eval.generate.question import Batches, Choose
 from affect_mllm.eval.ranks import Ranks
 from affect_mllm.types import DataError, Sample
 
@@ -17,15 +18,16 @@ Rows = dict[str, dict[str, Any]]
 def predict_file(
     path: Path,
     samples: Sequence[Sample],
-    ask: Callable[[Sequence[Sample]], Iterator[Mapping[str, Any]]],
+    ask: Callable[[Choose], Iterator[Mapping[str, Any]]],
     *,
     stamp: Mapping[str, str],
     ranks: Ranks | None = None,
 ) -> bool:
     """Write `path` with a row for every sample, in the samples' order; False if it was re-used.
 
-    Every process asks for its part and appends to a file of its own, `NAME.partial.RANK`, so that
-    a killed run, also one of another number of processes, asks only for the rest. Rows of another
+    `ask` asks about the batches that what it is given chooses, of all rows: every process asks its
+    part and appends to a file of its own, `NAME.partial.RANK`, so that a killed run, also one of
+    another number of processes, asks only the batches that lack an answer. Rows of another
     checkpoint or prompt (`stamp`) are never mixed in; one with an `error` is asked for again.
     """
     ranks = ranks or Ranks()
@@ -39,8 +41,11 @@ def predict_file(
     mine = _partial(path, ranks.index)
     before = _rows([mine], stamp)
     ranks.meet()
-    rest = ranks.share([sample for sample in samples if sample.id not in done])
-    _append(mine, before.values(), ask(rest) if rest else iter(()))
+
+    def choose(batches: Batches) -> Batches:
+        return ranks.share([b for b in batches if any(sample.id not in done for sample in b)])
+
+    _append(mine, before.values(), (row for row in ask(choose) if row["id"] not in done))
     ranks.meet()
     if ranks.is_main:
         _merge(path, ids, stamp)

@@ -68,7 +68,8 @@ class ChatModel(_Base):
         return asked(f"{number}", messages, settings, folder)
 
     def _answers(self, given: Sequence[Asked], length: int) -> Iterator[tuple[str, str]]:
-        from affect_mllm.eval.generate.asking import Asker, Question
+        from affect_mllm.eval.generate.asking import Asker
+        from affect_mllm.eval.generate.question import Question
 
         by_id = {each.sample.id: each for each in given}
         asker = Asker(self.model, self.maker, self.features, self.name, self.batch_size, length)

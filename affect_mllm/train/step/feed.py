@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
+from affect_mllm.data.ahead import Ahead
 from affect_mllm.data.features import ensure
-from affect_mllm.data.loader import BatchPlan, StepDataset, StepLoader, step_loader
+from affect_mllm.data.loader import BatchPlan, StepBatch, StepDataset, step_loader
 from affect_mllm.data.mixture import Mixture
 from affect_mllm.data.outline import Outliner
 from affect_mllm.data.settings import DataSettings
@@ -38,7 +39,7 @@ class Feed:
         mixture = stage.validation_mixture(self.seed)
         return self._dataset(model, mixture, stage.batch_size, dropout=0.0)
 
-    def loader(self, dataset: StepDataset, first: int, steps: int) -> StepLoader:
+    def loader(self, dataset: StepDataset, first: int, steps: int) -> Ahead[StepBatch]:
         """The batches of steps `first … steps − 1`."""
         return step_loader(
             dataset,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from affect_mllm.eval.generate.asking import Asker, Question
+from affect_mllm.data.features import Features
+from affect_mllm.eval.generate.asking import Asker
+from affect_mllm.eval.generate.question import Question
 from affect_mllm.eval.generate.views import View, parse_subsets, parse_swaps
 from affect_mllm.eval.main import main
 from affect_mllm.eval.predictions import read_predictions
@@ -91,6 +95,63 @@ def test_answers_do_not_depend_on_batches(tiny, asker) -> None:
         assert row["gate"].keys() == single[name]["gate"].keys()
         for modality, gate in row["gate"].items():
             assert gate == pytest.approx(single[name]["gate"][modality], abs=1e-5)
+
+
+class Counted(Features):
+    """Counts the clips that it has decoded and that are still held by anyone."""
+
+    live = most = 0
+
+    def clip(self, sample: Sample, *, seed: tuple[int, ...] | None = None):
+        found = super().clip(sample, seed=seed)
+        for array in found.arrays.values():
+            Counted.live += 1
+            Counted.most = max(Counted.most, Counted.live)
+            weakref.finalize(array, self._gone)
+        return found
+
+    @staticmethod
+    def _gone() -> None:
+        Counted.live -= 1
+
+
+def test_clips_that_are_held_do_not_grow_with_the_rows(tiny, asker) -> None:
+    features = Counted(asker.features.reader, asker.features.transforms)
+    held = {}
+    for times in (1, 6):
+        rows = [replace(s, id=f"{s.id}-{i}") for i in range(times) for s in tiny.samples[:8]]
+        Counted.most = 0
+        answers(replace(asker, features=features, max_new_tokens=1), rows, ("face", "audio"))
+        held[times] = Counted.most
+        gc.collect()
+        assert Counted.live == 0
+    assert held[1] == held[6] <= 2 * (2 * asker.batch_size), "two arrays a clip, two batches"
+
+
+def test_workers_change_nothing(tiny, asker) -> None:
+    rows = [*tiny.samples[:7], Sample("torn", tiny.root, {"video": "manifest.jsonl"})]
+    view = ("face", "audio", "text")
+    assert answers(replace(asker, workers=2), rows, view) == answers(asker, rows, view)
+
+
+def test_batches_are_the_same_whatever_is_left_of_them(tiny, asker) -> None:
+    """The longest first, by what is planned; those that are chosen are asked as they were."""
+    formed: list[list[list[str]]] = []
+
+    def second(batches):
+        formed.append([[sample.id for sample in batch] for batch in batches])
+        return batches[1:2]
+
+    question = Question(parts.QUESTION)
+    for rows in (tiny.samples[:8], tiny.samples[7::-1]):
+        found = list(asker.answer(rows, question, choose=second))
+        assert [row["id"] for row in found] == formed[-1][1]
+    assert formed[0] == formed[1]
+    whole = answers(asker, tiny.samples[:8], ("face", "audio", "text"))
+    assert [whole[row["id"]] for row in found] == found
+    worded = [Sample(f"s{n}", tiny.root, subtitle="so " * n) for n in (3, 9, 1, 6)]
+    list(asker.answer(worded, question, choose=second))
+    assert formed[-1] == [["s9", "s6", "s3"], ["s1"]]
 
 
 def test_drawn_answers_do_not_depend_on_batches(tiny, asker) -> None:

@@ -20,8 +20,8 @@ from PIL import Image
 
 from affect_mllm.data.reader import Reader
 from affect_mllm.eval.chat import Reply
-from affect_mllm.eval.generate.asking import Question
 from affect_mllm.eval.generate.baseline import HFVLM, BaselineAsker, EndpointVLM
+from affect_mllm.eval.generate.question import Question
 from affect_mllm.eval.generate.views import View
 from affect_mllm.eval.main import main
 from affect_mllm.eval.report.page import write_report

@@ -14,8 +14,9 @@ from affect_mllm.data import manifest
 from affect_mllm.data.features import ensure
 from affect_mllm.data.reader import Reader
 from affect_mllm.eval.chat import Reply
-from affect_mllm.eval.generate.asking import Asker, Question
+from affect_mllm.eval.generate.asking import Asker
 from affect_mllm.eval.generate.baseline import BaselineAsker
+from affect_mllm.eval.generate.question import Question
 from affect_mllm.eval.generate.views import View, donors, has
 from affect_mllm.media.sampling import Sampling
 from affect_mllm.tools.validation import validate

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from affect_mllm.eval.generate.prediction_file import predict_file, refuse_faults
+from affect_mllm.eval.generate.question import Choose, batches_of
 from affect_mllm.types import DataError, Sample
 
 STAMP = {"checkpoint": "c1", "prompt_hash": "p1"}
@@ -18,12 +19,17 @@ ROWS = [Sample(name, Path(), subtitle="x") for name in ("b", "a", "d", "c")]
 class Model:
     """Answers rows in another order than asked, notes what it was asked, and may be killed."""
 
-    def __init__(self, *, dies_after: int | None = None, **stamp: str) -> None:
-        self.asked: list[str] = []
-        self.dies_after, self.stamp = dies_after, {**STAMP, **stamp}
+    size = 1
 
-    def __call__(self, samples: Sequence[Sample]) -> Iterator[dict]:
-        for count, sample in enumerate(sorted(samples, key=lambda s: s.id)):
+    def __init__(
+        self, *, dies_after: int | None = None, rows: Sequence[Sample] = ROWS, **stamp: str
+    ) -> None:
+        self.asked: list[str] = []
+        self.dies_after, self.stamp, self.rows = dies_after, {**STAMP, **stamp}, rows
+
+    def __call__(self, choose: Choose) -> Iterator[dict]:
+        chosen = choose(batches_of(self.rows, lambda _: 0, self.size))
+        for count, sample in enumerate(sample for batch in chosen for sample in batch):
             if count == self.dies_after:
                 raise KeyboardInterrupt
             self.asked.append(sample.id)
@@ -81,9 +87,39 @@ def test_answers_of_another_model_or_prompt_are_never_mixed_in(tmp_path, change,
 
 def test_more_rows_than_before_are_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
-    predict_file(path, ROWS[:2], Model(), stamp=STAMP)
+    predict_file(path, ROWS[:2], Model(rows=ROWS[:2]), stamp=STAMP)
     assert predict_file(path, ROWS, Model(), stamp=STAMP)
     assert [row["id"] for row in read(path)] == ["b", "a", "d", "c"]
+
+
+def test_a_batch_is_asked_whole_again_and_leaves_what_was_answered(tmp_path: Path) -> None:
+    """In the company that it always has; an answer that is there stays as it is."""
+    path = tmp_path / "x.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        predict_file(path, ROWS, Pairs(dies_after=3), stamp=STAMP)
+    second = Pairs(again="once more ")
+    assert predict_file(path, ROWS, second, stamp=STAMP)
+    assert second.asked == ["c", "d"]
+    assert [row["response"] for row in read(path)] == [
+        "about b",
+        "about a",
+        "once more d",
+        "about c",
+    ]
+
+
+class Pairs(Model):
+    """It is asked in batches of two."""
+
+    size = 2
+
+    def __init__(self, again: str = "about ", **options: int) -> None:
+        super().__init__(**options)  # type: ignore[arg-type]
+        self.again = again
+
+    def __call__(self, choose: Choose) -> Iterator[dict]:
+        for row in super().__call__(choose):
+            yield row | {"response": self.again + row["id"]}
 
 
 class Torn(Model):
@@ -93,8 +129,8 @@ class Torn(Model):
         super().__init__()
         self.bad = bad
 
-    def __call__(self, samples: Sequence[Sample]) -> Iterator[dict]:
-        for row in super().__call__(samples):
+    def __call__(self, choose: Choose) -> Iterator[dict]:
+        for row in super().__call__(choose):
             yield row | ({"response": "", "error": "torn"} if row["id"] in self.bad else {})
 
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import affect_mllm
-from affect_mllm.eval.generate.asking import Asker, Question
+from affect_mllm.eval.generate.asking import Asker
+from affect_mllm.eval.generate.question import Question
 from affect_mllm.eval.generate.views import View, has
 from affect_mllm.types import Sample
 

@@ -1,0 +1,131 @@
+"""Rows to batches of a checkpoint's examples, made ahead by workers while the model answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from affect_mllm.data.collate import collate
+from affect_mllm.data.example import Example, ExampleMaker, Request
+from affect_mllm.data.features import Features
+from affect_mllm.data.messages import media_of
+from affect_mllm.eval.generate.question import Question, Unseen
+from affect_mllm.eval.generate.views import VISUAL, View, has
+from affect_mllm.types import Batch, DataError, Sample, modality_of
+
+
+@dataclass(frozen=True)
+class Made:
+    """A batch (None where no row is left of it), what its `rows` of predictions begin with, and
+    the rows that cannot be asked about, with the reason.
+    """
+
+    batch: Batch | None
+    rows: tuple[dict[str, Any], ...]
+    refused: tuple[tuple[Sample, DataError], ...]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Makes examples of a question about what a view shows; holds no model, so workers may.
+
+    `donors[modality]` gives the rows that a view's `swap` takes that modality from.
+    """
+
+    maker: ExampleMaker
+    features: Features
+    question: Question
+    view: View
+    donors: Mapping[str, Mapping[str, Sample]] = field(default_factory=dict)
+
+    def made(self, samples: Sequence[Sample]) -> Made:
+        """The batch of these rows. Rows of which nothing is seen or read are among `refused`."""
+        examples: list[Example] = []
+        rows: list[dict[str, Any]] = []
+        refused: list[tuple[Sample, DataError]] = []
+        for sample in samples:
+            try:
+                example, note = self._example(sample)
+            except DataError as error:
+                refused.append((sample, error))
+                continue
+            words = ["text"] if self._worded(sample) else []
+            seen = dict.fromkeys(map(modality_of, example.media))
+            examples.append(example)
+            rows.append({"id": sample.id, "modalities": [*seen, *words], **note})
+        pad_id = self.maker.chat.tokenizer.pad_token_id or 0
+        batch = collate(examples, pad_id=pad_id) if examples else None
+        return Made(batch, tuple(rows), tuple(refused))
+
+    def planned(self, sample: Sample) -> int:
+        """About how many tokens the row's example takes; no file is opened."""
+        donor = self._donor(sample)
+        if donor is not None and self.view.swap == "text":
+            sample = replace(sample, subtitle=donor.subtitle)
+        named = [name for name in self.maker.span_lengths if name in VISUAL][:1]
+        named += [name for name in self.maker.span_lengths if name == "audio"]
+        shown = {
+            name: None
+            for name in named
+            if kind_of(name) in self.view.modalities and has(sample, kind_of(name))
+        }
+        if sample.clips:
+            places = range(1, len(sample.clips) + 1)
+            shown = {f"{name}.{place}": None for place in places for name in shown}
+        try:
+            request = Request(self.question.about(sample), None, "text" in self.view.modalities)
+            return len(self.maker.write(sample, shown, request).input_ids)
+        except DataError:
+            return 0  # said when its turn comes
+
+    def _worded(self, sample: Sample) -> bool:
+        """Whether words of the row are seen."""
+        return bool(sample.subtitle or sample.is_words) and "text" in self.view.modalities
+
+    def _donor(self, sample: Sample) -> Sample | None:
+        return self.donors.get(self.view.swap or "", {}).get(sample.id)
+
+    def _example(self, sample: Sample) -> tuple[Example, dict[str, Any]]:
+        arrays = self.features.clip(sample).arrays
+        note: dict[str, Any] = {}
+        donor = self._donor(sample)
+        if donor is not None and self.view.swap is not None:
+            note = {"donor": donor.id}
+            arrays, sample = self._swapped(sample, arrays, donor, self.view.swap)
+        order = self.maker.prompt.order  # a cache gives the arrays in any order
+        modalities = [*order, *map(modality_of, arrays)]
+        names = sorted(arrays, key=lambda name: modalities.index(modality_of(name)))
+        seen = [name for name in names if kind_of(name) in self.view.modalities]
+        asked = self.question.about(sample)
+        media = {name: arrays[name] for name in media_of(sample, seen, asked)}
+        if not media and not self._worded(sample):
+            raise Unseen(
+                f"row {sample.id}",
+                "no picture, no sound and no text",
+                expected=f"at least one of {', '.join(self.view.modalities)}",
+            )
+        example = self.maker.make(
+            sample,
+            media,
+            question=asked,
+            subtitle="text" in self.view.modalities,
+            encoded=self.features.encoded,
+        )
+        return example, note
+
+    def _swapped(
+        self, sample: Sample, arrays: Mapping[str, Any], donor: Sample, modality: str
+    ) -> tuple[dict[str, Any], Sample]:
+        """The row with one modality of the donor's."""
+        if modality == "text":
+            return dict(arrays), replace(sample, subtitle=donor.subtitle)
+        theirs = self.features.clip(donor).arrays
+        kept = {name: array for name, array in arrays.items() if kind_of(name) != modality}
+        taken = {name: array for name, array in theirs.items() if kind_of(name) == modality}
+        return {**kept, **taken}, sample
+
+
+def kind_of(name: str) -> str:
+    """The modality of a view that an array's name belongs to."""
+    return "face" if modality_of(name) in VISUAL else modality_of(name)

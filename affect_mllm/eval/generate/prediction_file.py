@@ -35,6 +35,8 @@ def predict_file(
     finished = set(ids) <= set(_rows([path], stamp))
     ranks.meet()  # before one of them writes the file that another one looks for
     if finished:
+        if ranks.is_main:  # a kill may have come after the file and before these were gone
+            _forget(path)
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     done = _rows([path, *_partials(path)], stamp)
@@ -86,6 +88,10 @@ def _merge(path: Path, ids: Sequence[str], stamp: Mapping[str, str]) -> None:
     if lost:
         raise DataError(str(path), f"no answer for {lost[:10]}", fix="start the same command again")
     write_text_atomic(path, "".join(_line(done[name]) for name in ids))
+    _forget(path)
+
+
+def _forget(path: Path) -> None:
     for partial in _partials(path):
         partial.unlink()
 

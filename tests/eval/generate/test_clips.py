@@ -41,7 +41,7 @@ def rows(tiny, *given: dict) -> list[Sample]:
 
 @pytest.fixture
 def asker(tiny, tiny_run, tmp_path: Path) -> Asker:
-    model = affect_mllm.load(tiny_run / "instruct/final")
+    model = affect_mllm.load(tiny_run / "instruct/final").model
     data = replace(tiny.data, cache_dir=str(tmp_path / "features"))
     features = data.features(model.transforms(), model.fingerprint(), limits=model.limits())
     return Asker(model, tiny.maker(model), features, "abc", batch_size=3, max_new_tokens=4)

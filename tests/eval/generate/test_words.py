@@ -16,7 +16,7 @@ QUESTION = Question("", of_row=lambda sample: str(sample.labels["question"]))
 
 
 def test_a_row_of_words_is_asked_its_own_question(tiny, tiny_run) -> None:
-    model = affect_mllm.load(tiny_run / "instruct/final")
+    model = affect_mllm.load(tiny_run / "instruct/final").model
     features = replace(tiny.data, cache_dir=None).features(model.transforms(), {})
     asker = Asker(model, tiny.maker(model), features, "abc", max_new_tokens=4)
     turns = ({"role": "user", "content": ASKED}, {"role": "assistant", "content": "0.2"})

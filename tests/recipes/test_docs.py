@@ -18,7 +18,10 @@ TABLE = [
     if line.startswith("| `")
 ]
 ROWS = {cells[0].strip("`"): cells for cells in TABLE if len(cells) > 2}
-HELD = {cells[0].strip("`"): cells[1] for cells in TABLE if len(cells) == 2}
+TOLD = PAGE.split("### What the recipes were held against")[1].split("\n## ")[0].split("\n### ")[0]
+HELD = {
+    name.strip("`"): against for name, against in re.findall(r"^\| (`\w+`) \| (.*) \|$", TOLD, re.M)
+}
 
 
 def published(name: str) -> list[Dataset]:

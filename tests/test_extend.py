@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/extend.md").read_text(encoding="utf-8")
 FILE = re.compile(r"^`([\w/.]+)`:\n\n```\w+\n(.*?)^```$", re.M | re.S)
 ROW = re.compile(r"^A row of the table in `docs/data.md`:\n\n```markdown\n(.*?)^```$", re.M | re.S)
+HELD = re.compile(r"^A row of its table of [^\n]*:\n\n```markdown\n(.*?)^```$", re.M | re.S)
 COMMAND = re.compile(r"^```bash\n(.+?)\n```$", re.M | re.S)
 # What a chapter may edit: the files of the component, besides fixtures and YAML.
 FREE = (".yaml", ".json")
@@ -37,7 +38,10 @@ def followed(tmp_path_factory) -> Path:
     (row,) = ROW.findall(PAGE)
     table = copy / "docs/data.md"
     head, rest = table.read_text(encoding="utf-8").split("| `conversations` |", 1)
-    table.write_text(f"{head}{row}| `conversations` |{rest}", encoding="utf-8")
+    (held,) = HELD.findall(PAGE)
+    before, after = rest.split("| `conversations` |", 1)  # the same place in the second table
+    text = f"{head}{row}| `conversations` |{before}{held}| `conversations` |{after}"
+    table.write_text(text, encoding="utf-8")
     return copy
 
 

@@ -25,7 +25,7 @@ def test_melds_tables_and_anothers_answers_are_enough(
         shutil.copy(table, tmp_path / "MELD")
     (tmp_path / "theirs.csv").write_text("utterance,output\ndia0_utt0,She is full of fear.\n")
     monkeypatch.chdir(tmp_path)
-    first, second = (
+    first, second, *_ = (
         shlex.split(line)
         for line in PAGE.read_text(encoding="utf-8").splitlines()
         if "--labels-only --out" in line or "--id-key utterance" in line

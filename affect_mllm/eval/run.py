@@ -19,7 +19,7 @@ from affect_mllm.eval.again import Files, asked_again, predictions
 from affect_mllm.eval.emotion_wheel.published import read_tables
 from affect_mllm.eval.files import rounded
 from affect_mllm.eval.generate.asking import Asker
-from affect_mllm.eval.generate.baseline import VLM, BaselineAsker
+from affect_mllm.eval.generate.other import OtherAsker, OtherModel
 from affect_mllm.eval.generate.prediction_file import predict_file, refuse_faults
 from affect_mllm.eval.generate.question import WHOLE, Answers, Choose, Question
 from affect_mllm.eval.generate.requirements import (
@@ -76,7 +76,7 @@ class EvalRun:
     subsets: list[str] = field(default_factory=lambda: ["face+audio+text"])
     swaps: list[str] = field(default_factory=list)
     untrained: bool = False
-    baseline: VLM | None = None
+    baseline: OtherModel | None = None
     variants: dict[str, str] = field(default_factory=dict)
     repeats: NonNegativeInt = 0
     sampling: TokenSampling = field(default_factory=TokenSampling)
@@ -178,11 +178,11 @@ class EvalRun:
             workers=self.workers,
         )
 
-    def _baseline(self, path: Path) -> BaselineAsker:
+    def _baseline(self, path: Path) -> OtherAsker:
         """The other VLM with the reader and the system message of the checkpoint."""
         assert self.baseline is not None
         data = self._data()
-        return BaselineAsker(
+        return OtherAsker(
             self.baseline,
             data.reader,
             data.prompt.system,
@@ -196,7 +196,7 @@ class EvalRun:
         return self.max_new_tokens or LENGTHS.get(self._task.kind, max(12, longest))
 
     def _again(
-        self, asker: Asker | BaselineAsker, samples: Sequence[Sample], view: View, variant: str
+        self, asker: Asker | OtherAsker, samples: Sequence[Sample], view: View, variant: str
     ) -> list[Path]:
         """The predictions of each other way of asking, in their order."""
         return [

@@ -15,7 +15,7 @@ from affect_mllm.data.features import ensure
 from affect_mllm.data.reader import Reader
 from affect_mllm.eval.chat import Reply
 from affect_mllm.eval.generate.asking import Asker
-from affect_mllm.eval.generate.baseline import BaselineAsker
+from affect_mllm.eval.generate.other import OtherAsker
 from affect_mllm.eval.generate.question import Question
 from affect_mllm.eval.generate.views import View, donors, has
 from affect_mllm.media.sampling import Sampling
@@ -115,10 +115,12 @@ def test_another_vlm_sees_the_pictures_where_the_question_has_them(tiny, clips) 
         {"id": "p", "clips": clips, "labels": {"question": SAID}},
         {"id": "q", "clips": clips, "subtitle": "Oh.", "labels": {"question": "Which?"}},
     )
-    found = list(BaselineAsker(vlm, reader, "", 4).answer(made, QUESTION))
+    found = list(OtherAsker(vlm, reader, "", 4).answer(made, QUESTION))
     assert [row["modalities"] for row in found] == [["frame"], ["frame", "text"]]
-    (asked, text), (shown, words) = vlm.turns
-    assert text == "\n\0\0 before \0\0?"
-    assert words == "Clip a\n\0\0Clip b\n\0\0Subtitle: Oh.\n\nWhich?"
+    said = [[p if isinstance(p, str) else "picture" for p in turn.parts] for turn in vlm.turns]
+    assert said[0] == ["\n", "picture", "picture", " before ", "picture", "picture", "?"]
+    assert said[1] == ["Clip a\n", "picture", "picture", "Clip b\n", "picture", "picture",
+                       "Subtitle: Oh.\n\nWhich?"]  # fmt: skip
+    asked, shown = (turn.pictures for turn in vlm.turns)
     assert np.array_equal(asked[:2], shown[2:])
     assert np.array_equal(asked[2:], shown[:2])

@@ -20,7 +20,9 @@ from PIL import Image
 
 from affect_mllm.data.reader import Reader
 from affect_mllm.eval.chat import Reply
-from affect_mllm.eval.generate.baseline import HFVLM, BaselineAsker, EndpointVLM
+from affect_mllm.eval.generate.endpoint import EndpointModel
+from affect_mllm.eval.generate.hf import HF
+from affect_mllm.eval.generate.other import OtherAsker
 from affect_mllm.eval.generate.question import Question
 from affect_mllm.eval.generate.views import View
 from affect_mllm.eval.main import main
@@ -63,8 +65,8 @@ def frames(tiny) -> np.ndarray:
     return found
 
 
-def asker(tiny, vlm) -> BaselineAsker:
-    return BaselineAsker(vlm, reader(tiny), "Look.", max_new_tokens=6)
+def asker(tiny, vlm) -> OtherAsker:
+    return OtherAsker(vlm, reader(tiny), "Look.", max_new_tokens=6)
 
 
 def test_it_gets_the_frames_that_our_own_encoders_get(tiny) -> None:
@@ -79,9 +81,9 @@ def test_it_gets_the_frames_that_our_own_encoders_get(tiny) -> None:
     found = list(asker(tiny, vlm).answer(tiny.samples[:3], QUESTION))
     assert [row["id"] for row in found] == ["c00", "c01", "c02"]
     own = frames(tiny)
-    pictures, text = vlm.turns[0]
-    assert np.array_equal(np.stack(pictures), own)
-    assert text == "Subtitle: sentence 0\nWhich emotion?"
+    turn = vlm.turns[0]
+    assert np.array_equal(np.stack(turn.pictures), own)
+    assert turn.text == "Subtitle: sentence 0\nWhich emotion?"
     assert vlm.system == "Look."
     assert found[0]["modalities"] == ["frame", "text"]
     assert found[2]["modalities"] == ["text"], "c02 is a sound, which a VLM does not hear"
@@ -91,7 +93,7 @@ def test_batches_do_not_change_its_answers(tiny, folder) -> None:
     rows = tiny.samples[:5]
     answers = [
         {r["id"]: r["response"] for r in asker(tiny, vlm).answer(rows, QUESTION)}
-        for vlm in (HFVLM(str(folder), "float32", 1), HFVLM(str(folder), "float32", 3))
+        for vlm in (HF(str(folder), "float32", 1), HF(str(folder), "float32", 3))
     ]
     assert answers[0] == answers[1]
     assert len(set(answers[0].values())) > 1, "pictures and words must matter"
@@ -103,7 +105,7 @@ def test_its_answer_is_transformers_own(tiny, folder) -> None:
 
     sample = tiny.samples[0]
     images = frames(tiny)
-    said = next(iter(asker(tiny, HFVLM(str(folder), "float32")).answer([sample], QUESTION)))
+    said = next(iter(asker(tiny, HF(str(folder), "float32")).answer([sample], QUESTION)))
     processor = AutoProcessor.from_pretrained(folder)
     net: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype="float32").eval()
     content = [{"type": "image", "image": Image.fromarray(image)} for image in images]
@@ -123,7 +125,7 @@ def test_its_answer_is_transformers_own(tiny, folder) -> None:
 
 def test_an_answer_says_whether_the_limit_cut_it_off(tiny, folder, monkeypatch) -> None:
     """Of a model that ends with one token or with several, as its generation_config has it."""
-    vlm = HFVLM(str(folder), "float32")
+    vlm = HF(str(folder), "float32")
     one = replace(asker(tiny, vlm), max_new_tokens=6)
     net, generate, written = vlm._parts()["net"], vlm._parts()["net"].generate, []
 
@@ -149,7 +151,7 @@ def test_drawn_answers_are_the_rows_own(tiny, folder) -> None:
     repeats = [Repeat(TokenSampling(temperature=3.0), number) for number in (1, 2)]
 
     def said(repeat: Repeat | None, batch: int, chunk: int = 32) -> dict[str, str]:
-        one = asker(tiny, HFVLM(str(folder), "float32", batch))
+        one = asker(tiny, HF(str(folder), "float32", batch))
         found = replace(one, repeat=repeat, chunk=chunk).answer(rows, QUESTION)
         return {row["id"]: row["response"] for row in found}
 
@@ -168,7 +170,7 @@ def test_a_server_is_asked_with_each_rows_seed_and_says_how_it_ended(tiny) -> No
 
     sampling = TokenSampling(temperature=0.9, top_p=0.8, seed=3)
     with served(say, finish_reason="length") as seen:
-        greedy = asker(tiny, EndpointVLM(seen.url, "served", workers=1))
+        greedy = asker(tiny, EndpointModel(seen.url, "served", workers=1))
         plain = list(greedy.answer(tiny.samples[:2], QUESTION))
         for number in (1, 2):
             list(
@@ -197,16 +199,16 @@ def test_views_and_rows_of_which_nothing_is_left(tiny) -> None:
 
 
 def test_the_stamp_tells_model_words_and_reader(tiny) -> None:
-    one = asker(tiny, EndpointVLM("http://x", "org/model"))
+    one = asker(tiny, EndpointModel("http://x", "org/model"))
     vlms = [
-        one.vlm,
-        EndpointVLM("http://y", "org/model"),
-        EndpointVLM("http://x", "other/model"),
-        HFVLM("org/model"),
-        HFVLM("other/model"),
-        HFVLM("org/model", "float32"),
+        one.model,
+        EndpointModel("http://y", "org/model"),
+        EndpointModel("http://x", "other/model"),
+        HF("org/model"),
+        HF("other/model"),
+        HF("org/model", "float32"),
     ]
-    stamps = [replace(one, vlm=vlm).stamp(Question("a"))["checkpoint"] for vlm in vlms]
+    stamps = [replace(one, model=vlm).stamp(Question("a"))["checkpoint"] for vlm in vlms]
     assert len(set(stamps)) == len(vlms), "another server, owner or data type is another model"
     assert all(stamp.startswith("model-") for stamp in stamps)
     others = [
@@ -222,7 +224,7 @@ def test_the_stamp_tells_model_words_and_reader(tiny) -> None:
 
 def test_a_server_gets_the_pictures_without_loss(tiny) -> None:
     with served(lambda _b, _n: (200, " sad ")) as seen:
-        vlm = EndpointVLM(seen.url, "served")
+        vlm = EndpointModel(seen.url, "served")
         found = list(asker(tiny, vlm).answer(tiny.samples[:1], QUESTION))
     assert found[0]["response"] == "sad"
     system, user = seen.requests[0]["messages"]
@@ -239,13 +241,13 @@ def test_a_server_without_an_answer_ends_the_run(tiny, monkeypatch) -> None:
 
     monkeypatch.setattr(chat.time, "sleep", lambda _s: None)
     with served(lambda _b, _n: (503, "busy")) as seen:
-        vlm = EndpointVLM(seen.url, "served")
+        vlm = EndpointModel(seen.url, "served")
         with pytest.raises(DataError, match="HTTP 503"):
             list(asker(tiny, vlm).answer(tiny.samples[:1], QUESTION))
 
 
 def test_a_folder_that_is_no_vlm_is_refused(tiny) -> None:
-    vlm = HFVLM(str(tiny.root / "llm"))
+    vlm = HF(str(tiny.root / "llm"))
     with pytest.raises(CheckpointError, match="image-text-to-text"):
         list(asker(tiny, vlm).answer(tiny.samples[:1], QUESTION))
 
@@ -262,7 +264,7 @@ def test_an_evaluation_shows_both_side_by_side(tiny, tiny_run, folder, tmp_path)
     assert main(given) == 0
     results = json.loads((tmp_path / "results.json").read_text())
     summary = results["runs"]["synthetic"]
-    name = f"baseline-{HFVLM(str(folder), 'float32').name}"
+    name = f"baseline-{HF(str(folder), 'float32').name}"
     assert results["info"]["baseline"] == {"kind": "hf", "model": str(folder), "dtype": "float32"}
     assert name in summary["variants"]
     assert name in {entry["other"] for entry in summary["comparisons"]}

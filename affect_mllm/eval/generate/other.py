@@ -1,0 +1,115 @@
+"""Another model than a checkpoint of ours, on the same way: the same rows, questions and media.
+
+It is asked the same question about what `data/reader` reads for our own model: the same frames or
+face crops, in the same order, before our encoders' preprocessing. It hears nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from affect_mllm.data.reader import Reader
+from affect_mllm.eval.chat import Reply, request_hash
+from affect_mllm.eval.generate.parts import Turn, turn_of
+from affect_mllm.eval.generate.question import (
+    WHOLE,
+    Choose,
+    Question,
+    batches_of,
+    everything,
+    unanswered,
+)
+from affect_mllm.eval.generate.views import View
+from affect_mllm.models.decoding import GREEDY, Repeat
+from affect_mllm.types import DataError, Sample
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """That answers are drawn, and for which rows."""
+
+    repeat: Repeat
+    rows: tuple[str, ...]
+
+    def part(self, start: int, end: int) -> Drawn:
+        """For some of the rows."""
+        return Drawn(self.repeat, self.rows[start:end])
+
+
+class OtherModel(Protocol):
+    """A turn in, an answer out."""
+
+    @property
+    def name(self) -> str:
+        """What stands as `checkpoint` beside its scores: short, and no other model's."""
+        ...
+
+    def identity(self) -> dict[str, str]:
+        """What decides its answers: where its weights are, and what they are computed in."""
+        ...
+
+    def generate(
+        self, turns: Sequence[Turn], *, system: str, max_new_tokens: int, drawn: Drawn | None = None
+    ) -> list[Reply]:
+        """One answer a turn, greedy or `drawn` for the turns' rows."""
+        ...
+
+
+@dataclass(frozen=True)
+class OtherAsker:
+    """A VLM with the reader, system message and rows of our own evaluation."""
+
+    model: OtherModel
+    reader: Reader
+    system: str
+    max_new_tokens: int
+    data: str = ""
+    chunk: int = 32
+    repeat: Repeat | None = None  # greedy answers without one
+
+    def answer(
+        self,
+        samples: Sequence[Sample],
+        question: Question,
+        view: View = WHOLE,
+        choose: Choose = everything,
+    ) -> Iterator[dict[str, Any]]:
+        """One prediction row a sample; a row of which nothing is left gets an empty answer."""
+        stamp = self.stamp(question)
+        for batch in choose(batches_of(samples, lambda sample: 0, self.chunk)):
+            asked: list[tuple[Sample, Turn]] = []
+            for sample in batch:
+                try:
+                    asked.append((sample, turn_of(self.reader, sample, question, view)))
+                except DataError as error:
+                    yield {**unanswered(sample, error), **stamp}
+            turns = [turn for _, turn in asked]
+            rows = tuple(sample.id for sample, _ in asked)
+            replies = self.model.generate(
+                turns,
+                system=self.system,
+                max_new_tokens=self.max_new_tokens,
+                drawn=self.repeat and Drawn(self.repeat, rows),
+            )
+            for (sample, turn), reply in zip(asked, replies, strict=True):
+                said = {"response": reply.text, "finish_reason": reply.finish_reason}
+                yield {"id": sample.id, **said, "modalities": [*turn.seen], **stamp}
+
+    def stamp(self, question: Question) -> dict[str, str]:
+        """Model, prompt, reader and data."""
+        how = f"{self.repeat or GREEDY}, at most {self.max_new_tokens} tokens"
+        told = json.dumps([self.system, question.text, self.reader.settings()], sort_keys=True)
+        return {
+            "prompt_hash": hashlib.sha256(told.encode()).hexdigest()[:16],
+            "checkpoint": self.model.name,
+            "data": f"{self.data[:16]}, {how}",
+        }
+
+
+def short_name(model: str, identity: dict[str, str]) -> str:
+    """The last part of a model's path, and a hash of the rest of what it is."""
+    return f"{model.rstrip('/').rpartition('/')[2]}-{request_hash(identity)[:8]}"

@@ -26,7 +26,7 @@ def near(path: Path, *, slips: bool = True, folders: bool = False) -> Path | Non
             parts = [each for each in part.split("\\") if each] + parts
             continue
         if found is None:
-            return _slip(folder, part) if slips and not parts else None
+            return _slip(folder, part, folders) if slips and not parts else None
         folder = found
     return folder if folder.is_file() or (folders and folder.is_dir()) else None
 
@@ -37,11 +37,11 @@ def _same(folder: Path, name: str) -> Path | None:
     return next((folder / each for each in forms if os.path.exists(folder / each)), None)
 
 
-def _slip(folder: Path, name: str) -> Path | None:
+def _slip(folder: Path, name: str, folders: bool) -> Path | None:
     names = _names(folder)
     close = get_close_matches(name, names, 1, cutoff=0.8) if len(names) <= NAMES_COMPARED else []
     found = folder / close[0] if close else None
-    return found if found is not None and found.is_file() else None
+    return found if found is not None and (found.is_file() or folders) else None
 
 
 def _names(folder: Path) -> list[str]:

@@ -3,30 +3,63 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
+from affect_mllm.media.near import near
 from affect_mllm.types import CheckpointError
 
+REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+ASKED_S = 10.0  # how long the Hub may take to say whether it has a repository
 _WEIGHTLESS: ContextVar[bool] = ContextVar("weightless", default=False)
 
 
 @contextmanager
 def loading(name: str, kind: str) -> Iterator[None]:
-    """Inside it, a folder or Hub id that cannot be loaded is a CheckpointError naming `name`."""
+    """Inside it, a folder or Hub id that cannot be loaded is a CheckpointError naming `name`.
+
+    One that is neither here nor at the Hub is one before anything is loaded.
+    """
     from safetensors import SafetensorError
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    expected = f"{kind}: `asset:NAME`, a folder, or a Hub id that can be reached"
+    if REPOSITORY.fullmatch(name) and not Path(name).exists():
+        ask_hub(name, expected)
     try:
         yield
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise CheckpointError(
             name,
             str(error).splitlines()[0] if str(error) else type(error).__name__,
-            expected=f"{kind}: `asset:NAME`, a folder, or a Hub id that can be reached",
+            expected=expected,
+        ) from error
+
+
+def ask_hub(name: str, expected: str) -> None:
+    """CheckpointError unless a repository is in the Hub's cache here, or the Hub says it has it.
+
+    It is asked once: loading asks for each of many files, and again where nobody answers, so that
+    a slip in a folder's name would be said after minutes.
+    """
+    from huggingface_hub import HfApi, try_to_load_from_cache
+
+    if isinstance(try_to_load_from_cache(name, "config.json"), str):
+        return
+    try:
+        HfApi().model_info(name, timeout=ASKED_S)
+    except Exception as error:  # that of any HTTP library, by the version of the Hub's client
+        meant = near(Path(name), folders=True)
+        raise CheckpointError(
+            name,
+            f"no such folder, and no repository of the Hub that can be had: {error}",
+            expected=expected,
+            fix=f"{meant} is there: was it meant?" if meant else "correct the name",
         ) from error
 
 

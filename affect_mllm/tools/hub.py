@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Any
 
+from affect_mllm.media.near import near
 from affect_mllm.models import checkpoint as store
+from affect_mllm.models.pretrained import REPOSITORY
 from affect_mllm.types import CheckpointError
 
-_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 FILES = (store.CONFIG, store.WEIGHTS, store.HEADS, "meta.json")
 
 
@@ -20,7 +20,7 @@ def checkpoint_folder(path_or_hub_id: str | os.PathLike[str]) -> Path:
     Raises CheckpointError for what is neither.
     """
     folder = Path(path_or_hub_id)
-    if folder.exists() or not _REPOSITORY.fullmatch(str(path_or_hub_id)):
+    if folder.exists() or not REPOSITORY.fullmatch(str(path_or_hub_id)):
         return folder  # whose reading says what it lacks
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
@@ -28,10 +28,12 @@ def checkpoint_folder(path_or_hub_id: str | os.PathLike[str]) -> Path:
     try:
         return Path(snapshot_download(str(path_or_hub_id), allow_patterns=list(FILES)))
     except (HfHubHTTPError, OSError, ValueError) as error:
+        meant = near(folder, folders=True)
         raise CheckpointError(
             str(path_or_hub_id),
             f"no such folder, and no repository of the Hub that can be had: {error}",
             expected="the folder of a finished checkpoint, or NAME/REPOSITORY",
+            fix=f"{meant} is there: was it meant?" if meant else "correct the name",
         ) from error
 
 

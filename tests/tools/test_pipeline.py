@@ -278,6 +278,15 @@ def test_parts_that_nobody_else_has_are_not_uploaded(model: Pipeline, hub: Path)
     assert not hub.exists()
 
 
+def test_a_folder_that_is_nearly_there_is_no_repository(
+    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "runs/final").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match="runs/final is there: was it meant"):
+        affect_mllm.load("runs/finall")
+
+
 def test_a_repository_that_is_not_there_is_said(hub: Path) -> None:
     with pytest.raises(CheckpointError, match="no such folder, and no repository of the Hub"):
         affect_mllm.load("nobody/nothing")

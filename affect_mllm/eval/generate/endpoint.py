@@ -25,6 +25,8 @@ class EndpointModel:
     key_env: str = "OPENAI_API_KEY"
     workers: int = 8
 
+    sees, hears = True, False
+
     @property
     def name(self) -> str:
         """The server's name of the model, and a hash of the rest of its identity."""

@@ -24,6 +24,8 @@ class HF:
     batch_size: int = 8
     _loaded: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
+    sees, hears = True, False
+
     @property
     def name(self) -> str:
         """Its last path component, and a hash of the rest of its identity."""

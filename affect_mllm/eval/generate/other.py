@@ -1,7 +1,7 @@
 """Another model than a checkpoint of ours, on the same way: the same rows, questions and media.
 
 It is asked the same question about what `data/reader` reads for our own model: the same frames or
-face crops, in the same order, before our encoders' preprocessing. It hears nothing.
+face crops and the same sound, in the same order, before our encoders' preprocessing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from affect_mllm.data.reader import Reader
 from affect_mllm.eval.chat import Reply, request_hash
-from affect_mllm.eval.generate.parts import Turn, turn_of
+from affect_mllm.eval.generate.parts import Turn, taken_of, turn_of
 from affect_mllm.eval.generate.question import (
     WHOLE,
     Choose,
@@ -25,7 +25,9 @@ from affect_mllm.eval.generate.question import (
 )
 from affect_mllm.eval.generate.views import View
 from affect_mllm.models.decoding import GREEDY, Repeat
-from affect_mllm.types import DataError, Sample
+from affect_mllm.types import ConfigError, DataError, Sample
+
+_SENSES = {"face": "see", "audio": "hear", "text": "read"}
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,16 @@ class OtherModel(Protocol):
         """What stands as `checkpoint` beside its scores: short, and no other model's."""
         ...
 
+    @property
+    def sees(self) -> bool:
+        """Whether it takes pictures."""
+        ...
+
+    @property
+    def hears(self) -> bool:
+        """Whether it takes sounds."""
+        ...
+
     def identity(self) -> dict[str, str]:
         """What decides its answers: where its weights are, and what they are computed in."""
         ...
@@ -61,7 +73,7 @@ class OtherModel(Protocol):
 
 @dataclass(frozen=True)
 class OtherAsker:
-    """A VLM with the reader, system message and rows of our own evaluation."""
+    """Another model with the reader, system message and rows of our own evaluation."""
 
     model: OtherModel
     reader: Reader
@@ -78,13 +90,23 @@ class OtherAsker:
         view: View = WHOLE,
         choose: Choose = everything,
     ) -> Iterator[dict[str, Any]]:
-        """One prediction row a sample; a row of which nothing is left gets an empty answer."""
-        stamp = self.stamp(question)
+        """One prediction row a sample; a row of which nothing is left gets an empty answer.
+
+        Raises ConfigError for a view of which the model takes nothing.
+        """
+        stamp, able = self.stamp(question), {"sees": self.model.sees, "hears": self.model.hears}
+        if not taken_of(view, **able):
+            raise ConfigError(
+                "subsets",
+                f"{view.name}, which {self.model.name} cannot "
+                + " or ".join(_SENSES[name] for name in view.modalities),
+                expected="a subset of what it takes: " + "+".join(taken_of(WHOLE, **able)),
+            )
         for batch in choose(batches_of(samples, lambda sample: 0, self.chunk)):
             asked: list[tuple[Sample, Turn]] = []
             for sample in batch:
                 try:
-                    asked.append((sample, turn_of(self.reader, sample, question, view)))
+                    asked.append((sample, turn_of(self.reader, sample, question, view, **able)))
                 except DataError as error:
                     yield {**unanswered(sample, error), **stamp}
             turns = [turn for _, turn in asked]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from affect_mllm.data.messages import media_of, user_content
-from affect_mllm.data.reader import Reader
+from affect_mllm.data.reader import Reader, Transform
 from affect_mllm.data.template import Media, Prompt
 from affect_mllm.eval.generate.question import Question, Unseen
 from affect_mllm.eval.generate.views import VISUAL, View
@@ -44,44 +44,78 @@ class Turn:
         return [part for part in self.parts if isinstance(part, np.ndarray)]
 
     @property
+    def sounds(self) -> list[Sound]:
+        """Its sounds, in order."""
+        return [part for part in self.parts if isinstance(part, Sound)]
+
+    @property
     def text(self) -> str:
         """Its words alone."""
         return "".join(part for part in self.parts if isinstance(part, str))
 
 
-def turn_of(reader: Reader, sample: Sample, question: Question, view: View) -> Turn:
-    """What `reader` reads of the row's pictures, then its words and the question; of a row with
-    several clips, each where the question names it.
+def turn_of(
+    reader: Reader,
+    sample: Sample,
+    question: Question,
+    view: View,
+    *,
+    sees: bool = True,
+    hears: bool = False,
+) -> Turn:
+    """What `reader` reads of the row's pictures and sound, then its words and the question; of a
+    row with several clips, each where the question names it.
 
-    Raises DataError where a file cannot be read, Unseen where nothing is left to be shown.
+    Raises DataError where a file cannot be read, Unseen where nothing is left to be shown to a
+    model that `sees` and `hears`, or does not.
     """
-    read: dict[str, Picture] = {}
-    if "face" in view.modalities:
-        found = reader.read(sample, dict.fromkeys(VISUAL, _untouched)).arrays
-        read = {name: images for name, images in found.items() if isinstance(images, np.ndarray)}
-    words = sample.subtitle if "text" in view.modalities else None
+    taken = taken_of(view, sees=sees, hears=hears)
+    read = _read(reader, sample, taken)
+    words = sample.subtitle if "text" in taken else None
     asked = question.about(sample)
     used = media_of(sample, list(read), asked)
-    if not used and not words and not (sample.is_words and "text" in view.modalities):
+    worded = bool(words) or (sample.is_words and "text" in taken)
+    if not used and not worded:
         raise Unseen(
-            f"row {sample.id}", "no picture and no text", expected="something that a VLM sees"
+            f"row {sample.id}",
+            "no picture, no sound and no text that this model takes",
+            expected=f"at least one of {', '.join(taken)}",
         )
-    worded = ["text"] if words or sample.is_words else []
-    if not sample.clips:
-        pictures = [image for name in used for image in read[name]]
-        told = f"Subtitle: {words}\n{asked}" if words else asked
-        return Turn((*pictures, told), (*dict.fromkeys(map(modality_of, used)), *worded))
-    content = user_content(_SEVERAL, sample, used, words, asked)
-    shown = [part.modality for part in content if isinstance(part, Media)]
-    parts = [
-        piece
-        for part in content
-        for piece in (read[part.modality] if isinstance(part, Media) else [part])
-    ]
-    return Turn(tuple(_joined(parts)), (*dict.fromkeys(map(modality_of, shown)), *worded))
+    if sample.clips:
+        content = user_content(_SEVERAL, sample, used, words, asked)
+    else:
+        content = [*_SEVERAL.media(used), f"Subtitle: {words}\n{asked}" if words else asked]
+    shown = dict.fromkeys(modality_of(p.modality) for p in content if isinstance(p, Media))
+    parts = [p for s in content for p in (read[s.modality] if isinstance(s, Media) else [s])]
+    return Turn(tuple(_joined(parts)), (*shown, *(["text"] if worded else [])))
 
 
-def _joined(parts: list[Part]) -> Iterator[Part]:
+def taken_of(view: View, *, sees: bool, hears: bool) -> list[str]:
+    """The view's modalities that such a model takes; every model reads."""
+    able = {"text": True, "face": sees, "audio": hears}
+    return [modality for modality in view.modalities if able[modality]]
+
+
+def _read(
+    reader: Reader, sample: Sample, modalities: Collection[str]
+) -> dict[str, list[Picture | Sound]]:
+    """The row's media of these modalities by name, as they are in its files."""
+    wanted: dict[str, Transform] = {}
+    if "face" in modalities:
+        wanted |= dict.fromkeys(VISUAL, np.asarray)
+    if "audio" in modalities:
+        wanted["audio"] = np.asarray
+    if not wanted:
+        return {}
+    arrays = replace(reader, features=False).read(sample, wanted).arrays
+    return {
+        name: [Sound(array)] if modality_of(name) == "audio" else list(array)
+        for name, array in arrays.items()
+        if isinstance(array, np.ndarray)
+    }
+
+
+def _joined(parts: Sequence[Part]) -> Iterator[Part]:
     """Texts that follow each other as one, none of them empty."""
     words = ""
     for part in parts:
@@ -94,7 +128,3 @@ def _joined(parts: list[Part]) -> Iterator[Part]:
         yield part
     if words:
         yield words
-
-
-def _untouched(images: np.ndarray) -> np.ndarray:
-    return np.asarray(images)

@@ -23,12 +23,13 @@ from affect_mllm.eval.chat import Reply
 from affect_mllm.eval.generate.endpoint import EndpointModel
 from affect_mllm.eval.generate.hf import HF
 from affect_mllm.eval.generate.other import OtherAsker
+from affect_mllm.eval.generate.parts import Sound, Turn
 from affect_mllm.eval.generate.question import Question
 from affect_mllm.eval.generate.views import View
 from affect_mllm.eval.main import main
 from affect_mllm.eval.report.page import write_report
 from affect_mllm.models.decoding import Repeat, TokenSampling
-from affect_mllm.types import CheckpointError, DataError, Sample
+from affect_mllm.types import CheckpointError, ConfigError, DataError, Sample
 from tests import tiny_vlm
 from tests.eval.report.test_browser import needs_browser, opened
 from tests.eval.server import served
@@ -69,14 +70,25 @@ def asker(tiny, vlm) -> OtherAsker:
     return OtherAsker(vlm, reader(tiny), "Look.", max_new_tokens=6)
 
 
+class Watcher:
+    """Answers everything alike and keeps what it was shown."""
+
+    name = "watcher"
+
+    def __init__(self, *, sees: bool = True, hears: bool = False) -> None:
+        self.sees, self.hears = sees, hears
+        self.turns: list[Turn] = []
+
+    def identity(self) -> dict[str, str]:
+        return {}
+
+    def generate(self, turns, *, system, max_new_tokens, drawn=None) -> list[Reply]:
+        self.turns += turns
+        self.system = system
+        return [Reply("happy", "stop")] * len(turns)
+
+
 def test_it_gets_the_frames_that_our_own_encoders_get(tiny) -> None:
-    class Watcher:
-        name = "watcher"
-
-        def generate(self, turns, *, system, max_new_tokens, drawn):
-            self.turns, self.system = turns, system
-            return [Reply("happy", "stop")] * len(turns)
-
     vlm = Watcher()
     found = list(asker(tiny, vlm).answer(tiny.samples[:3], QUESTION))
     assert [row["id"] for row in found] == ["c00", "c01", "c02"]
@@ -87,6 +99,61 @@ def test_it_gets_the_frames_that_our_own_encoders_get(tiny) -> None:
     assert vlm.system == "Look."
     assert found[0]["modalities"] == ["frame", "text"]
     assert found[2]["modalities"] == ["text"], "c02 is a sound, which a VLM does not hear"
+
+
+def test_one_that_hears_gets_the_sound_that_our_own_encoders_get(tiny) -> None:
+    both, deaf, blind = Watcher(hears=True), Watcher(), Watcher(sees=False, hears=True)
+    rows = tiny.samples[:3]
+    found = {r["id"]: r["modalities"] for r in asker(tiny, both).answer(rows, QUESTION)}
+    assert found == {
+        "c00": ["frame", "audio", "text"],
+        "c01": found["c01"],
+        "c02": ["audio", "text"],
+    }
+    own = np.asarray(reader(tiny).read(rows[0], {"audio": np.asarray}).arrays["audio"])
+    *pictures, sound, words = both.turns[0].parts
+    assert all(isinstance(part, np.ndarray) for part in pictures)
+    assert isinstance(sound, Sound)
+    assert (sound.wave.dtype, sound.wave.ndim) == (np.float32, 1)
+    assert np.array_equal(sound.wave, own), "16 kHz, as our encoders' transforms get it"
+    assert isinstance(words, str)
+    list(asker(tiny, deaf).answer(rows, QUESTION))
+    assert not any(turn.sounds for turn in deaf.turns)
+    list(asker(tiny, blind).answer(rows, QUESTION))
+    assert not any(turn.pictures for turn in blind.turns)
+    assert len(blind.turns[0].sounds) == 1
+    list(
+        asker(tiny, muted := Watcher(hears=True)).answer(rows[:1], QUESTION, View(("face", "text")))
+    )
+    assert not muted.turns[0].sounds, "the view has no sound"
+
+
+def test_what_a_model_does_not_take_is_refused(tiny) -> None:
+    sound = Sample("s", tiny.root, {"audio": "clips/c02.wav"})
+    for model, view, name in (
+        (Watcher(), View(("audio",)), "audio, which watcher cannot hear"),
+        (Watcher(sees=False), View(("face", "audio")), "cannot see or hear"),
+        (Watcher(sees=False, hears=True), View(("face",)), "face, which watcher cannot see"),
+    ):
+        with pytest.raises(ConfigError, match=name):
+            list(asker(tiny, model).answer([sound], QUESTION, view))
+    (row,) = asker(tiny, Watcher()).answer([sound], QUESTION)
+    assert (row["response"], row["modalities"]) == ("", [])
+    assert "no picture, no sound" in row["unseen"]
+
+
+def test_encoder_states_of_ours_are_not_shown_to_another_model(tiny, tmp_path) -> None:
+    np.save(tmp_path / "states.npy", np.ones((3, 4), np.float32))
+    media = {
+        "audio": str(tiny.root / "clips/c02.wav"),
+        "features.audio": str(tmp_path / "states.npy"),
+    }
+    list(
+        asker(tiny, watcher := Watcher(hears=True)).answer(
+            [Sample("s", tiny.root, media)], QUESTION
+        )
+    )
+    assert watcher.turns[0].sounds[0].wave.ndim == 1
 
 
 def test_batches_do_not_change_its_answers(tiny, folder) -> None:
@@ -185,14 +252,8 @@ def test_a_server_is_asked_with_each_rows_seed_and_says_how_it_ended(tiny) -> No
 
 
 def test_views_and_rows_of_which_nothing_is_left(tiny) -> None:
-    class Nothing:
-        name = "nothing"
-
-        def generate(self, turns, *, system, max_new_tokens, drawn):
-            return [Reply("x", "stop")] * len(turns)
-
     rows = [*tiny.samples[:1], Sample("s", tiny.root, {"audio": "clips/c02.wav"})]
-    found = list(asker(tiny, Nothing()).answer(rows, QUESTION, View(("face",))))
+    found = list(asker(tiny, Watcher()).answer(rows, QUESTION, View(("face",))))
     assert {r["id"]: r["modalities"] for r in found} == {"c00": ["frame"], "s": []}
     empty = next(r for r in found if r["id"] == "s")
     assert (empty["response"], "no picture" in empty["unseen"]) == ("", True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +32,8 @@ Item = np.ndarray | Patches
 class Example:
     """Ids `[L]`, labels `[L]` (−100 on the prompt), spans, and media arrays by modality.
 
-    Of a row with clips they are by item: `image.2` is the second clip's, in spans, too.
+    Of a row with clips they are by item: `image.2` is the second clip's, in spans, too. One that
+    was planned has spans without arrays.
     `encoded`: the arrays are encoder states `[S, D]`, not encoder inputs. `truth`: the row's
     labels. `cut` says what was shortened to fit: `subtitle` or `turns`.
     """
@@ -48,28 +49,6 @@ class Example:
 
     def __len__(self) -> int:
         return len(self.input_ids)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked of a row; without `answer` it is a prompt to generate from.
-
-    `question=None`: the row's own `messages`, whose media are those that they name.
-    """
-
-    question: str | None
-    answer: str | None = None
-    subtitle: bool = True
-
-
-@dataclass(frozen=True)
-class Written:
-    """The text side of an example; `cut` as in `Example`."""
-
-    input_ids: list[int]
-    labels: list[int]
-    spans: tuple[Span, ...]
-    cut: tuple[str, ...] = ()
 
 
 class TooLong(DataError):
@@ -96,62 +75,54 @@ class ExampleMaker:
     def make(
         self,
         sample: Sample,
-        media: Mapping[str, Item],
+        media: Mapping[str, Item | None],
         *,
         question: str | None,
         answer: str | None = None,
         subtitle: bool = True,
         encoded: bool = True,
     ) -> Example:
-        """The example of a `Request`.
+        """The example of a question about `media`; an item that is None is planned with.
+
+        `question=None`: the row's own `messages`, whose media are those that they name. Without
+        `answer` it is a prompt to generate from.
 
         Raises DataError when nothing at all is left to look at, TooLong when it does not fit.
         """
-        request = Request(question, answer, subtitle)
-        return self.fit(sample, self.write(sample, media, request), media, encoded=encoded)
-
-    def fit(
-        self, sample: Sample, written: Written, media: Mapping[str, Item], *, encoded: bool
-    ) -> Example:
-        """The example of a text and of those media that it has spans for."""
-        spoken = {span.modality for span in written.spans}
-        return Example(
-            sample.id,
-            written.input_ids,
-            written.labels,
-            written.spans,
-            {name: item for name, item in media.items() if name in spoken},
-            encoded,
-            sample.labels,
-            written.cut,
-        )
-
-    def write(self, sample: Sample, media: Mapping[str, Item | None], request: Request) -> Written:
-        """The text alone, with room for `media`; an item that is None is planned with.
-
-        Raises DataError as `make`.
-        """
-        text = sample.subtitle if request.subtitle else None
-        if sample.clips and request.question is not None:
-            media = {n: media[n] for n in media_of(sample, list(media), request.question)}
-        seen = media or text or (request.subtitle and _says_itself(sample, request.question or ""))
-        if not seen and request.question is not None:
+        text = sample.subtitle if subtitle else None
+        if sample.clips and question is not None:
+            media = {n: media[n] for n in media_of(sample, list(media), question)}
+        seen = media or text or (subtitle and _says_itself(sample, question or ""))
+        if not seen and question is not None:
             raise DataError(
                 f"row {sample.id}",
                 "no picture, no sound and no text",
                 expected="at least one modality",
             )
-        names = [*media, *(["multi"] if self.fused and media else [])]
-        if unsaid := {modality_of(name) for name in names} - set(self.prompt.order):
-            raise ConfigError(
-                "data.prompt.order",
-                f"no line for {', '.join(sorted(unsaid))}",
-                expected="one for each modality of the model",
-            )
+        names = self._names(media)
         places = self._places(names, media)
-        if request.question is None:
-            return self._converse(sample, names, places)
-        return self._answer(sample, names, request, places)
+        if question is None:
+            rendered, cut = self._converse(sample, names, places)
+        else:
+
+            def asked(said: str | None) -> list[Turn]:
+                content = user_content(self.prompt, sample, names, said, question)
+                answered = [] if answer is None else [Turn("assistant", [answer])]
+                return [*self._turns(content), *answered]
+
+            rendered, cut = self._answer(sample, text, asked, places)
+        spans = tuple(Span(name, start, length) for name, start, length in rendered.spans)
+        spoken = {span.modality for span in spans}
+        return Example(
+            sample.id,
+            rendered.input_ids,
+            rendered.labels,
+            spans,
+            {name: item for name, item in media.items() if item is not None and name in spoken},
+            encoded,
+            sample.labels,
+            cut,
+        )
 
     def prompt_hash(self, question: str) -> str:
         """Hash of everything that decides the prompt of `question` besides the row itself."""
@@ -170,21 +141,31 @@ class ExampleMaker:
         text = json.dumps(decides, default=repr)  # of a rule
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    def _names(self, media: Mapping[str, Item | None]) -> list[str]:
+        names = [*media, *(["multi"] if self.fused and media else [])]
+        if unsaid := {modality_of(name) for name in names} - set(self.prompt.order):
+            raise ConfigError(
+                "data.prompt.order",
+                f"no line for {', '.join(sorted(unsaid))}",
+                expected="one for each modality of the model",
+            )
+        return names
+
     def _answer(
-        self, sample: Sample, names: Sequence[str], request: Request, places: Places
-    ) -> Written:
-        """One question, its subtitle shortened until all fits."""
-        text = sample.subtitle if request.subtitle else None
+        self,
+        sample: Sample,
+        text: str | None,
+        asked: Callable[[str | None], Sequence[Turn]],
+        places: Places,
+    ) -> tuple[Rendered, tuple[str, ...]]:
+        """One question, its subtitle `text` shortened until all fits; and what was cut."""
 
         def rendered(subtitle: str | None) -> Rendered:
-            asked = request.question or ""
-            content = user_content(self.prompt, sample, names, subtitle, asked)
-            answer = [] if request.answer is None else [Turn("assistant", [request.answer])]
-            return self.chat.render([*self._turns(content), *answer], places)
+            return self.chat.render(asked(subtitle), places)
 
         whole = rendered(text)
         if len(whole.input_ids) <= self.max_tokens:
-            return _written(whole)
+            return whole, ()
         shortest = rendered(None)
         if len(shortest.input_ids) > self.max_tokens:
             raise self._too_long(sample, shortest)
@@ -195,9 +176,11 @@ class ExampleMaker:
                 low = middle
             else:
                 high = middle
-        return _written(rendered(_beginning(text, low)), "subtitle")
+        return rendered(_beginning(text, low)), ("subtitle",)
 
-    def _converse(self, sample: Sample, names: Sequence[str], places: Places) -> Written:
+    def _converse(
+        self, sample: Sample, names: Sequence[str], places: Places
+    ) -> tuple[Rendered, tuple[str, ...]]:
         """The row's own turns, without the newest exchanges where they do not fit."""
         turns = turns_of(sample, names, system=self.prompt.system)
         whole = rendered = self.chat.render(turns, places)
@@ -211,7 +194,7 @@ class ExampleMaker:
             rendered = self.chat.render(turns, places)
         if len(rendered.input_ids) > self.max_tokens:
             raise self._too_long(sample, rendered)
-        return _written(rendered, *(["turns"] if rendered is not whole else []))
+        return rendered, (() if rendered is whole else ("turns",))
 
     def _turns(self, content: Segments) -> list[Turn]:
         system = [Turn("system", [self.prompt.system])] if self.prompt.system else []
@@ -252,11 +235,6 @@ def visible(
         choice = int(rng.integers(1, 2 ** len(seen) - 1))
         seen = [name for bit, name in enumerate(seen) if choice >> bit & 1]
     return set(seen)
-
-
-def _written(rendered: Rendered, *cut: str) -> Written:
-    spans = tuple(Span(name, start, length) for name, start, length in rendered.spans)
-    return Written(rendered.input_ids, rendered.labels, spans, tuple(cut))
 
 
 def _says_itself(sample: Sample, question: str) -> bool:

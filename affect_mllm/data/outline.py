@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from affect_mllm.data.example import Example, ExampleMaker, Item, Request, Written, visible
+from affect_mllm.data.example import Example, ExampleMaker, Item, visible
 from affect_mllm.data.messages import media_of
 from affect_mllm.data.mixture import Draw
 from affect_mllm.data.packing import Budget, Load
@@ -21,18 +21,21 @@ VISUAL = ("face", "frame", "image")
 class Outline:
     """A question about a row, what of the row it may see, and what it is expected to take.
 
+    `question`, `answer` and `subtitle` are `ExampleMaker.make`'s.
     `expected` are the modalities that the row names, clip by clip (`image.2`) where it has several;
     `hidden` those that must not be seen, in any clip.
-    `written` is the text if exactly what is expected is there; None where nothing is. `seed` is
-    the draw's.
+    `planned` is the example without media if exactly what is expected is there; None where nothing
+    is. `seed` is the draw's.
     """
 
     sample: Sample
-    request: Request
+    question: str | None
+    answer: str | None
+    subtitle: bool
     expected: tuple[str, ...]
     hidden: frozenset[str]
     only: tuple[str, ...]
-    written: Written | None
+    planned: Example | None
     load: Load
     seed: tuple[int, int]
 
@@ -81,48 +84,58 @@ class Outliner:
         seen = visible(available, instruction, self.modality_dropout, rng)
         if available and not seen and instruction.only:
             return None
-        if isinstance(instruction, Conversation):
-            request = Request(None)
-            names = media_of(sample, [name for name in expected if modality_of(name) in seen])
-        else:
+        shown = [name for name in expected if modality_of(name) in seen]
+        question = answer = None
+        subtitle = True
+        if not isinstance(instruction, Conversation):
             question, answer = instruction.ask(sample, rng)
-            request = Request(question, answer, "text" in seen)
-            there = [name for name in expected if modality_of(name) in seen]
-            names = media_of(sample, there, question)
-        written = None
-        if names or request.question is None or request.subtitle or not sample.has_media:
-            written = self.maker.write(sample, dict.fromkeys(names), request)
-        tokens = self.maker.assumed_tokens if written is None else len(written.input_ids)
-        units = 0.0 if self.encoded else self.budget.units_of(names)
-        return Outline(
+            subtitle = "text" in seen
+        names = media_of(sample, shown, question)
+        outline = Outline(
             sample,
-            request,
+            question,
+            answer,
+            subtitle,
             tuple(expected),
             frozenset({*modalities, "text"} - seen),
             instruction.only,
-            written,
-            Load(tokens, units),
+            None,
+            Load(self.maker.assumed_tokens, 0.0 if self.encoded else self.budget.units_of(names)),
             draw.seed,
         )
+        if not (names or question is None or subtitle or not sample.has_media):
+            return outline
+        planned = self._made(outline, dict.fromkeys(names))
+        load = replace(outline.load, tokens=len(planned))
+        return replace(outline, planned=planned, load=load)
 
     def example(self, outline: Outline, media: dict[str, Item]) -> Example | None:
         """The example of what was found in the row's files; None if all of it must be hidden."""
         shown = {name: media[name] for name in outline.shown(media)}
-        request, sample = outline.request, outline.sample
-        if request.question is None:
+        sample = outline.sample
+        if outline.question is None:
             shown = {name: shown[name] for name in media_of(sample, list(shown))}
-        elif not shown and not (request.subtitle and sample.subtitle):
+        elif not shown and not (outline.subtitle and sample.subtitle):
             return None
-        written = outline.written
-        if written is None or not self._as_planned(written, shown):
-            written = self.maker.write(sample, shown, request)
-        return self.maker.fit(sample, written, shown, encoded=self.encoded)
+        planned = outline.planned
+        if planned is None or not self._as_planned(planned, shown):
+            return self._made(outline, shown)
+        return replace(planned, media=shown)
 
-    def _as_planned(self, written: Written, shown: Collection[str]) -> bool:
-        planned = {span.modality for span in written.spans} - {"multi"}
-        rules = (self.maker.span_lengths[modality_of(name)] for name in planned)
-        fixed = all(isinstance(rule, int) for rule in rules)
-        return fixed and planned == set(shown)
+    def _made(self, outline: Outline, media: Mapping[str, Item | None]) -> Example:
+        return self.maker.make(
+            outline.sample,
+            media,
+            question=outline.question,
+            answer=outline.answer,
+            subtitle=outline.subtitle,
+            encoded=self.encoded,
+        )
+
+    def _as_planned(self, planned: Example, shown: Collection[str]) -> bool:
+        names = {span.modality for span in planned.spans} - {"multi"}
+        rules = (self.maker.span_lengths[modality_of(name)] for name in names)
+        return names == set(shown) and all(isinstance(rule, int) for rule in rules)
 
 
 def expected_of(sample: Sample, visual: str, *, still: bool = False) -> list[str]:

@@ -91,7 +91,7 @@ def test_the_plan_is_the_example_where_all_is_as_the_row_says(outliner) -> None:
     again = outliner.maker.make(
         sample,
         {"face": ARRAY, "audio": ARRAY},
-        question=outline.request.question,
+        question=outline.question,
         answer="happy",
         encoded=False,
     )

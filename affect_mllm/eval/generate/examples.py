@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from affect_mllm.data.collate import collate
-from affect_mllm.data.example import Example, ExampleMaker, Request
+from affect_mllm.data.example import Example, ExampleMaker
 from affect_mllm.data.features import Features
 from affect_mllm.data.messages import media_of
 from affect_mllm.eval.generate.question import Question, Unseen
@@ -74,8 +74,8 @@ class Examples:
             places = range(1, len(sample.clips) + 1)
             shown = {f"{name}.{place}": None for place in places for name in shown}
         try:
-            request = Request(self.question.about(sample), None, "text" in self.view.modalities)
-            return len(self.maker.write(sample, shown, request).input_ids)
+            asked, subtitle = self.question.about(sample), "text" in self.view.modalities
+            return len(self.maker.make(sample, shown, question=asked, subtitle=subtitle))
         except DataError:
             return 0  # said when its turn comes
 

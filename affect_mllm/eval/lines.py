@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from affect_mllm.eval.score.forgetting import SIDES
 from affect_mllm.log import LOGGER
 
 
@@ -28,6 +29,22 @@ def say(summary: Mapping[str, Any]) -> None:
     for kind in ("wordings", "repeats"):
         for name, scored in summary[kind].items():
             LOGGER.info("%s", "; ".join(_again(kind, name, scored)))
+
+
+def changed(row: Mapping[str, Any]) -> Iterator[str]:
+    """A row of `score.forgetting` in words."""
+    yield f"{row['run']} against {row['before']}"
+    for side in SIDES:
+        found = row[side]
+        if found is None:
+            yield f"{side}: nothing to compare"
+            continue
+        low, high = found["ci_low"], found["ci_high"]
+        ends = "no interval" if low is None else f"{low:+.3f}, {high:+.3f}"
+        names = "".join(f", {way} {' '.join(found[way])}" for way in ("won", "lost") if found[way])
+        yield f"{side} {found['value']:+.3f} [{ends}] of {found['benchmarks']}{names}"
+    if left := [each["benchmark"] for each in row["rows"] if not each["counted"]]:
+        yield f"left out {' '.join(left)}"
 
 
 def _again(kind: str, variant: str, scored: Mapping[str, Any]) -> Iterator[str]:

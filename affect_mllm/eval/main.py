@@ -19,4 +19,6 @@ def main(overrides: Sequence[str]) -> ExitCode:
         code = config.build(cfg, kind=EvalRun, plugins=cfg.plugins).run()
         if code != ExitCode.DONE:
             return code
+    if told is not None:
+        told.finish()
     return ExitCode.DONE

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from affect_mllm.eval.benchmarks import Suite, load_suite
+from affect_mllm.eval.files import write_json_atomic
+from affect_mllm.eval.lines import changed
+from affect_mllm.eval.ranks import ranks
+from affect_mllm.eval.score.forgetting import Asked, forgetting
 from affect_mllm.log import LOGGER
 from affect_mllm.models import checkpoint
 from affect_mllm.types import ConfigError
@@ -46,6 +50,7 @@ class Told:
         A suite that makes a mean needs the manifest of each benchmark. One that is `against`
         another takes those that there are, of either at least one, and says what is left out; its
         checkpoint is a run's folder, and the stages' folders below `run_dir` are named like them.
+        The first stage asks the model before training, too, unless `untrained=` says otherwise.
         ConfigError before anything is asked.
         """
         there = [name for name in self.suite.asked if self._manifest(name).is_file()]
@@ -71,17 +76,43 @@ class Told:
     def _manifest(self, name: str) -> Path:
         return self.manifests / f"{name}.jsonl"
 
+    def finish(self) -> None:
+        """Of a suite `against` another, RUN_DIR/forgetting.json: what each stage won and lost."""
+        if not self.suite.against or not ranks().is_main:
+            return
+        asked = [Asked.of(folder, name) for name, folder in self._folders().items()]
+        rows, path = forgetting(asked), self._out / "forgetting.json"
+        write_json_atomic(path, {"suite": self.suite.name, "version": self.suite.version,
+                                 "rows": rows})  # fmt: skip
+        for row in rows:
+            LOGGER.info("%s", "; ".join(changed(row)))
+        folders = " ".join(map(str, self._folders().values()))
+        LOGGER.info("%s; as a page: affect-mllm report %s", path, folders)
+
+    @property
+    def _values(self) -> dict[str, str]:
+        return dict(each.split("=", 1) for each in self.rest if "=" in each)
+
+    @property
+    def _out(self) -> Path:
+        return Path(self._values.get("run_dir", "outputs/eval"))
+
+    def _folders(self) -> dict[str, Path]:
+        """Where each stage's answers and scores lie."""
+        return {name: self._out / name for name in stages(Path(self._values["checkpoint"]))}
+
     def _stages(self) -> list[list[str]]:
         """The overrides of each checkpoint that is asked."""
         if not self.suite.against:
             return [list(self.rest)]
-        values = dict(each.split("=", 1) for each in self.rest if "=" in each)
-        run, out = Path(values["checkpoint"]), Path(values.get("run_dir", "outputs/eval"))
-        rest = [e for e in self.rest if e.split("=", 1)[0] not in ("checkpoint", "run_dir")]
-        return [
-            [*rest, f"checkpoint={folder}", f"run_dir={out / name}"]
-            for name, folder in stages(run).items()
+        own = ("checkpoint", "run_dir", "untrained")
+        rest = [each for each in self.rest if each.split("=", 1)[0] not in own]
+        before = self._values.get("untrained", "true")
+        found = [
+            [*rest, f"checkpoint={checkpoint}", f"run_dir={self._out / name}"]
+            for name, checkpoint in stages(Path(self._values["checkpoint"])).items()
         ]
+        return [[*found[0], f"untrained={before}"], *found[1:]]
 
 
 def stages(run: Path) -> dict[str, Path]:

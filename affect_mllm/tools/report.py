@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
+from affect_mllm.tools import options
+
 
 def report_command(
     run_dirs: Annotated[list[Path], typer.Argument(help="Run directories with a results.json.")],
     *,
+    across: options.Across = "",
     out: Annotated[
         Path | None, typer.Option(help="The page; default: report.html in the first run directory.")
     ] = None,
@@ -18,4 +21,6 @@ def report_command(
     """Write a self-contained HTML report; it needs no network and no model."""
     from affect_mllm.eval.report.page import write_report
 
-    typer.echo(write_report(run_dirs, out or run_dirs[0] / "report.html"))
+    typer.echo(
+        write_report(run_dirs, out or run_dirs[0] / "report.html", across=options.kinds(across))
+    )

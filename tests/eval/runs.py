@@ -47,8 +47,10 @@ def answers(samples: list[Sample], wrong: dict[str, str] | None = None) -> list[
 
 def write_predictions(path: Path, rows: list[Prediction]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    keys = ("id", "response", "prompt_hash", "modalities", "gate")
-    text = "".join(json.dumps({key: getattr(row, key) for key in keys}) + "\n" for row in rows)
+    keys = ("id", "response", "prompt_hash", "modalities", "gate", "checkpoint", "confidence")
+    said = [{key: found for key in keys if (found := getattr(row, key)) is not None}
+            for row in rows]  # fmt: skip
+    text = "".join(json.dumps(row) + "\n" for row in said)
     path.write_text(text)
     return path
 

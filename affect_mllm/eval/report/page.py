@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +14,23 @@ from affect_mllm.eval.report.clips import Clips, load_clips
 from affect_mllm.eval.report.data import Run
 from affect_mllm.eval.report.html import environment
 from affect_mllm.eval.report.reads import against_first, family_wheel
-from affect_mllm.eval.score.forgetting import against_untrained, balance
+from affect_mllm.eval.score.against import check_across
+from affect_mllm.eval.score.forgetting import Asked, forgetting
 from affect_mllm.log import LOGGER
 from affect_mllm.types import ConfigError
 
 
-def write_report(run_dirs: Sequence[Path], out: Path) -> Path:
+def write_report(run_dirs: Sequence[Path], out: Path, *, across: Collection[str] = ()) -> Path:
     """Write the page about `run_dirs` (each with a results.json) to `out` and return `out`.
 
+    Runs are compared where they may be (`score.against`), `across` what differs on purpose.
     Missing training curves, clips or breakdowns are named as absent; clips that cannot be decoded
     show the reason and are counted in a warning. ConfigError without a run, DataError for a run
     directory without a readable results.json.
     """
     if not run_dirs:
         raise ConfigError("report", "no run directory", expected="one or more")
+    check_across(across)
     runs = [data.load_run(Path(run_dir)) for run_dir in run_dirs]
     clips = {
         (id(run), name): load_clips(run, summary)
@@ -37,21 +40,21 @@ def write_report(run_dirs: Sequence[Path], out: Path) -> Path:
     unreadable = sum(found.unreadable for found in clips.values())
     if unreadable:
         LOGGER.warning("report: %d clips could not be decoded; the page says why", unreadable)
-    write_text_atomic(Path(out), render(runs, clips))
+    write_text_atomic(Path(out), render(runs, clips, across))
     return Path(out)
 
 
-def render(runs: Sequence[Run], clips: dict[tuple[int, str], Clips]) -> str:
+def render(
+    runs: Sequence[Run], clips: dict[tuple[int, str], Clips], across: Collection[str] = ()
+) -> str:
     """The page's HTML. All texts are escaped by the template."""
-    against = against_first(runs) if len(runs) > 1 else []
-    before = against_untrained([(run.name, run.benchmarks) for run in runs])
+    asked = [Asked.of(run.path, run.name) for run in runs]
     page = environment().get_template("report.html.j2")
     return page.render(
         runs=[_view(run, clips) for run in runs],
         spread=data.spread(runs) if len(runs) > 1 else [],
-        against=against,
-        balance=balance(before or against),
-        before="its model before training" if before else runs[0].name,
+        against=[*against_first(runs, across)],
+        forgetting=forgetting(asked, across),
         synthetic=any(
             summary["task"].get("synthetic") for run in runs for summary in run.benchmarks.values()
         ),

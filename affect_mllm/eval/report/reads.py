@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 from markupsafe import Markup
-from numpy.typing import NDArray
 
 from affect_mllm.eval.metrics.beside_truth import Read
 from affect_mllm.eval.report.data import Run
 from affect_mllm.eval.report.wheel import families, wheel
-from affect_mllm.eval.score.paired import paired, with_holm
-from affect_mllm.eval.score.runs import read_variant
+from affect_mllm.eval.score.against import told
+from affect_mllm.eval.score.paired import with_holm
+from affect_mllm.eval.score.runs import read_variant, runs_in
 from affect_mllm.eval.score.statistics import stability
 from affect_mllm.eval.task import Task
 from affect_mllm.types import AffectError
@@ -43,50 +42,36 @@ def family_wheel(run: Run, summary: dict[str, Any]) -> Markup | None:
     return wheel(true, answered, title=f"families of emotion, {summary['reference']}")
 
 
-def against_first(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """For each benchmark of the first run: the other runs' difference to it on the same samples.
+def against_first(runs: Sequence[Run], across: Collection[str] = ()) -> Iterator[dict[str, Any]]:
+    """Of each benchmark that several runs have, each run's reference against that of the first.
 
-    Each entry has `benchmark`, `metric` and `rows` of {"run", "value", "ci_low", "ci_high", "p",
-    "p_holm", "n10", "n01"} or {"run", "absent": why}, and how far all of these runs agree
-    (`stability`, None where none is comparable). Runs without the benchmark are left out.
+    {"benchmark", "first", "metric", "rows": as `score.against.told` gives them with `p_holm`,
+    "stability": how far all that are comparable agree on the samples of all, None of a single one}.
     """
-    first = runs[0]
-    found = []
-    for name, summary in first.benchmarks.items():
-        others = [run for run in runs[1:] if name in run.benchmarks]
+    each = [one for run in runs for one in runs_in(run.path, run.name)]
+    for name in dict.fromkeys(one.task.name for one in each):
+        first, *others = [one for one in each if one.task.name == name]
         if others:
-            pairs = [_against(first, other, name) for other in others]
-            right = [pair[1] for pair in pairs if pair[1] is not None]
-            found.append(
-                {
-                    "benchmark": name,
-                    "metric": summary["task"]["metrics"][0],
-                    "rows": with_holm([{"p": None} | row for row, _ in pairs]),
-                    "stability": _stability(right) if right else None,
-                }
-            )
-    return found
+            rows = with_holm([{"p": None} | told(first, one, across=across) for one in others])
+            alike = [one.read for one, row in zip(others, rows, strict=True) if row["comparable"]]
+            yield {
+                "benchmark": name,
+                "first": first.name,
+                "metric": first.task.metrics[0],
+                "rows": rows,
+                "stability": _stability([first.read, *alike]) if alike else None,
+            }
 
 
-def _against(first: Run, other: Run, name: str) -> tuple[dict[str, Any], NDArray[np.bool_] | None]:
-    """The row of one run, and which samples the first run and this one have right, `[2, n]`."""
-    try:
-        task, base = reference_read(first, first.benchmarks[name])
-        _, read = reference_read(other, other.benchmarks[name])
-    except AffectError as error:
-        return {"run": other.name, "absent": str(error)}, None
-    if [s.id for s in base.samples] != [s.id for s in read.samples] or base.truth != read.truth:
-        return {"run": other.name, "absent": "its samples are others than the first run's"}, None
-    found = paired(task, read, base)
-    row = {"run": other.name, **found["metric"], "p": found["p"]}
-    counts = {"n10": found["n01"], "n01": found["n10"]}  # of the first run, and of this one
-    return row | counts, np.stack([base.right, read.right])
-
-
-def _stability(right: Sequence[NDArray[np.bool_]]) -> dict[str, float]:
-    """Of the first run and every other one, from pairs `[2, n]` that have it in common."""
-    runs = np.stack([right[0][0], *(pair[1] for pair in right)])
-    return {"runs": len(runs), **asdict(stability(runs.T.astype(float).tolist()))}
+def _stability(reads: Sequence[Read]) -> dict[str, float] | None:
+    """On the samples that all of them have; None where there is none."""
+    right = [
+        dict(zip((sample.id for sample in read.samples), read.right.tolist(), strict=True))
+        for read in reads
+    ]
+    ids = [id for id in right[0] if all(id in one for one in right)]
+    scores = [[float(one[id]) for one in right] for id in ids]
+    return {"runs": len(right), **asdict(stability(scores))} if ids else None
 
 
 def _labels(values: Sequence[Any]) -> list[tuple[str, ...]]:

@@ -17,7 +17,7 @@ from affect_mllm.eval.score.breakdowns import entry, groups_of, part_columns, ro
 from affect_mllm.eval.score.paired import paired, with_holm
 from affect_mllm.eval.score.runs import Run, value_of
 from affect_mllm.eval.task import Task
-from affect_mllm.types import ConfigError
+from affect_mllm.types import ConfigError, DataError
 
 UNKNOWN = "not recorded"
 # What a user may compare across on purpose: the measure stays the same.
@@ -82,7 +82,12 @@ def check_across(across: Collection[str]) -> None:
 
 
 def against(
-    first: Run, other: Run, *, metric: str | None = None, across: Collection[str] = ()
+    first: Run,
+    other: Run,
+    *,
+    metric: str | None = None,
+    across: Collection[str] = (),
+    parts: bool = True,
 ) -> dict[str, Any]:
     """`other` minus `first` on the samples that both have, or `reasons` why that means nothing.
 
@@ -90,7 +95,7 @@ def against(
     both values and `difference` that of `metric` (the task's first) with its interval and p;
     `only_first` and `only_this` are the ids that one of the two has right; `parts` the same by
     part, `p_holm` adjusted for how many parts a key has. What is compared `across` on purpose,
-    or is not known to be the same, is in `notes`.
+    or is not known to be the same, is in `notes`. DataError where a run's answers are gone.
     """
     found = reasons(first, other)
     texts = [each.text for each in found if each.kind not in across]
@@ -121,8 +126,17 @@ def against(
         "metrics": {"first": _values(task, base), "run": _values(task, read)},
         "only_first": _ids(base, base.right & ~read.right),
         "only_this": _ids(base, read.right & ~base.right),
-        "parts": [*_parts(task, base, read)],
+        "parts": [*_parts(task, base, read)] if parts else [],
     }
+
+
+def told(first: Run, other: Run, *, across: Collection[str] = ()) -> dict[str, Any]:
+    """The same for a page: without parts, and a run whose answers are gone says so."""
+    try:
+        return against(first, other, across=across, parts=False)
+    except DataError as error:
+        names = {"benchmark": first.task.name, "first": first.name, "run": other.name}
+        return names | {"comparable": False, "reasons": [str(error)], "notes": []}
 
 
 def common(first: Read, other: Read) -> tuple[Read, Read, dict[str, int]]:

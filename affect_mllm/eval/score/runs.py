@@ -144,6 +144,11 @@ def read_variant(folder: Path, summary: Mapping[str, Any], variant: str) -> tupl
     return task, read_answers(task, samples, said)
 
 
+def lineage(path: Path) -> list[dict[str, Any]]:
+    """The stages that a results folder's checkpoint went through; [] where it does not say so."""
+    return (_json(Path(path) / RESULTS).get("info") or {}).get("lineage") or []
+
+
 def value_of(name: str, read: Read) -> float | None:
     """A metric's value; None where there is none."""
     rows = read.statistic(METRICS[name].statistic)

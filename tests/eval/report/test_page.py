@@ -182,7 +182,7 @@ def test_charts_survive_values_that_are_not_finite():
     assert "no finite values" in chart
 
 
-def other_run(root, run, *, wrong: str):
+def other_run(root, run, *, wrong: str, **changes):
     """The same corpus answered by another model, right but for one clip."""
     import json
 
@@ -190,9 +190,9 @@ def other_run(root, run, *, wrong: str):
     from tests.eval.runs import write_predictions
 
     samples = [s for s in manifest.read(run.parent / "manifest.jsonl") if s.split == "test"]
-    said = answers(samples, {wrong: "angry"})
+    said = [replace(row, **changes) for row in answers(samples, {wrong: "angry"})]
     path = write_predictions(root / "eval/toy/x.predictions.jsonl", said)
-    found = summarise(task(), samples, {"face+audio+text": said})
+    found = summarise(task(synthetic=True), samples, {"face+audio+text": said})
     found |= {"manifest": run.parent / "manifest.jsonl", "predictions": {"face+audio+text": path}}
     write_results(root, {"toy": found})
     return json.loads((root / "results.json").read_text())
@@ -200,34 +200,37 @@ def other_run(root, run, *, wrong: str):
 
 def test_runs_are_compared_with_the_first_on_the_same_samples(run, tmp_path):
     other_run(tmp_path, run, wrong="s00")
-    found = against_first([load_run(run), load_run(tmp_path)])
-    (entry,) = found
+    (entry,) = against_first([load_run(run), load_run(tmp_path)])
     (row,) = entry["rows"]
     assert entry["benchmark"] == "toy"
     # The first run has s00 and s03 wrong, the other one s00 alone.
-    assert (row["n10"], row["n01"]) == (0, 1)
-    assert row["value"] == pytest.approx(1 / 12)
-    assert row["ci_low"] <= row["value"] <= row["ci_high"]
+    assert (row["only_first"], row["only_this"]) == ([], ["s03"])
+    found = row["difference"]
+    assert found["value"] == pytest.approx(1 / 12)
+    assert found["ci_low"] <= found["value"] <= found["ci_high"]
     # Of 12 samples only s03 tells them apart: 11 alike, s00 right in none of the two.
     assert entry["stability"]["agreement"] == pytest.approx(11 / 12)
     assert entry["stability"]["consensus"] == pytest.approx(10 / 12)
     words = Page(write_report([run, tmp_path], tmp_path / "page.html").read_text()).words
     assert "against" in words
     assert "same samples right or wrong in 91.7 % of them" in words
-    assert "8.3 %" in words
+    assert "+8.3" in words
 
 
-def test_runs_on_other_samples_are_not_compared(run, tmp_path):
-    from affect_mllm.data import manifest
+def test_a_run_that_is_not_comparable_says_why_and_across_it_may_be(run, tmp_path):
+    other_run(tmp_path, run, wrong="s00", prompt_hash="def")
 
-    other_run(tmp_path, run, wrong="s00")
-    fewer = manifest.read(run.parent / "manifest.jsonl")[:-1]
-    path = run.parent / "fewer.jsonl"
-    manifest.write([s for s in fewer if s.id != "s05"], path)
-    results = tmp_path / "results.json"
-    results.write_text(results.read_text().replace(str(run.parent / "manifest.jsonl"), str(path)))
-    (entry,) = against_first([load_run(run), load_run(tmp_path)])
-    assert "samples are others" in entry["rows"][0]["absent"]
+    def words(**more):
+        return Page(write_report([run, tmp_path], tmp_path / "p.html", **more).read_text()).words
+
+    assert "not comparable: another prompt: def instead of abc" in words()
+    across = words(across=["prompt"])
+    assert "not comparable" not in across
+    assert "another prompt: def instead of abc" in across
+    (tmp_path / "eval/toy/x.predictions.jsonl").unlink()
+    assert "x.predictions.jsonl" in words(across=["prompt"])
+    with pytest.raises(ConfigError, match="--across"):
+        words(across=["version"])
 
 
 def test_a_scale_is_shown_in_its_unit_and_without_a_confusion(tmp_path):

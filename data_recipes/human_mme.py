@@ -2,9 +2,10 @@
 
 FOLDER is the release's `final_qa`: a folder for each question with `qa.json`, an object of `type`,
 `question` (a picture, then a text with the options) and `answer` (`type`, and `data` or `answer`).
-Its questions with four options about one plain picture are rows; those whose options are pictures,
-or whose picture has boxes drawn into it, and those that are answered by a box, a text or an order
-are left out and counted in a note. Pictures lie below `--media-root` as they are named.
+Its questions with four options are rows: about one plain picture, or about four, which are clips
+called A to D (the publisher draws the letters into one wide picture of them). Those whose picture
+has boxes drawn into it, and those that are answered by a box, a text or an order are left out and
+counted in a note. Pictures lie below `--media-root` as they are named.
 Format: Yuan-Hou/Human-MME@15834a5 (benchmark.py).
 """
 
@@ -31,11 +32,12 @@ DATASET = Dataset(
     source="Yuan-Hou/Human-MME, EVAL_TOOLKIT.md",
     counts={},
 )
+LETTERS = "ABCD"
 _OPTION = re.compile(r"(?:^|\n)\s*\(?([A-D])[.):]\s*")
 
 
 def rows(inputs: Inputs) -> Iterator[Entry]:
-    """A row for each question with options about one plain picture; `group` is the picture."""
+    """A row for each question with options about plain pictures; `group` is the first picture."""
     paths = [path / "qa.json" for path in entries(inputs.folder) if path.is_dir()]
     if not paths:
         raise DataError(str(inputs.folder), "no folders in it", expected="FOLDER/QUESTION/qa.json")
@@ -45,16 +47,20 @@ def rows(inputs: Inputs) -> Iterator[Entry]:
         asked = _parts(path, record)
         answer = need(str(path), record, "answer", dict)
         kinds = str(answer.get("type")), str(asked[0].get("type"))
-        if kinds != ("choice", "image"):
+        if kinds not in (("choice", "image"), ("choice", "multi_image")):
             others[" of ".join(kinds)] += 1
             continue
-        picture = need(str(path), asked[0], "image", str)
+        names = ("",) if kinds[1] == "image" else tuple(f"_{letter}" for letter in LETTERS)
+        named = [need(str(path), asked[0], f"image{name}", str) for name in names]
+        shown = [{"image": inputs.media_root / each} for each in named]
+        clips = [{"name": x} | each for x, each in zip(LETTERS, shown, strict=False)]
         labels = _labels(path, asked[1], answer) | {"kind": str(record.get("type"))}
-        row = {"id": path.parent.relative_to(inputs.folder).as_posix(), "group": picture}
-        yield Entry(row | {"image": inputs.media_root / picture, "labels": labels}, path, 1)
+        row = {"id": path.parent.relative_to(inputs.folder).as_posix(), "group": named[0]}
+        media = {"clips": clips} if len(clips) > 1 else shown[0]
+        yield Entry(row | media | {"labels": labels}, path, 1)
     if others:
-        shown = ", ".join(f"{kind} {count}" for kind, count in sorted(others.items()))
-        inputs.notes.append(f"left out, no question with options about one picture: {shown}")
+        told = ", ".join(f"{kind} {count}" for kind, count in sorted(others.items()))
+        inputs.notes.append(f"left out, no question with options about plain pictures: {told}")
 
 
 def _parts(path: Path, record: dict[str, Any]) -> list[dict[str, Any]]:
@@ -68,13 +74,13 @@ def _labels(path: Path, asked: dict[str, Any], answer: dict[str, Any]) -> dict[s
     text = need(str(path), asked, "text", str)
     letters = answer.get("data", answer.get("answer"))
     letter = letters[0] if isinstance(letters, list | str) and letters else letters
-    if letter not in ("A", "B", "C", "D"):
+    if letter not in [*LETTERS]:
         raise DataError(str(path), f"answer {letters!r}", expected="one of A to D")
     _, *found = _OPTION.split(text)
     options = dict(zip(found[::2], map(str.strip, found[1::2]), strict=True))
     return {
         "question": text,
-        "options": options if letter in options else dict.fromkeys("ABCD", ""),
+        "options": options if letter in options else dict.fromkeys(LETTERS, ""),
         "answer": letter,
     }
 

@@ -74,7 +74,7 @@ def made(inputs: Inputs, file: Path, release: Release) -> Iterator[Entry]:
             "release": str(release),
         }
 
-    def question(record: Record, _: Path) -> str:
+    def question(record: Record, _: str) -> str:
         return str(int(record.text("index")) % ROTATION)
 
     yield from questions(

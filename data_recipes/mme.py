@@ -41,7 +41,7 @@ APP = benchmark(
     DATASET,
     labels,
     columns=("category", "question", "answer", "image"),
-    group=lambda record, picture: f"{record.text('category')}/{picture.stem}",
+    group=lambda record, picture: f"{record.text('category')}/{picture}",
 )
 
 if __name__ == "__main__":

@@ -2,26 +2,25 @@
 
 FILE is VLMEvalKit's `MMMU_DEV_VAL.tsv` (index, question, A to I, answer, category, l2-category,
 split, image), or the Hub's Parquet of `lmms-lab/MMMU`, a file or a folder of shards. The pictures
-in it are written to `images/` below `--media-root`. Its rows of the split validation that have
-one picture; those of several are left out, and counted in a note: a score over the others is none
-of MMMU. Format: open-compass/VLMEvalKit@e8e78f0 (dataset/image_mcq.py),
-MMMU-Benchmark/MMMU@bb0b95a.
+in it are written to `images/` below `--media-root`. Rows of the split validation; several pictures
+are clips called by their numbers, and stand where question or options say `<image 2>`. Format:
+open-compass/VLMEvalKit@e8e78f0 (dataset/image_mcq.py), MMMU-Benchmark/MMMU@bb0b95a.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from readers.embedded import Record, benchmark
+from readers.embedded import Record, benchmark, several
 from recipe import Dataset
 
 DATASET = Dataset(
     name="mmmu",
-    title="MMMU (college exams, 30 subjects; validation rows of one picture)",
+    title="MMMU (college exams, 30 subjects; validation)",
     licence="Apache-2.0; pictures under their sources' terms",
     access="open, https://huggingface.co/datasets/MMMU/MMMU",
     source="Yue et al. 2024, arXiv 2311.16502",
-    counts={},
+    counts={"total": 900},
 )
 
 
@@ -57,6 +56,7 @@ APP = benchmark(
     id="id|index",
     split="val",
     only=("split", ("validation", "val")),
+    media=several,
 )
 
 if __name__ == "__main__":

@@ -35,9 +35,9 @@ class Form:
     Keys may go down: `response.body.choices.0.message.content`. `id_template` makes the manifest's
     id of the row's keys (`test_dia{Dialogue_ID}_utt{Utterance_ID}`); `{id}` is what `id_key` says,
     `{id:stem}` a file's name without folders and ending, `{id:0>5}` at least five characters wide
-    (as Python's `format` fills them up). `failed`: a key that has something where there is no
-    answer; such a row is left out. `others`: whether the row's other keys are those of our
-    predictions.
+    (as Python's `format` fills them up), `{id:$_$=_}` has `_` for each `$_$`. `failed`: a key that
+    has something where there is no answer; such a row is left out. `others`: whether the row's
+    other keys are those of our predictions.
     """
 
     id_key: str = "id"
@@ -226,15 +226,18 @@ def _id(row: Mapping[str, Any], name: str, form: Form) -> str:
         raise KeyError(f"{key} (text or a whole number)")
     text = str(value)
     for shape in shapes:
-        text = PurePath(text).stem if shape == "stem" else _widened(text, shape, form)
+        text = PurePath(text).stem if shape == "stem" else _shaped(text, shape, form)
     return text
 
 
-def _widened(text: str, shape: str, form: Form) -> str:
-    if not _WIDTH.fullmatch(shape):
-        expected = "{KEY}, {KEY:stem} or a width like {KEY:0>5}"
+def _shaped(text: str, shape: str, form: Form) -> str:
+    """The text as wide as `shape` says, or with one part of it for another (`OLD=NEW`)."""
+    if _WIDTH.fullmatch(shape):
+        return format(text, shape)
+    if not shape.partition("=")[0] or "=" not in shape:
+        expected = "{KEY}, {KEY:stem}, a width like {KEY:0>5} or {KEY:OLD=NEW}"
         raise ConfigError("--id-template", form.id_template, expected=expected)
-    return format(text, shape)
+    return text.replace(*shape.split("=", 1))
 
 
 def _without_empty(row: dict[str, Any]) -> dict[str, Any]:

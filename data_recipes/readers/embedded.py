@@ -12,8 +12,9 @@ import binascii
 import csv
 import hashlib
 import os
+import re
 from ast import literal_eval
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,7 +27,7 @@ from affect_mllm.media.lfs import IS_POINTER, PULL, is_pointer
 from affect_mllm.types import ConfigError, DataError
 from readers.jsons import read_json, read_jsonl
 
-IMAGES = "images"
+IMAGES, FRAMES = "images", "frames"
 _WIDEST = 2**31 - 1  # characters of a cell: a long video's frames in base64
 _REFERENCE = 64  # a cell that short is another row's index (VLMEvalKit, image_base.py)
 _KINDS = {b"\x89PNG": ".png", b"\xff\xd8": ".jpg", b"GIF8": ".gif", b"BM": ".bmp", b"RIFF": ".webp"}
@@ -185,44 +186,50 @@ class Pictures:
     inputs: Inputs
     _of_row: dict[str, Path] = field(default_factory=dict)
 
-    def of(self, record: Record) -> Path | None:
-        """The row's one picture as a file; None where it has none or several.
+    def of(self, record: Record) -> dict[str, Path]:
+        """The row's pictures as files, by number: those of a list from 1, or N of column `image_N`.
 
-        One that is named (`image_path`, `file_name`) and not brought along lies below the media
+        What is named (`image_path`, `file_name`) and not brought along lies below the media
         root. DataError where neither is there to be read.
         """
-        found = self._found(record)
-        if found is not None and "index" in record.cells:
-            self._of_row[record.text("index")] = found
+        found = {n: self._file(value, record) for n, value in self._found(record).items()}
+        if len(found) == 1 and "index" in record.cells:
+            (self._of_row[record.text("index")],) = found.values()
         return found
 
-    def _found(self, record: Record) -> Path | None:
-        value = record.cells.get("image", record.cells.get("image_1"))
+    def frames(self, record: Record, name: str) -> Path:
+        """The row's pictures as a folder, in their order."""
+        folder = self.inputs.media_root / FRAMES / name
+        for number, value in self._found(record).items():
+            data = _data(value, record)
+            self._write(folder / f"{int(number):04d}{_ending(data, record)}", data)
+        return folder
+
+    def _found(self, record: Record) -> dict[str, Any]:
+        value = record.cells.get("image")
         if value is None:
+            columns = ((name.removeprefix("image_"), name) for name in record.cells)
+            found = {n: record.cells[name] for n, name in columns if n.isdecimal()}
             named = record.texts("image_path", "file_name", "image_name")
-            return self.inputs.media_root / named[0] if len(named) == 1 else None
-        if isinstance(value, dict):
-            return self._kept(value.get("bytes") or b"", record)
-        if isinstance(value, bytes):
-            return self._kept(value, record)
-        items = _listed(str(value))
-        if isinstance(items, list):
-            if len(items) != 1:
-                return None
-            value = items[0]
-        text = str(value).strip()
+            below = [self.inputs.media_root / each for each in named]
+            return found or {str(n): path for n, path in enumerate(below, start=1)}
+        items = _listed(value) if isinstance(value, str) else value
+        items = items if isinstance(items, list) else [items]
+        return {str(n): item for n, item in enumerate(items, start=1)}
+
+    def _file(self, value: Any, record: Record) -> Path:
+        if isinstance(value, Path):
+            return value
+        text = value.strip() if isinstance(value, str) else ""
         if text in self._of_row:
             return self._of_row[text]
-        if len(text) <= _REFERENCE and "." in text:
+        if 0 < len(text) <= _REFERENCE and "." in text:
             return self.inputs.media_root / text
-        return self._kept(_decoded(text, record), record)
+        data = _data(value, record)
+        name = hashlib.sha256(data).hexdigest()[:20] + _ending(data, record)
+        return self._write(self.inputs.media_root / IMAGES / name, data)
 
-    def _kept(self, data: bytes, record: Record) -> Path:
-        ending = next((each for magic, each in _KINDS.items() if data.startswith(magic)), None)
-        if ending is None:
-            raise DataError(record.where, "a picture of no known form", fix="fetch the file again")
-        name = hashlib.sha256(data).hexdigest()[:20]
-        path = self.inputs.media_root / IMAGES / f"{name}{ending}"
+    def _write(self, path: Path, data: bytes) -> Path:
         if not (self.inputs.labels_only or path.is_file()):
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -231,14 +238,63 @@ class Pictures:
         return path
 
 
-def _decoded(text: str, record: Record) -> bytes:
+def _ending(data: bytes, record: Record) -> str:
+    ending = next((each for magic, each in _KINDS.items() if data.startswith(magic)), None)
+    if ending is None:
+        raise DataError(record.where, "a picture of no known form", fix="fetch the file again")
+    return ending
+
+
+def _data(value: Any, record: Record) -> bytes:
+    """The bytes of a picture that a cell brings along."""
+    if isinstance(value, dict):
+        value = value.get("bytes") or b""
+    if isinstance(value, bytes):
+        return value
     try:
-        return base64.b64decode(text, validate=True)
+        return base64.b64decode(str(value).strip(), validate=True)
     except (binascii.Error, ValueError) as error:
         raise DataError(record.where, f"image is no base64: {error}") from error
 
 
 Labels = Callable[[Record], Mapping[str, Any]]
+Media = Callable[[Pictures, Record, str], Mapping[str, Any] | None]
+_PLACE = re.compile(r"<image (\d+)>")
+
+
+def single(pictures: Pictures, record: Record, _id: str) -> dict[str, Any] | None:
+    """The row's one picture; None where it has none or several."""
+    found = [*pictures.of(record).values()]
+    return {"image": found[0]} if len(found) == 1 else None
+
+
+def several(pictures: Pictures, record: Record, _id: str) -> dict[str, Any] | None:
+    """The row's picture, or its pictures as clips that are called by their numbers."""
+    found = pictures.of(record)
+    if len(found) < 2:
+        return single(pictures, record, _id)
+    return {"clips": [{"name": name, "image": path} for name, path in found.items()]}
+
+
+def placed(labels: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Labels of a row with several pictures: where `<image 1>` is said first, picture 1 stands.
+
+    Said again it is "image 1"; pictures that are never mentioned stand before the question.
+    """
+    seen: set[str] = set()
+
+    def place(found: re.Match[str]) -> str:
+        name = found[1]
+        if name in seen or name not in names:
+            return f"image {name}"
+        seen.add(name)
+        return f"<image:{name}>"
+
+    made = {**labels, "question": _PLACE.sub(place, labels["question"])}
+    options = {x: _PLACE.sub(place, text) for x, text in (labels.get("options") or {}).items()}
+    before = [f"<image:{name}>" for name in names if name not in seen]
+    made["question"] = "\n".join([*before, made["question"]])
+    return made | ({"options": options} if options else {})
 
 
 def questions(
@@ -250,27 +306,32 @@ def questions(
     split: str = "",
     id: str = "index",
     only: tuple[str, tuple[str, ...]] = ("", ()),
-    group: Callable[[Record, Path], str] = lambda _, path: path.stem,
+    group: Callable[[Record, str], str] = lambda _, name: name,
+    media: Media = single,
 ) -> Iterator[Entry]:
-    """A row for each question about one picture: what `labels` says of it.
+    """A row for each question about a picture, or about what `media` gives: what `labels` says.
 
     `only` names a column and the values of it that count, where the file has it. A row's id is in
     the column `id` ("a|b": in either), else it is its place from 0, as lmms-eval numbers rows. Its
     `group` is by default the picture, so that errors of questions about one are counted together.
-    Rows without a picture or with several are left out, and noted.
+    Rows of which `media` gives nothing are left out, and noted.
     """
     pictures, left_out = Pictures(inputs), 0
     for record in records(file, columns):
         column, values = only
         if values and record.get(column) not in ("", *values):
             continue
-        picture = pictures.of(record)
-        if picture is None:
+        name = record.get(*id.split("|")) or str(record.place)
+        found = media(pictures, record, name)
+        if found is None:
             left_out += 1
             continue
-        row = {"id": record.get(*id.split("|")) or str(record.place), "image": picture}
-        row |= {"split": split, "group": group(record, picture), "labels": dict(labels(record))}
-        yield Entry(row, record.path, record.number)
+        said, clips = dict(labels(record)), found.get("clips")
+        if clips:
+            said = placed(said, [clip["name"] for clip in clips])
+        (shown, *_) = [clip["image"] for clip in clips] if clips else found.values()
+        row = {"id": name, **found, "split": split, "group": group(record, shown.stem)}
+        yield Entry(row | {"labels": said}, record.path, record.number)
     if left_out:
         inputs.notes.append(f"{left_out} rows left out, which have no picture or several")
 

@@ -10,7 +10,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from affect_mllm.eval.prediction_forms import Form, form_of, matching
+from affect_mllm.eval.benchmarks import load_task
+from affect_mllm.eval.prediction_forms import Form, _made_id, form_of, matching
 from affect_mllm.eval.predictions import read_predictions
 from affect_mllm.types import ConfigError, DataError
 
@@ -167,7 +168,16 @@ def test_an_id_may_lose_its_ending_and_be_filled_up(tmp_path):
     path.write_text("video,clip,response\na b.c,7,joy\n")
     form = form_of(id_template="{video}${clip:0>4}")
     assert [row.id for row in read_predictions(path, form=form)] == ["a b.c$0007"]
+    form = form_of(id_template="{video:.=-: =}_{clip}")
+    assert [row.id for row in read_predictions(path, form=form)] == ["ab-c_7"]
     form = form_of(id_template="{video:stem:_>5}")
     assert [row.id for row in read_predictions(path, form=form)] == ["__a b"]
     with pytest.raises(ConfigError, match="a width like"):
         read_predictions(path, form=form_of(id_template="{clip:x}"))
+
+
+def test_ids_of_mmsas_archives_are_known():
+    mosi, sims = (load_task(name).ids for name in ("cmu_mosi_intensity", "ch_sims"))
+    for ids, theirs, ours in ((mosi, "03bS$_$11", "03bS_11"), (sims, "v_1$_$0002", "v_1_0002")):
+        made = [_made_id({"id": theirs}, form_of(id_template=one)) for one in ids if "{id" in one]
+        assert ours in made

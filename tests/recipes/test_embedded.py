@@ -10,6 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from affect_mllm.data import manifest
+from affect_mllm.data.messages import media_of
+from affect_mllm.eval.benchmarks import load_task
 from tests.recipes.embedded import OPTIONS, tsv
 from tests.recipes.kit import SUBSET, Kit, Ran, run, write
 
@@ -67,6 +70,44 @@ def test_rows_of_several_pictures_are_left_out_and_counted(tmp_path: Path, kit: 
     ran = ai2d(tsv(tmp_path / "a.tsv", rows))
     assert list(ran.rows) == ["0"]
     assert "1 rows left out, which have no picture or several" in ran.out
+
+
+def test_several_pictures_are_clips_that_stand_where_the_text_says(
+    tmp_path: Path, kit: Kit
+) -> None:
+    asked = "Before <image 2>, and again <image 2>: which?"
+    row = {"id": "validation_Art_Theory_3", "question": asked, "answer": "A",
+           "options": "['<image 1>', 'none']", "question_type": "multiple-choice"}  # fmt: skip
+    pictures = {f"image_{n}": {"bytes": kit.picture(), "path": "x.png"} for n in (1, 2, 3)}
+    path = parquet(tmp_path / "validation-00000-of-00001.parquet", [row | pictures])
+    ran = run("mmmu", [str(path), SUBSET], tmp_path)
+    (made,) = ran.rows.values()
+    assert [clip["name"] for clip in made["clips"]] == ["1", "2", "3"]
+    assert made["labels"]["question"] == ("<image:3>\nBefore <image:2>, and again image 2: which?")
+    assert made["labels"]["options"] == {"A": "<image:1>", "B": "none"}
+    (sample,) = manifest.read(ran.manifests[0])
+    asked = load_task("mmmu").ask(sample)
+    order = media_of(sample, ["image.1", "image.2", "image.3"], asked)
+    assert order == ["image.1", "image.2", "image.3"], "each has its place"
+    assert asked.index("<image:3>") < asked.index("<image:2>") < asked.index("A. <image:1>")
+
+
+def test_frames_of_a_video_are_a_folder_in_their_order(tmp_path: Path, kit: Kit) -> None:
+    row = {"question": "What happens?", "answer": "B", "question_type_id": 10, "data_id": "v1"}
+    row |= {f"choice_{x.lower()}": text for x, text in OPTIONS.items()}
+    frames = [kit.picture() for _ in range(3)]
+    shown = [{"bytes": each, "path": "x.jpg"} for each in frames]
+    still = row | {"data_type": "image", "image": shown[:1]}
+    path = parquet(tmp_path / "test.parquet", [still, row | {"data_type": "video", "image": shown}])
+    ran = run("seed_bench", [str(path), SUBSET, "--form", "video"], tmp_path)
+    (made,) = ran.rows.values()
+    files = sorted((tmp_path / made["frames"]).iterdir())
+    assert [each.read_bytes() for each in files] == frames
+    (sample,) = manifest.read(ran.manifests[0])
+    assert load_task("seed_bench_video").select([sample]) == [sample]
+    assert sample.group == "v1"
+    ran.manifests[0].unlink()
+    assert [row["image"] for row in run("seed_bench", [str(path), SUBSET], tmp_path).rows.values()]
 
 
 def test_labels_alone_write_no_picture(tmp_path: Path, kit: Kit) -> None:

@@ -55,7 +55,7 @@ def hf_trainer(options: argparse.Namespace) -> dict[str, float]:
     from datasets import Dataset
     from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
 
-    model, tokenizer, rows = _lora_model(options.manifest)
+    model, tokenizer, rows = _lora_model(options)
     counter = Counter(DataCollatorForSeq2Seq(tokenizer))
     arguments = TrainingArguments(
         per_device_train_batch_size=BATCH, remove_unused_columns=False, **_common(options)
@@ -74,7 +74,7 @@ def trl(options: argparse.Namespace) -> dict[str, float]:
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
-    model, tokenizer, rows = _lora_model(options.manifest)
+    model, tokenizer, rows = _lora_model(options)
     table = [
         {
             "input_ids": chat.input_ids,
@@ -119,6 +119,8 @@ def ours(options: argparse.Namespace, *, batch: int = BATCH) -> dict[str, float]
             "data.max_tokens=2048",
             f"data.prompt.system={SYSTEM}",
             f"launch.micro_batches={2 * batch // (BATCH * ranks)}",
+            f"launch.precision={'bf16' if options.dtype == 'bfloat16' else 'fp32'}",
+            f"model.llm.dtype={options.dtype}",
             "launch.workers=0",  # as the others: one rank of one thread is one core
             "speed.compile=true",
             "model.fusion=null",
@@ -155,8 +157,7 @@ def ours(options: argparse.Namespace, *, batch: int = BATCH) -> dict[str, float]
     return {"supervised": supervised / seconds, **(own if ranks == 1 else {})}
 
 
-def _lora_model(manifest: Path) -> tuple[Any, Any, list[Chat]]:
-    import torch
+def _lora_model(options: argparse.Namespace) -> tuple[Any, Any, list[Chat]]:
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -164,16 +165,16 @@ def _lora_model(manifest: Path) -> tuple[Any, Any, list[Chat]]:
 
     path = weights_path(LLM)
     tokenizer = AutoTokenizer.from_pretrained(path)
-    net = AutoModelForCausalLM.from_pretrained(path, dtype=torch.bfloat16)
+    net = AutoModelForCausalLM.from_pretrained(path, dtype=options.dtype)
     lora = LoraConfig(r=16, lora_alpha=32, target_modules=TARGETS, task_type="CAUSAL_LM")
-    return get_peft_model(net, lora), tokenizer, chats(manifest, tokenizer)
+    return get_peft_model(net, lora), tokenizer, chats(options.manifest, tokenizer)
 
 
 def _common(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "output_dir": tempfile.mkdtemp(),
         "max_steps": options.warm_up + options.steps,
-        "bf16": True,
+        "bf16": options.dtype == "bfloat16",
         "use_cpu": True,
         "gradient_checkpointing": False,
         "learning_rate": LR,

@@ -93,6 +93,9 @@ COMMANDS = {
     "cache": Command(
         "affect_mllm.tools.cache:cache_command", "Compute the encoders' states of clips once."
     ),
+    "probe": Command(
+        "affect_mllm.tools.probe:probe_command", "What frozen encoders say of a label, by layer."
+    ),
     "spread": Command(
         "affect_mllm.tools.spread:spread_command", "Mean and spread of several runs."
     ),

@@ -167,7 +167,7 @@ def _axes(ticks: Sequence[float], x_top: float, unit: str) -> Markup:
         )
     parts.append(
         Markup('<text x="{}" y="{}" text-anchor="end" class="unit">{}</text>').format(
-            WIDTH - _RIGHT, HEIGHT - 1, escape(unit)
+            WIDTH - _RIGHT, HEIGHT - 3, escape(unit)
         )
     )
     return Markup("").join(parts)

@@ -32,8 +32,11 @@ class States(NamedTuple):
     deep: tuple[torch.Tensor, ...] = ()
 
 
-def mean_of_layers(hidden: Sequence[torch.Tensor], layers: Sequence[int]) -> torch.Tensor:
-    """The mean of the chosen hidden states (−1: the last; 0: what enters the first layer).
+def of_layers(
+    hidden: Sequence[torch.Tensor], layers: Sequence[int], *, side_by_side: bool = False
+) -> torch.Tensor:
+    """The mean of the chosen hidden states (−1: the last; 0: what enters the first layer), or all
+    of these side by side, `[…, layers · D]`.
 
     Raises ConfigError where there is no such layer.
     """
@@ -43,7 +46,8 @@ def mean_of_layers(hidden: Sequence[torch.Tensor], layers: Sequence[int]) -> tor
             str(list(layers)),
             expected=f"some of {-len(hidden)} … {len(hidden) - 1}",
         )
-    return torch.stack([hidden[layer] for layer in layers]).mean(0)
+    chosen = [hidden[layer] for layer in layers]
+    return torch.cat(chosen, -1) if side_by_side else torch.stack(chosen).mean(0)
 
 
 def by_frame(cells: torch.Tensor, mask: torch.Tensor) -> States:
@@ -63,6 +67,8 @@ class Encoder(nn.Module):
     """
 
     name = ""
+    layers: tuple[int, ...] = ()
+    side_by_side = False  # hidden states of several layers: their mean, or all of them
 
     def __init__(self, *, transform: Callable[[Any], Any], frozen: bool = True) -> None:
         super().__init__()
@@ -109,6 +115,20 @@ class Encoder(nn.Module):
         """How many states an input array gives; here one for each step of its first axis."""
         return StatesPerStep()
 
+    def each_layer(self) -> dict[str, int]:
+        """From now on give the states of every layer side by side; their names and widths.
+
+        An encoder that does not choose among layers has one, named "".
+        """
+        return {"": self.hidden_size}
+
+    def _open(self, layers: int) -> dict[str, int]:
+        """Give so many hidden states, from what enters the first layer on."""
+        width, self.side_by_side = self.hidden_size, True
+        self.layers = tuple(range(layers))
+        self.hidden_size = width * layers
+        return dict.fromkeys(map(str, self.layers), width)
+
     def state_mask(self, mask: torch.Tensor) -> torch.Tensor | None:
         """The mask of the states of inputs with `mask` `[N, T]`, if nothing else decides it.
 
@@ -130,6 +150,7 @@ class Encoder(nn.Module):
     def settings(self) -> str:
         """What makes its states beside its weights: class, settings and preprocessing."""
         own = f"{type(self).__name__} {self.extra_repr()}"
+        own += " side by side" if self.side_by_side else ""
         transform = sorted(vars(self.transform).items())
         return f"{own}{type(self.transform).__qualname__} {transform}"
 

@@ -44,27 +44,27 @@ class Fingerprint:
     """The hash of an encoder's weights, settings and preprocessing.
 
     Weights are told by where they lie and how often they were written to. A hash is computed
-    again only for others, and none at all for those that are as a constructor read them from files
-    whose hash `remember` knows by their size and time of change.
+    again only for others, or other settings, and none at all for those that are as a constructor
+    read them from files whose hash `remember` knows by their size and time of change.
     """
 
     def __init__(self, encoder: Hashed) -> None:
         self._encoder = (encoder,)  # in a tuple: a module must not become its own child
-        self._known: tuple[Held, str] | None = None
+        self._known: tuple[Held, str, str] | None = None  # weights, settings, hash
         self._loaded: Held | None = None
 
     def of(self, remember: Remember | None = None) -> str:
         """The hash now."""
-        held = self._held()
-        if self._known is None or self._known[0] != held:
+        now = self._held(), self._encoder[0].settings()
+        if self._known is None or self._known[:2] != now:
             source = _version(self._encoder[0].name) if self.is_of_files else None
             if remember is None or source is None:
                 digest = self.digest()
             else:
-                name = f"encoder {self._encoder[0].settings()}"
+                name = f"encoder {now[1]}"
                 digest = remember(name, source, self.digest)
-            self._known = (held, digest)
-        return self._known[1]
+            self._known = (*now, digest)
+        return self._known[2]
 
     def digest(self) -> str:
         """sha256 in hex over settings and tensors, computed anew."""
@@ -92,7 +92,7 @@ class Fingerprint:
         if not keeping.whole:
             return
         if self._known is not None and self._known[0] == before:
-            self._known = (self._held(), self._known[1])
+            self._known = (self._held(), *self._known[1:])
         if self._loaded == before:
             self.as_loaded()
 

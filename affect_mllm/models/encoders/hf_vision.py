@@ -10,7 +10,7 @@ from pydantic import PositiveInt
 from torch.nn.functional import adaptive_avg_pool2d
 
 from affect_mllm.config import weights_path
-from affect_mllm.models.encoders.base import Encoder, States, by_frame, mean_of_layers
+from affect_mllm.models.encoders.base import Encoder, States, by_frame, of_layers
 from affect_mllm.models.pretrained import loading
 from affect_mllm.models.spans import StatesPerStep
 from affect_mllm.types import ConfigError
@@ -84,7 +84,7 @@ class HFVisionEncoder(Encoder):
         if self.output in ("pooled", "projected"):
             pooled = output.pooler_output
             return (self.projection(pooled) if self.projection else pooled).unsqueeze(1)
-        hidden = mean_of_layers(output.hidden_states, self.layers)
+        hidden = of_layers(output.hidden_states, self.layers, side_by_side=self.side_by_side)
         high, wide = (side // self.net.config.patch_size for side in size)
         extra = hidden.shape[1] - high * wide
         if self.output == "patches":
@@ -98,6 +98,14 @@ class HFVisionEncoder(Encoder):
     def _cells(self, patches: torch.Tensor, high: int, wide: int) -> torch.Tensor:
         maps = patches.transpose(1, 2).unflatten(2, (high, wide))
         return adaptive_avg_pool2d(maps, self.grid).flatten(2).transpose(1, 2)
+
+    def each_layer(self) -> dict[str, int]:
+        """One for each hidden state, the last being what comes out; of `pooled` and `projected`
+        there is one.
+        """
+        if self.output in ("pooled", "projected"):
+            return super().each_layer()
+        return self._open(int(self.net.config.num_hidden_layers) + 1)
 
     def state_count(self) -> StatesPerStep:
         """`grid²` cells a frame, or one state."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from affect_mllm.config import weights_path
-from affect_mllm.models.encoders.base import Encoder, States, mean_of_layers
+from affect_mllm.models.encoders.base import Encoder, States, of_layers
 from affect_mllm.models.pretrained import loading
 from affect_mllm.types import ConfigError, DataError
 
@@ -128,7 +128,7 @@ class SpeechEncoder(Encoder):
             # −1 is what comes out: releases of transformers differ in whether their last hidden
             # state has passed the final norm of the large models.
             every = (*output.hidden_states[:-1], output.last_hidden_state)
-            found = mean_of_layers(every, self.layers)
+            found = of_layers(every, self.layers, side_by_side=self.side_by_side)
             states[rows, : found.shape[1]] = found.to(states.dtype)
         return States(states.masked_fill(~real.unsqueeze(-1), 0), real)
 
@@ -139,6 +139,10 @@ class SpeechEncoder(Encoder):
             return
         for length in lengths.unique().tolist():
             yield (lengths == length).nonzero().squeeze(1), length
+
+    def each_layer(self) -> dict[str, int]:
+        """One for each hidden state; the last is what comes out."""
+        return self._open(int(self.net.config.num_hidden_layers) + 1)
 
     def state_count(self) -> StridedStates:
         """Through the strides of the convolutions."""

@@ -62,6 +62,8 @@ class TimmEncoder(Encoder):
     def forward(self, values: torch.Tensor, mask: torch.Tensor) -> States:
         """States of the real frames; masked frames are not run and give zeros."""
         pixels = self.pixels(values[mask]).contiguous(memory_format=torch.channels_last)
+        if self.side_by_side:
+            return by_frame(self._every_layer(pixels), mask)
         if self.layers:
             return by_frame(self._mean_of_layers(pixels), mask)
         features = self.net.forward_features(pixels)
@@ -71,6 +73,23 @@ class TimmEncoder(Encoder):
         if self.output == "tokens":
             cells = torch.cat([features[:, :1], cells], 1)
         return by_frame(cells, mask)
+
+    def each_layer(self) -> dict[str, int]:
+        """Its stages, and "last": what `forward_features` gives; averaged to cells, no tokens."""
+        if self.output == "pooled":
+            return super().each_layer()
+        widths = [int(stage["num_chs"]) for stage in self.net.feature_info]
+        self.layers, self.side_by_side = tuple(range(len(widths))), True
+        named = {str(stage): width for stage, width in enumerate(widths)}
+        named["last"] = int(self.net.num_features)
+        self.hidden_size = sum(named.values())
+        return named
+
+    def _every_layer(self, pixels: torch.Tensor) -> torch.Tensor:
+        """`[M, C, D]` of every stage and of what comes out."""
+        last, stages = self.net.forward_intermediates(pixels, indices=list(self.layers), norm=True)
+        maps = [*stages, self._map(last, pixels.shape[-2:])]
+        return torch.cat([self._cells(each) for each in maps], -1)
 
     def _mean_of_layers(self, pixels: torch.Tensor) -> torch.Tensor:
         """`[M, C, D]` of the chosen stages."""
@@ -119,7 +138,7 @@ class TimmEncoder(Encoder):
             patches = features[:, prefix:].transpose(1, 2)
             high, wide = self.net.patch_embed.dynamic_feat_size(size)
             return patches.unflatten(2, (high, wide))
-        last = features.shape[-1] == self.hidden_size != features.shape[1]
+        last = features.shape[-1] == self.net.num_features != features.shape[1]
         return features.permute(0, 3, 1, 2) if last else features
 
     def _cells(self, maps: torch.Tensor) -> torch.Tensor:

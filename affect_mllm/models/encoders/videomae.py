@@ -10,7 +10,7 @@ from pydantic import PositiveInt
 from torch.nn.functional import adaptive_avg_pool2d, pad
 
 from affect_mllm.config import weights_path
-from affect_mllm.models.encoders.base import Encoder, States, mean_of_layers
+from affect_mllm.models.encoders.base import Encoder, States, of_layers
 from affect_mllm.models.pretrained import loading
 from affect_mllm.models.spans import StatesPerStep
 
@@ -59,7 +59,7 @@ class VideoMAEEncoder(Encoder):
         frames = _standing(values.unflatten(1, (-1, self.window))[shown], real[shown].sum(1))
         output = self.net(pixel_values=self.pixels(frames), output_hidden_states=True)
         every = (*output.hidden_states[:-1], output.last_hidden_state)
-        cells = self._cells(mean_of_layers(every, self.layers))
+        cells = self._cells(of_layers(every, self.layers, side_by_side=self.side_by_side))
         states = cells.new_zeros(*shown.shape, *cells.shape[1:])
         states[shown] = cells
         steps = real[:, :, :: self.step].flatten(1).repeat_interleave(self.grid**2, dim=1)
@@ -72,6 +72,10 @@ class VideoMAEEncoder(Encoder):
         maps = hidden.unflatten(1, (steps, side, side)).permute(0, 1, 4, 2, 3)
         cells = adaptive_avg_pool2d(maps.flatten(0, 1), self.grid).flatten(2).transpose(1, 2)
         return cells.unflatten(0, (-1, steps))
+
+    def each_layer(self) -> dict[str, int]:
+        """One for each hidden state; the last is what comes out."""
+        return self._open(int(self.net.config.num_hidden_layers) + 1)
 
     def state_count(self) -> StatesPerStep:
         """`grid²` cells for each step of frames."""

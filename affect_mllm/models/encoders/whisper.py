@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import gelu
 
 from affect_mllm.config import weights_path
-from affect_mllm.models.encoders.base import Encoder, States, mean_of_layers
+from affect_mllm.models.encoders.base import Encoder, States, of_layers
 from affect_mllm.models.pretrained import loading
 from affect_mllm.models.spans import StatesPerStep
 
@@ -68,8 +68,12 @@ class WhisperEncoder(Encoder):
         for layer in self.net.layers:
             every.append(_first(layer(every[-1], attend)))
         every[-1] = self.net.layer_norm(every[-1])
-        chosen = mean_of_layers(every, self.layers)
+        chosen = of_layers(every, self.layers, side_by_side=self.side_by_side)
         return States(chosen.masked_fill(~real[..., None], 0), real)
+
+    def each_layer(self) -> dict[str, int]:
+        """One for each hidden state; the last is what comes out."""
+        return self._open(len(self.net.layers) + 1)
 
     def state_count(self) -> StatesPerStep:
         """One state for two frames; windows have an even number of frames."""

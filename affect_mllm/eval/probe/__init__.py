@@ -1,0 +1,1 @@
+"""What frozen encoder states say of a label before any model is trained on them."""

@@ -17,7 +17,7 @@ from torch import nn
 
 from affect_mllm import config
 from affect_mllm.models.mllm import AffectMLLM
-from affect_mllm.models.tensor_file import write_tensors
+from affect_mllm.models.tensor_file import Writes
 from affect_mllm.types import CheckpointError
 
 T = TypeVar("T")
@@ -56,7 +56,7 @@ def save(folder: Path, model: nn.Module, cfg: DictConfig, meta: dict[str, Any]) 
     `meta["trained"]` lists base weights that were trained.
     """
     own = own_weights(model, meta.get("trained", ()))
-    write(folder, list(own), own.items(), cfg=cfg, meta=meta)
+    write(folder, list(own), own.items(), cfg=cfg, meta=meta, writes=Writes())
 
 
 def write(
@@ -66,8 +66,9 @@ def write(
     *,
     cfg: DictConfig,
     meta: Mapping[str, Any],
+    writes: Writes,
 ) -> None:
-    """Write a checkpoint's files; hashes and the format are added to `meta`.
+    """Write a checkpoint's files, or have `writes` do it; hashes and format are added to `meta`.
 
     `weights` have these `names` in this order and are drawn one at a time; those named `heads.…`
     are the last and go into a file of their own. The caller owns atomicity (see
@@ -77,10 +78,15 @@ def write(
     OmegaConf.save(cfg, folder / CONFIG, resolve=True)
     heads = [name for name in names if name.startswith(HEADS_PREFIX)]
     own, stream = names[: len(names) - len(heads)], iter(weights)
-    write_tensors(folder / WEIGHTS, own, islice(stream, len(own)))
+    writes.tensors(folder / WEIGHTS, own, islice(stream, len(own)))
     if heads:
-        write_tensors(folder / HEADS, heads, stream)
+        writes.tensors(folder / HEADS, heads, stream)
     files = (CONFIG, WEIGHTS, *([HEADS] if heads else []))
+    writes.then(lambda: _seal(folder, files, meta))
+
+
+def _seal(folder: Path, files: Sequence[str], meta: Mapping[str, Any]) -> None:
+    """`meta.json` of files that are whole."""
     whole = {
         **meta,
         "format_version": FORMAT_VERSION,

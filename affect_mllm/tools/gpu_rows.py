@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 
 from affect_mllm.models.mllm import AffectMLLM
+from affect_mllm.models.tensor_file import Writes
 from affect_mllm.tools.gpu_matrix import Row
 from affect_mllm.tools.trial import STEPS, TRAINABLE, Taken, Trial
 from affect_mllm.tools.trial_models import PLAIN, Parts, Size
@@ -208,8 +209,10 @@ def _saved(trainer: Trainer, folder: Path) -> dict[str, torch.Tensor]:
     """The weights that train; the engine's state is in `folder`."""
     engine = trainer.engine
     trained = [name for name, p in engine.module.named_parameters() if p.requires_grad]
-    weights = {name: tensor.clone() for name, tensor in engine.each(trained)}  # training goes on
-    engine.save(folder)
+    weights = {
+        name: tensor.cpu().clone() for name, tensor in engine.each(trained)
+    }  # training goes on
+    engine.save(folder, Writes())
     engine.wait()
     return weights
 

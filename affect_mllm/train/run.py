@@ -153,6 +153,7 @@ class TrainRun:
             meta,
             keep_last=stage.keep_last,
             best=stage.best,
+            async_save=self._launch.async_save,
         )
         self._check_resume(checkpoints)
         if checkpoints.finished():
@@ -227,6 +228,9 @@ class TrainRun:
         trainer.watchdog.limit_s = self.stuck_after_s
         try:
             trainer.fit(loader, first, max_bad=self._data.max_bad_fraction)
+        except BaseException:
+            trainer.checkpoints.settle()
+            raise
         finally:
             for callback in trainer.callbacks:
                 callback.stop()

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from affect_mllm.models import checkpoint
+from affect_mllm.models.tensor_file import Writes
 from affect_mllm.train.keep.ema import Ema, check_ema
 from affect_mllm.train.main import main
 from affect_mllm.types import CheckpointError, ConfigError, ExitCode
@@ -56,7 +57,7 @@ def test_a_file_that_is_not_its_own_is_refused(tmp_path) -> None:
     ema = Ema(nn.Linear(1, 1), decay=0.5)
     with pytest.raises(CheckpointError, match=r"ema\.safetensors"):
         ema.load(tmp_path)
-    Ema(nn.Linear(2, 1), decay=0.5).save(tmp_path)
+    Ema(nn.Linear(2, 1), decay=0.5).save(tmp_path, Writes())
     with pytest.raises(CheckpointError, match=r"ema\.safetensors"):
         ema.load(tmp_path)
 

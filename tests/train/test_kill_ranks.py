@@ -24,7 +24,7 @@ TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "
 LENGTHS = {"align": 8, "emotion": 4, "instruct": 8 + 5 * KILLS}
 
 
-def command(tiny, folder: Path) -> list[str]:
+def command(tiny, folder: Path, *more: str) -> list[str]:
     sizes = [
         setting
         for stage, steps in LENGTHS.items()
@@ -35,7 +35,7 @@ def command(tiny, folder: Path) -> list[str]:
         )
     ]
     given = ("launch=ddp", "model.llm.lora.lora_dropout=0.3", *sizes)
-    return [*TORCHRUN, *tiny.overrides(folder, *given)]
+    return [*TORCHRUN, *tiny.overrides(folder, *given, *more)]
 
 
 def logged(folder: Path) -> int:
@@ -61,11 +61,15 @@ def straight(tiny, tiny_run, tmp_path_factory) -> Path:
 
 
 def test_killed_at_random_moments_it_ends_at_the_same_bytes(tiny, straight, tmp_path) -> None:
-    """A rank dies, or all; the launcher ends the job and says why."""
+    """A rank dies, or all; the launcher ends the job and says why.
+
+    Every other time checkpoints are written beside the steps.
+    """
     chance = random.Random(0)
     total = sum(LENGTHS.values())
     for number in range(1, KILLS + 1):
-        with started(command(tiny, tmp_path)) as launcher:
+        beside = f"launch.async_save={number % 2 == 1}"
+        with started(command(tiny, tmp_path, beside)) as launcher:
             wait_until(launcher, partial(reached, tmp_path, number * total // (KILLS + 2)))
             for _ in range(chance.randrange(12)):  # anywhere in a step or a checkpoint
                 assert launcher.poll() is None

@@ -22,6 +22,7 @@ SETTINGS = (
     *(f"stages.{stage}.save_every=100" for stage in LENGTHS),
     "model.llm.lora.lora_dropout=0.3",  # draws random numbers in every step
 )
+BESIDE = ("launch.async_save=true",)
 STOPS = {"straight": [], "7+13": ["align:7"], "3+9+8": ["align:3", "instruct:1"]}
 
 
@@ -77,8 +78,9 @@ def test_one_process_with_packing_and_two_loader_processes(tiny, tmp_path) -> No
     ("strategy", "runs", "more"),
     [
         ("ddp", ["straight", "7+13", "3+9+8"], ("launch.row_tokens=400",)),
-        ("zero2", ["straight", "7+13", "3+9+8"], ()),
-        ("zero3", ["straight", "3+9+8"], ("launch.persistence_threshold=0",)),
+        ("zero2", ["straight", "7+13", "3+9+8"], BESIDE),
+        ("zero3", ["straight", "3+9+8"], ("launch.persistence_threshold=0", *BESIDE)),
+        ("fsdp2", ["straight", "3+9+8"], BESIDE),
     ],
 )
 def test_two_processes(tiny, tiny_run, tmp_path, strategy, runs, more) -> None:

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from affect_mllm.models import checkpoint
+from affect_mllm.models.tensor_file import Writes
 from affect_mllm.train.layout import engine_state
 from affect_mllm.train.main import main
 from affect_mllm.types import CheckpointError, ExitCode
@@ -48,7 +49,7 @@ def test_numbers_in_an_optimisers_state_come_back_exactly(tmp_path) -> None:
     layer = nn.Linear(3, 2, bias=False)
     optimizer = Counting(layer.parameters(), lr=1.0)
     stepped(layer, optimizer, 3)
-    engine_state.write_moments(tmp_path, engine_state.moments(layer, optimizer), (1.0, 0))
+    engine_state.write_moments(tmp_path, engine_state.moments(layer, optimizer), (1.0, 0), Writes())
     again = nn.Linear(3, 2, bias=False)
     again.load_state_dict(layer.state_dict())
     resumed = Counting(again.parameters(), lr=1.0)

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from affect_mllm.models.tensor_file import Writes
 from affect_mllm.train.watch.callbacks import Callback
 from affect_mllm.types import CheckpointError, ConfigError
 
@@ -51,13 +52,11 @@ class Ema(Callback):
             for name, weight in self.weights.items():
                 weight.data = own[name]
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, writes: Writes) -> None:
         """The average, to resume from."""
         if self.rank == 0:
-            from safetensors.torch import save_file
-
-            tensors = {name: tensor.cpu().contiguous() for name, tensor in self.average.items()}
-            save_file(tensors, folder / FILE, metadata={"updates": str(self.updates)})
+            said = {"updates": str(self.updates)}
+            writes.tensors(folder / FILE, list(self.average), self.average.items(), said)
 
     def load(self, folder: Path) -> None:
         """What `save` wrote. Raises CheckpointError."""

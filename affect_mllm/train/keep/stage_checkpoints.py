@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ from omegaconf import DictConfig
 
 from affect_mllm.log import LOGGER
 from affect_mllm.models import checkpoint as weights
+from affect_mllm.models.tensor_file import Writes
 from affect_mllm.train.keep import lineage
 from affect_mllm.train.keep.progress import Progress
+from affect_mllm.train.keep.saving import Saving, on_disk
 from affect_mllm.train.layout.engine import Engine
 from affect_mllm.train.plan.stage import Best
 from affect_mllm.train.watch.callbacks import Callback
@@ -38,9 +40,11 @@ class StageCheckpoints:
         *,
         keep_last: int = 1,
         best: Best | None = None,
+        async_save: bool | None = None,
     ) -> None:
         self.folder, self.cfg, self.meta = folder, cfg, meta
-        self.keep_last, self.best = keep_last, best
+        self.keep_last, self.best, self.async_save = keep_last, best, async_save
+        self._saving: Saving | None = None
 
     @property
     def final(self) -> Path:
@@ -68,32 +72,63 @@ class StageCheckpoints:
     def save_step(
         self, engine: Engine, callbacks: Sequence[Callback], step: int, *, progress: Progress
     ) -> None:
-        """A resumable checkpoint; the oldest of the stage go once it is complete."""
+        """A resumable checkpoint; the oldest of the stage go once it is complete.
+
+        With `async_save` the state of this moment is copied, and written while the steps go on.
+        The one before is waited for; if it failed, its error is raised on all ranks.
+        """
         target = self.folder / f"step-{step:06d}"
-        with _disk(target):
-            temporary = self._fresh(engine)
+        later = engine.device.type == "cuda" if self.async_save is None else self.async_save
+        with on_disk(target):
+            temporary, writes = self._fresh(engine), Writes(later=later)
             if engine.is_main:
                 (temporary / "engine").mkdir()
             engine.wait()
-            engine.save(temporary / "engine")
+            engine.save(temporary / "engine", writes)
             for callback in callbacks:
-                callback.save(temporary / "engine")
-            self._write(engine, temporary, step, progress.tokens_seen)
+                callback.save(temporary / "engine", writes)
+            self._write(engine, temporary, step, progress.tokens_seen, writes)
+            writes.complete()
+            state = {
+                "step": step,
+                **progress.state(),
+                "world": engine.world,
+                "strategy": engine.strategy,
+                "any_world": engine.any_world,
+            }
+            last = partial(self._complete, temporary, target, state) if engine.is_main else _nothing
+            if later:
+                self._saving = Saving(engine, target, [writes.do, last])
+                return
             engine.wait()
-            if engine.is_main:
-                state = {
-                    "step": step,
-                    **progress.state(),
-                    "world": engine.world,
-                    "strategy": engine.strategy,
-                    "any_world": engine.any_world,
-                    "engine": _hashes(temporary),
-                }
-                (temporary / "data_state.json").write_text(json.dumps(state, indent=1))
-                weights.replace_folder(temporary, target)
-                for old in self._steps()[: -self.keep_last]:
-                    shutil.rmtree(old)
+            last()
         engine.wait()
+
+    def _complete(self, temporary: Path, target: Path, state: State) -> None:
+        """Every rank's files are there: give them their name."""
+        state = {**state, "engine": _hashes(temporary)}
+        (temporary / "data_state.json").write_text(json.dumps(state, indent=1))
+        weights.replace_folder(temporary, target)
+        for old in self._steps()[: -self.keep_last]:
+            shutil.rmtree(old)
+
+    @property
+    def failed(self) -> bool:
+        """Whether this rank knows that the checkpoint under way failed."""
+        return self._saving is not None and self._saving.failed
+
+    def wait(self) -> None:
+        """Until nothing is being written. Raises, on all ranks, why it failed."""
+        saving, self._saving = self._saving, None
+        if saving is not None:
+            saving.wait()
+
+    def settle(self) -> None:
+        """`wait` where another error ends the run: this one is only said."""
+        try:
+            self.wait()
+        except Exception as error:
+            LOGGER.warning("no checkpoint was written: %s", error)
 
     def save_final(self, engine: Engine, step: int, *, tokens_seen: int) -> None:
         """The stage's result; its resumable checkpoints are removed."""
@@ -152,15 +187,21 @@ class StageCheckpoints:
     def _save_plain(
         self, engine: Engine, target: Path, step: int, tokens_seen: int, **more: Any
     ) -> None:
-        with _disk(target):
+        with on_disk(target):
             temporary = self._fresh(engine)
-            self._write(engine, temporary, step, tokens_seen, **more)
+            self._write(engine, temporary, step, tokens_seen, Writes(), **more)
             if engine.is_main:
                 weights.replace_folder(temporary, target)
         engine.wait()
 
     def _write(
-        self, engine: Engine, folder: Path, step: int, tokens_seen: int, **more: Any
+        self,
+        engine: Engine,
+        folder: Path,
+        step: int,
+        tokens_seen: int,
+        writes: Writes,
+        **more: Any,
     ) -> None:
         module = engine.module
         names = weights.own_names(module, self.meta.get("trained", ()))
@@ -170,11 +211,12 @@ class StageCheckpoints:
             done = {"step": step, "tokens_seen": tokens_seen}
             *before, this = self.meta["lineage"]
             meta = {**self.meta, **done, **more, "lineage": [*before, {**this, **done}]}
-            weights.write(folder, names, own, cfg=self.cfg, meta=meta)
+            weights.write(folder, names, own, cfg=self.cfg, meta=meta, writes=writes)
         for _ in own:  # the others only help to gather
             pass
 
     def _fresh(self, engine: Engine) -> Path:
+        self.wait()
         temporary = self.folder / ".writing"
         engine.wait()
         if engine.is_main:
@@ -215,28 +257,5 @@ def _hashes(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): weights.file_hash(path) for path in files}
 
 
-class _disk:
-    """A full disk becomes one clear message; what was saved before is still there."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-        if full or (isinstance(error, Exception) and self._no_space(error)):
-            raise CheckpointError(
-                str(self.target),
-                "the disk is full; the last complete checkpoint is kept",
-                fix="free some space and start the same command again",
-            ) from error
-
-    def _no_space(self, error: Exception) -> bool:
-        """torch says only that a write failed; then the disk is asked."""
-        said = str(error)
-        unclear = "file write failed" in said or "failed writing file" in said
-        return "No space left" in said or (
-            unclear and shutil.disk_usage(self.target.parent).free < 1 << 20
-        )
+def _nothing() -> None:
+    pass

@@ -11,6 +11,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,8 +20,9 @@ from torch import nn
 
 from affect_mllm.models.hidden import Hidden
 from affect_mllm.models.mllm import AffectMLLM
+from affect_mllm.models.tensor_file import Writes
 from affect_mllm.train.layout import engine_state, gradients
-from affect_mllm.train.layout.host_group import host_group
+from affect_mllm.train.layout.host_group import host_group, side_group
 from affect_mllm.train.layout.loss_scale import LossScale
 from affect_mllm.types import AffectError, Batch
 
@@ -131,22 +133,22 @@ class Engine:
         yield self.module
 
     def each(self, names: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:
-        """The named weights and buffers, whole, on the CPU, one at a time: all need not fit.
+        """The named weights and buffers, whole, where they are, one at a time: all need not fit.
 
         Every rank has to go through them.
         """
         held = self.module.state_dict()
         for name in names:
-            yield name, engine_state.whole(held[name]).cpu().contiguous()
+            yield name, engine_state.whole(held[name])
 
     def weights(self, names: Sequence[str]) -> dict[str, torch.Tensor]:
-        """All of `each`."""
-        return dict(self.each(names))
+        """All of `each`, on the CPU."""
+        return {name: tensor.cpu() for name, tensor in self.each(names)}
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, writes: Writes) -> None:
         """Optimiser and random state, so that `load` goes on bit for bit."""
         moments = engine_state.moments(self.module, self.optimizer)
-        engine_state.write_moments(folder, moments, self.scale.value, rank=self.rank)
+        engine_state.write_moments(folder, moments, self.scale.value, writes, rank=self.rank)
         engine_state.write_random(folder, self.rank)
 
     def load(self, folder: Path) -> None:
@@ -165,10 +167,17 @@ class Engine:
 
     def gather(self, item: T) -> list[T]:
         """Every rank's item, of any kind, in the order of ranks; not for what every step tells."""
+        return self._gathered(item, self.hosts)
+
+    def gathering_beside(self) -> Callable[[Any], list[Any]]:
+        """`gather` for one other thread of every rank; all ranks ask for it together."""
+        return partial(self._gathered, group=side_group(self.timeout))
+
+    def _gathered(self, item: T, group: Any) -> list[T]:
         if self.world == 1:
             return [item]
         found: list[Any] = [None] * self.world
-        torch.distributed.all_gather_object(found, item, group=self.hosts)
+        torch.distributed.all_gather_object(found, item, group=group)
         return found
 
     def agreed(self, flag: bool) -> bool:

@@ -19,7 +19,7 @@ from torch import nn
 from torch.distributed.tensor import DTensor
 from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
-from affect_mllm.models.tensor_file import write_tensors
+from affect_mllm.models.tensor_file import Writes
 from affect_mllm.types import CheckpointError
 
 MOMENTS, NUMBERS, SCALE = "optimizer", "optimizer.json", "scale.json"
@@ -58,7 +58,9 @@ def moments(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, An
     return found
 
 
-def write_moments(folder: Path, found: dict[str, Any], scale: Scale, *, rank: int = 0) -> None:
+def write_moments(
+    folder: Path, found: dict[str, Any], scale: Scale, writes: Writes, *, rank: int = 0
+) -> None:
     """Put this rank's part into `folder`; rank 0's has what is not split, and the loss scale."""
     own = {
         key: value
@@ -66,10 +68,10 @@ def write_moments(folder: Path, found: dict[str, Any], scale: Scale, *, rank: in
         if (local(value).numel() if isinstance(value, DTensor) else not rank and _is_tensor(value))
     }
     places = {key: {SAVED_OFFSETS: _place(value)} for key, value in own.items()}
-    parts = ((key, local(value.detach()).cpu()) for key, value in own.items())
+    parts = ((key, local(value.detach())) for key, value in own.items())
     said = {PLACES: json.dumps(places)}
     (folder / MOMENTS).mkdir(exist_ok=True)
-    write_tensors(folder / MOMENTS / f"{rank:05d}.safetensors", list(own), parts, metadata=said)
+    writes.tensors(folder / MOMENTS / f"{rank:05d}.safetensors", list(own), parts, metadata=said)
     if rank == 0:
         numbers = {key: value for key, value in found.items() if not _is_tensor(value)}
         (folder / NUMBERS).write_text(json.dumps(numbers))

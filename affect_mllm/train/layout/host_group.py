@@ -22,5 +22,14 @@ def host_group(device: torch.device, timeout: timedelta) -> Any:
 
 
 @cache
+def side_group(timeout: timedelta) -> Any:
+    """One more, for a thread beside the steps: what two threads send over one group may cross.
+
+    All ranks make it together; None is one process.
+    """
+    return dist.new_group(backend="gloo", timeout=timeout) if dist.is_initialized() else None
+
+
+@cache
 def _gloo(timeout: timedelta) -> Any:
     return dist.new_group(backend="gloo", timeout=timeout)

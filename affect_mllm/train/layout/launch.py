@@ -28,8 +28,9 @@ class Launch:
     `row_tokens` packs short examples into rows of about that many tokens; 0 pads instead.
     `micro_batches` is the least number a step; a `budget` may ask for more.
     `processes`, if given, is how many there have to be. `persistence_threshold`: ZeRO-3 keeps
-    smaller weights everywhere; `zero` has ZeRO's other settings. `timeout_s`: how long a rank
-    waits for another.
+    smaller weights everywhere; `zero` has ZeRO's other settings. `async_save`: checkpoints to
+    resume from are written from copies while the steps go on; null: where a GPU takes the steps.
+    `timeout_s`: how long a rank waits for another.
     """
 
     strategy: Literal["single", "ddp", "zero1", "zero2", "zero3", "zero3_offload", "fsdp2"] = (
@@ -43,6 +44,7 @@ class Launch:
     processes: PositiveInt | None = None
     persistence_threshold: NonNegativeInt = 100_000
     zero: ZeroSettings = field(default_factory=ZeroSettings)
+    async_save: bool | None = None
     timeout_s: PositiveInt = 1800
 
     def accelerator(self, *, max_norms: Sequence[float] = ()) -> Any:

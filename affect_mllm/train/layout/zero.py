@@ -13,8 +13,10 @@ from typing import Any
 import torch
 from pydantic import NonNegativeInt, PositiveInt
 from torch import nn
+from torch.utils._pytree import tree_map_only
 
 from affect_mllm.models.mllm import AffectMLLM
+from affect_mllm.models.tensor_file import Writes
 from affect_mllm.train.layout import engine_state
 from affect_mllm.train.layout.engine import Engine, OptimizerOf, blocks
 from affect_mllm.types import CheckpointError
@@ -150,7 +152,7 @@ class Zero(Engine):
         held = dict(self.module.state_dict(keep_vars=True))
         for name in names:
             with GatheredParameters([held[name]]):  # what is not split stays as it is
-                whole = held[name].detach().cpu().clone()
+                whole = held[name].detach().clone()
             yield name, whole
 
     @contextlib.contextmanager
@@ -184,10 +186,27 @@ class Zero(Engine):
         finally:
             keeper._register_deepspeed_module(keeper.module)
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, writes: Writes) -> None:
         """DeepSpeed's own files; frozen weights are left out, as everywhere."""
-        self.model.save_checkpoint(str(folder), tag="zero", exclude_frozen_parameters=True)
+        with self._writing(writes):
+            self.model.save_checkpoint(str(folder), tag="zero", exclude_frozen_parameters=True)
         engine_state.write_random(folder, self.rank)
+
+    @contextlib.contextmanager
+    def _writing(self, writes: Writes) -> Iterator[None]:
+        """What DeepSpeed gives its writer goes through `writes`."""
+        writer = self.model.checkpoint_engine
+        plain = writer.save
+
+        def save(state_dict: Any, path: str) -> None:
+            kept = tree_map_only(torch.Tensor, writes.kept, state_dict)
+            writes.then(lambda: plain(kept, path))
+
+        writer.save = save
+        try:
+            yield
+        finally:
+            del writer.save
 
     def load(self, folder: Path) -> None:
         """What `save` wrote, by as many processes. Raises CheckpointError."""

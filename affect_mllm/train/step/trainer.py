@@ -144,10 +144,12 @@ class Trainer:
             callback.log({"stage": self.stage.name, "step": step, **row})
         self.watchdog.at(step, "saving")
         save = partial(self.checkpoints.save_step, self.engine, self.callbacks)
-        stopping = self.engine.agreed(self.stop_asked)
+        # One that could not be written ends the run now: saving again says why.
+        stopping = self.engine.agreed(self.stop_asked or self.checkpoints.failed)
         if stopping or (step % self.stage.save_every == 0 and not last):
             save(step, progress=self.progress)
         if stopping:
+            self.checkpoints.wait()
             raise Stopped(step)
 
     def averaged(self) -> contextlib.AbstractContextManager[None]:

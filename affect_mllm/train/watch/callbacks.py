@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from affect_mllm.models.tensor_file import Writes
 from affect_mllm.types import ConfigError
 
 Row = dict[str, Any]
@@ -25,8 +26,8 @@ class Callback:
         """Metrics of this step, named `SPLIT/METRIC`, or none. The model may be in eval mode."""
         return {}
 
-    def save(self, folder: Path) -> None:
-        """Put state of your own into the checkpoint that is being written in `folder`."""
+    def save(self, folder: Path, writes: Writes) -> None:
+        """Have `writes` put state of your own into the checkpoint in `folder`."""
 
     def stop(self) -> None:
         """The stage is over."""

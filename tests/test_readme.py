@@ -60,3 +60,13 @@ def test_make_targets_of_the_makefile_are_all_phony() -> None:
     phony = re.search(r"^\.PHONY: (.*)$", text, re.M)
     assert phony is not None
     assert set(re.findall(r"^([a-z-]+):", text, re.M)) == set(phony.group(1).split())
+
+
+def test_soak_runs_whatever_is_longer_in_a_soak() -> None:
+    asks = re.compile(r"environ\.get\(\"AFFECT_SOAK\"\)")
+    longer = {
+        f.relative_to(ROOT) for f in (ROOT / "tests").rglob("*.py") if asks.search(f.read_text())
+    }
+    said = re.search(r"^soak:.*?^$", (ROOT / "Makefile").read_text(), re.M | re.S)
+    assert said is not None
+    assert {Path(word) for word in said.group().split() if word.startswith("tests/")} >= longer

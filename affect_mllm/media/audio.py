@@ -22,7 +22,7 @@ from affect_mllm.media.container import (
 )
 from affect_mllm.media.mel import WhisperMel
 from affect_mllm.media.packets import demuxed
-from affect_mllm.media.raw_sound import check_beginning, told_length
+from affect_mllm.media.raw_sound import check_beginning, ends_inside, told_length
 from affect_mllm.media.refusals import undecodable
 from affect_mllm.media.resample import downmix, resample
 from affect_mllm.media.video import Backend, check_backend
@@ -176,10 +176,21 @@ def _decode(
         if header.sound_s is None and end_s < about_s - SLACK_S:
             reason = f"it gives {end_s:.2f} of {about_s:.2f} s of sound"
             raise undecodable("torchcodec", path, reason)
+        _check_end(path)
         return waveform, rate, first_s
     from affect_mllm.media.backends import pyav_sound
 
     return pyav_sound.decode_audio(path, start_s, end_s, known_s=header.sound_s)
+
+
+def _check_end(path: Path) -> None:
+    """DataError where the file ends inside its last frame or page, which torchcodec passes over."""
+    at = 0
+    with opened(path) as container:
+        for packet in demuxed(container, *container.streams.audio):
+            at = at if packet.pos is None else packet.pos
+        if ends_inside(path, container.format.name, at):
+            raise undecodable("torchcodec", path, "it ends inside its last piece: cut off")
 
 
 def _check_complete(path: Path, header: _Header, end_s: float | None, *, got_s: float) -> None:

@@ -21,7 +21,15 @@ SYNC = {
 }
 TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICS")  # also in the middle of files that were joined
 EDGE_S = 0.1  # a recording may begin and end inside a packet
+TORN = frozenset({"amr", "loas"})  # whose decoders say that a frame is cut
 RATES_HZ = (44100, 48000, 32000)
+# Of layer III in kbit/s, by the header's number: MPEG-1, and MPEG-2 and 2.5.
+BITRATES = (
+    (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0),
+    (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0),
+)
+AC3_KBIT = (*range(32, 64, 8), *range(64, 128, 16), *range(128, 256, 32), *range(256, 641, 64))
+PAGE = 27 + 255 + 255 * 255  # bytes of Ogg's largest page
 SPARE_FRAMES = 4  # decoders drop the encoder's delay and what fills up the last frame
 
 
@@ -56,6 +64,55 @@ def surplus(path: Path, name: str, stream: AudioStream, end: int) -> float:
         file.seek(end)
         rest = file.read(1 << 20)
     return 0.0 if any(tag in rest for tag in TAGS) else len(rest) * 8 / stream.bit_rate
+
+
+def ends_inside(path: Path, name: str, at: int) -> bool:
+    """Whether a file ends inside its last frame (mp3, AAC, AC-3: at byte `at`) or page (Ogg).
+
+    Decoders may make sound of what is left of it. Layouts: ISO 11172-3, 2.4.1.3; ISO 13818-7, 6.2;
+    ETSI TS 102 366, 4.4 and E.1.2; RFC 3533, 6.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if name in _FRAME_BYTES:
+            file.seek(at)
+            return at + _FRAME_BYTES[name](file.read(6).ljust(6, bytes(1))) > size
+        if name != "ogg":
+            return False
+        file.seek(max(0, size - PAGE))
+        page = file.read()
+    page = page[page.rfind(b"OggS\0") :]
+    lengths = page[27 : 27 + page[26]] if len(page) > 26 else b""
+    return len(page) <= 26 or len(page) < 27 + page[26] + sum(lengths)
+
+
+def _mp3_bytes(head: bytes) -> int:
+    """How long a frame is, by its header; 0 for what is none."""
+    if head[0] != 0xFF or head[1] & 0xE6 != 0xE2 or head[2] & 0x0C == 0x0C:
+        return 0
+    version, padded = head[1] >> 3 & 3, head[2] >> 1 & 1
+    rate = RATES_HZ[head[2] >> 2 & 3] >> {3: 0, 2: 1}.get(version, 2)
+    bits_per_s = 1000 * BITRATES[version != 3][head[2] >> 4]
+    return (144 if version == 3 else 72) * bits_per_s // rate + padded
+
+
+def _ac3_bytes(head: bytes) -> int:
+    rate, code = head[4] >> 6, head[4] & 0x3F
+    if head[:2] != b"\x0b\x77":
+        return 0
+    if head[5] >> 3 > 10:  # E-AC-3
+        return 2 * ((head[2] & 7) << 8 | head[3]) + 2
+    if rate > 2 or code > 37:
+        return 0
+    kbit = AC3_KBIT[code >> 1]
+    return (4 * kbit, 2 * (kbit * 96000 // 44100 + (code & 1)), 6 * kbit)[rate]
+
+
+def _adts_bytes(head: bytes) -> int:
+    return (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5 if head[0] == 0xFF else 0
+
+
+_FRAME_BYTES = {"mp3": _mp3_bytes, "aac": _adts_bytes, "ac3": _ac3_bytes, "eac3": _ac3_bytes}
 
 
 def told_length(path: Path) -> float | None:

@@ -44,6 +44,45 @@ def test_a_beginning_or_an_end_that_was_overwritten_is_said(tmp_path, name, code
             read_audio(bad)
 
 
+CUT = {
+    "s.aac": ("aac", 44100),
+    "s.ac3": ("ac3", 44100),
+    "t.ac3": ("ac3", 48000),
+    "s.eac3": ("eac3", 48000),
+    "s.opus": ("libopus", 48000),
+    "s.oga": ("flac", 44100),
+    "s.mp3": ("libmp3lame", 44100),
+    "t.mp3": ("libmp3lame", 24000),
+}
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_a_file_that_ends_inside_a_frame_or_page_was_cut(tmp_path, name) -> None:
+    codec, rate = CUT[name]
+    whole = made(tmp_path / name, codec, rate)
+    if name.endswith("mp3"):
+        whole.write_bytes(without_info(whole))
+    check_media(whole, "audio")
+    data, bad = whole.read_bytes(), tmp_path / f"cut-{name}"
+    for share in (0.5, 0.5013):
+        bad.write_bytes(data[: int(len(data) * share)])
+        with pytest.raises(DataError, match=r"it ends inside its last piece: cut off"):
+            read_audio(bad)
+        piece = read_audio(bad, start_s=0.2, end_s=0.7)
+        assert piece is not None
+        assert len(piece) == 8000, "what is before the cut is whole"
+    bad.write_bytes(data + bytes(16))
+    check_media(bad, "audio")
+
+
+def without_info(path: Path) -> bytes:
+    """An mp3 without tags and the frame that says how long it is."""
+    with av.open(str(path)) as container:
+        first = next(container.demux(audio=0))
+    assert first.pos is not None
+    return path.read_bytes()[first.pos :]
+
+
 def test_tags_before_and_behind_an_mp3_are_no_damage(tmp_path) -> None:
     sound = made(tmp_path / "s.mp3", "libmp3lame").read_bytes()
     tag = b"APETAGEX" + (2000).to_bytes(4, "little") + (9032).to_bytes(4, "little") + bytes(16)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from affect_mllm.media.container import BACK_S, need_sound, opened, start_of, strictly, went_back
 from affect_mllm.media.packets import demuxed
-from affect_mllm.media.raw_sound import EDGE_S, TAGS, surplus
+from affect_mllm.media.raw_sound import EDGE_S, TAGS, TORN, ends_inside, surplus
 from affect_mllm.media.resample import downmix, resample
 from affect_mllm.types import DataError
 
@@ -43,25 +43,32 @@ class _Track:
     """What was heard so far: mono pieces at their rates, and packets that do not decode.
 
     `late_s`: by how much each piece's time stamp is behind the samples that were counted.
+    `torn`: the last packet did not decode, of a format where that means that its end is missing.
     `first_s`, `heard_s`: when the sound begins (None: not yet), and how much of it there is.
     """
 
     path: Path
-    counted: bool
+    name: str
     pieces: list[tuple[int, npt.NDArray[np.float32]]] = field(default_factory=list)
     late_s: list[float] = field(default_factory=list)
     first_s: float | None = None
     heard_s: float = 0.0
     untimed: bool = False
+    torn: bool = False
     tagged: bool = False  # inside a tag, of which no packet decodes
     done: bool = False  # what comes behind is not wanted
-    ends: int = 0  # the byte behind the last packet
+    last: tuple[int, int] = (0, 0)  # the bytes at which the last packet begins and ends
     broken: str | None = None  # why nothing more could be read
     lost: list[tuple[float, float]] = field(default_factory=list)  # when, how long in seconds
 
+    @property
+    def counted(self) -> bool:
+        """Whether samples are counted, since there are no time stamps."""
+        return self.name in COUNTED
+
     def add(self, frame: AudioFrame, now_s: float | None) -> None:
         """Append a frame."""
-        self.tagged = False
+        self.tagged = self.torn = False
         if self.first_s is None:
             self.first_s = now_s or 0.0
         self.untimed |= now_s is None
@@ -95,6 +102,7 @@ class _Track:
             if self.counted and bits_per_s:
                 length = max(length if size == packet.size else 0.0, size * 8 / bits_per_s)
             self.lost.append((now_s, length))
+            self.torn = size == packet.size and self.name in TORN
         self.tagged |= size < packet.size
 
     def check(self, start_s: float, *, done: bool, known_s: float | None) -> None:
@@ -114,7 +122,7 @@ class _Track:
             inside = inside[len(head) :]
         tail = [each for each in inside if each[0] >= end_s - GAP_S]
         whole = known_s is not None and end_s >= known_s - EDGE_S
-        if not done and (whole or _length(tail) <= EDGE_S):
+        if not done and (whole or (_length(tail) <= EDGE_S and not self.torn)):
             inside = inside[: len(inside) - len(tail)]
         if inside:
             lost_s = _length(inside)
@@ -214,14 +222,15 @@ def _heard(
     """The stream from where the container stands to `end_s` (None: its end)."""
     from av.error import FFmpegError
 
-    track = _Track(path, container.format.name in COUNTED)
+    track = _Track(path, container.format.name)
     zero, end_s = start_of(container), math.inf if end_s is None else end_s
     bits_per_s = stream.bit_rate or 0
     try:
         for packet, now_s in _packets(path, container, stream, until_s=end_s):
             if packet.is_corrupt and container.format.name != "mpegts":
                 track.broken = "its last packet is not whole"
-            track.ends = max(track.ends, (packet.pos or 0) + packet.size)
+            if packet.pos is not None:
+                track.last = packet.pos, packet.pos + packet.size
             try:
                 frames = packet.decode()
             except FFmpegError:
@@ -238,8 +247,10 @@ def _heard(
         track.broken = error.strerror
     track.fill()
     if not track.done:
-        rest_s = surplus(path, container.format.name, stream, track.ends)
+        rest_s = surplus(path, track.name, stream, track.last[1])
         track.lost.append(((track.first_s or 0.0) + track.heard_s, rest_s))
+        if track.broken is None and ends_inside(path, track.name, track.last[0]):
+            track.broken = "it ends inside its last piece: cut off"
     return track
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from affect_mllm import config
 from affect_mllm.data import label_file
+from affect_mllm.data import manifest as manifests
 from affect_mllm.data.label_questions import question
 from affect_mllm.data.label_space import Kind as LabelKind
 from affect_mllm.data.label_space import Label
+from affect_mllm.eval.official import Official
 from affect_mllm.eval.read.base import Space
 from affect_mllm.eval.read.policies import extract
 from affect_mllm.eval.read.vocabulary import one_sense
@@ -25,11 +27,13 @@ _KINDS: dict[LabelKind, Kind] = {
     "number": "regression",
     "text": "description",
 }
+_OPEN = ("open_vocabulary", "description")  # kinds whose answers are no labels of a list
 _METRICS: dict[Kind, tuple[str, ...]] = {
     "closed_label": ("accuracy", "uar", "weighted_f1", "macro_f1"),
     "multi_label": ("set_sample_f1", "set_micro_f1", "set_macro_f1", "set_accuracy"),
     "open_vocabulary": ("hit_rate", "ew_precision"),
     "regression": ("mae", "pearson", "ccc"),
+    "description": ("rouge_l", "bleu"),
 }
 
 
@@ -37,9 +41,11 @@ _METRICS: dict[Kind, tuple[str, ...]] = {
 class OwnLabels:
     """`conf/benchmark/own_clips.yaml`: a task for one label of a manifest, made by `of`.
 
-    `truth` is the label; None: the emotion, or the first label that can be scored. `labels`,
+    `truth` is the label; None: the emotion, or the first label that is no text. `labels`,
     `question` and `metrics` take the place of the label's own if given. The task of another label
-    than that first one is called `NAME_LABEL`. Rows without the label do not count.
+    than that first one is called `NAME_LABEL`. Rows without the label do not count. `candidates`
+    names the lists of classes that a publisher's rows choose from, which are then the labels.
+    `{classes}` in a question stands for the labels.
     """
 
     name: str
@@ -52,24 +58,37 @@ class OwnLabels:
     breakdowns: tuple[str, ...] = ()
     clusters: Literal["group", "speaker", "source", "id"] = "group"
     manifest: str | None = None
+    candidates: str | None = None
+    official: Annotated[Official | None, "in a YAML also a mapping without _target_"] = None
+    status: Literal["final", "provisional"] = "final"
+    source: str = ""
 
     def of(self, manifest: Path) -> Task:
-        """The task for this manifest.
-
-        Raises ConfigError where it lacks the label or the label is a text, which a judge scores.
-        """
+        """The task for this manifest. Raises ConfigError where it lacks the label."""
+        if self.candidates is not None:
+            return replace(self, labels=self._listed(manifest), candidates=None).of(manifest)
         found = label_file.read(manifest)
-        scored = {key: label for key, label in found.items() if label.kind != "text"}
-        first = next(iter(["emotion"] if "emotion" in scored else scored), None)
-        key = self.truth or first
-        if key not in scored:
+        order = sorted(found, key=lambda key: (key != "emotion", found[key].kind == "text"))
+        key = self.truth or order[0]
+        if key not in found:
             raise ConfigError(
                 f"benchmark {self.name}.truth",
-                f"{key}, which {'is a text' if key in found else f'{manifest} does not have'}",
-                expected=f"one of {list(scored)}",
-                fix="set benchmark.truth=LABEL; texts are scored by a judge (benchmark=emer)",
+                f"{key}, which {manifest} does not have",
+                expected=f"one of {list(found)}",
+                fix="set benchmark.truth=LABEL",
             )
-        return self._task(key, scored[key], self.name if key == first else f"{self.name}_{key}")
+        return self._task(key, found[key], self.name if key == order[0] else f"{self.name}_{key}")
+
+    def _listed(self, manifest: Path) -> tuple[str, ...]:
+        """The classes that the rows list, in their order."""
+        rows = manifests.read(manifest, media=False)
+        lists = [sample.labels.get(str(self.candidates)) for sample in rows]
+        found = [each for names in lists if isinstance(names, list) for each in names]
+        if not found:
+            raise ConfigError(
+                f"benchmark {self.name}.candidates", f"no row of {manifest} has {self.candidates}"
+            )
+        return tuple(dict.fromkeys(map(str, found)))
 
     def _task(self, key: str, label: Label, name: str) -> Task:
         asked = config.build(question(key, label), kind=object)
@@ -79,21 +98,25 @@ class OwnLabels:
         more: dict[str, Any] = {}
         if kind == "regression":
             more = {"low": label.low, "high": label.high}
-        elif kind != "open_vocabulary":
+        elif kind not in _OPEN:
             more = {"labels": self.labels or label.classes}
-        if self.labels and kind != "open_vocabulary":
+        if self.labels and kind not in _OPEN:
             asked = config.build({**question(key, label), "allowed": list(self.labels)})
+        words = self.question or asked.plain_question()
         return Task(
             name=name,
             version=self.version,
             kind=kind,
-            question=self.question or asked.plain_question(),
+            question=words.replace("{classes}", ", ".join(more.get("labels", ()))),
             split=self.split,
             truth=key,
             unlabelled="leave_out",
             metrics=self.metrics or _METRICS[kind],
             breakdowns=self.breakdowns,
             clusters=self.clusters,
+            official=self.official,
+            status=self.status,
+            source=self.source,
             **more,
         )
 

@@ -25,21 +25,25 @@ def names_labels(question: str) -> bool:
 def filled(question: str, sample: Sample, benchmark: str) -> str:
     """`question` with `{key}` as `labels.key` of the row and `{options}` as its lettered options.
 
-    `{key?}` is the label and a line break, or nothing where the row has none. DataError if the row
-    lacks what it names.
+    `{key?}` is the label and a line break, or nothing where the row has none; a list's parts stand
+    between commas. DataError if the row lacks what it names.
     """
 
     def fill(match: re.Match[str]) -> str:
         if match[1] == "options":
             return "\n".join(f"{letter}. {text}" for letter, text in options_of(sample).items())
         if match[2]:
-            return f"{sample.labels[match[1]]}\n" if sample.labels.get(match[1]) else ""
+            return f"{_words(sample.labels[match[1]])}\n" if sample.labels.get(match[1]) else ""
         if match[1] not in sample.labels:
             raise DataError(
                 f"row {sample.id}",
                 f"no labels.{match[1]}",
                 expected=f"what the question of {benchmark} names",
             )
-        return str(sample.labels[match[1]])
+        return _words(sample.labels[match[1]])
 
     return _FIELD.sub(fill, question)
+
+
+def _words(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

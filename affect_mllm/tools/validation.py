@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from affect_mllm.data import manifest
+from affect_mllm.data import label_file, manifest
+from affect_mllm.data.label_space import sidecar
 from affect_mllm.data.problems import Problem
 from affect_mllm.data.rows import Rows
 from affect_mllm.media.content import content_hash, size_of
@@ -34,13 +35,16 @@ def by_reason(found: Sequence[Validation]) -> list[tuple[str, int]]:
 
 
 def validate(*paths: Path, decode: bool = False, workers: int | None = None) -> list[Validation]:
-    """Check the rows of manifests, leakage within and between them and, with `decode`, media.
+    """Check the rows of manifests, the files of their labels, leakage and, with `decode`, media.
 
-    DataError when a manifest itself cannot be read.
+    Leakage is looked for within and between manifests. DataError when a manifest itself cannot be
+    read.
     """
     scanned = [manifest.scan(path) for path in paths]
     found = [[*problems] for _, problems in scanned]
     tables = [rows for rows, _ in scanned]
+    for path, problems in zip(paths, found, strict=True):
+        problems += _labels_problem(path)
     for number, problem in leaks(tables):
         found[number].append(problem)
     if decode:
@@ -55,6 +59,15 @@ def validate(*paths: Path, decode: bool = False, workers: int | None = None) -> 
         )
         for path, rows, problems in zip(paths, tables, found, strict=True)
     ]
+
+
+def _labels_problem(path: Path) -> Iterator[Problem]:
+    """What is wrong with the file beside a manifest that says its labels, if there is one."""
+    if sidecar(path).exists():
+        try:
+            label_file.read(path)
+        except DataError as error:
+            yield Problem(1, "", f"{sidecar(path).name}: {error.got} ({error.fix})")
 
 
 def leaks(tables: Sequence[Rows]) -> Iterator[tuple[int, Problem]]:

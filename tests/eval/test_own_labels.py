@@ -88,10 +88,26 @@ def test_given_words_take_the_place_of_the_labels_own(path: Path) -> None:
     assert own_task(path, question="Q?").question == "Q?"
 
 
-@pytest.mark.parametrize("truth", ["reason", "mood"])
-def test_what_cannot_be_scored_is_refused_with_what_can(path: Path, truth: str) -> None:
-    with pytest.raises(ConfigError, match=r"one of \['emotion', 'stress', 'signs'\]"):
-        own_task(path, truth=truth)
+def test_a_text_is_scored_by_its_overlap_with_the_label(path: Path) -> None:
+    task = own_task(path, truth="reason")
+    assert (task.name, task.kind) == ("own_clips_reason", "description")
+    assert task.question == "What is the reason?"
+    said = {"r0": "x", "r1": "q", "r2": "z z"}
+    rows = [Prediction(id, response=text) for id, text in said.items()]
+    result = score(task, manifest.read(path), rows)
+    assert result["metrics"]["rouge_l"]["value"] == pytest.approx((1 + 0 + 2 / 3) / 3)
+
+
+def test_a_manifest_of_texts_alone_has_a_benchmark(tmp_path: Path) -> None:
+    row = {"id": "a", "subtitle": "x", "split": "test", "labels": {"description": "They cry."}}
+    manifest.write([row], tmp_path / "m.jsonl")
+    task = own_task(tmp_path / "m.jsonl")
+    assert (task.name, task.truth, task.labels) == ("own_clips", "description", ())
+
+
+def test_a_label_that_is_not_there_is_refused_with_those_that_are(path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"one of \['emotion', 'stress', 'signs', 'reason'\]"):
+        own_task(path, truth="mood")
 
 
 def test_it_needs_a_manifest_and_is_no_benchmark_without_one() -> None:

@@ -52,6 +52,24 @@ def test_a_good_manifest_exits_with_0(tmp_path: Path, capsys: pytest.CaptureFixt
     assert capsys.readouterr().out == f"{path}: 2 rows, no problems\n"
 
 
+def test_a_file_of_labels_that_are_not_the_manifests_is_a_problem(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "t.csv").write_text("text,mood,split\nHm,boredom,train\nAh,joy,test\n")
+    assert run(["manifest", "--csv", str(tmp_path / "t.csv"), "--label", "mood"]) == 0
+    path = tmp_path / "manifest.jsonl"
+    assert run(["validate", str(path)]) == 0
+    path.write_text(path.read_text().replace("boredom", "ennui"))
+    capsys.readouterr()
+    assert run(["validate", str(path)]) == 1
+    said = capsys.readouterr().out
+    assert f"{path}:1: manifest.jsonl.labels.json: of other rows" in said
+    assert "make the manifest again, or delete this file" in said
+    path.with_name("manifest.jsonl.labels.json").write_text("{")
+    assert run(["validate", str(path)]) == 1
+    assert "manifest.jsonl.labels.json: cannot be read" in capsys.readouterr().out
+
+
 def test_every_bad_row_is_printed_and_counted_by_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

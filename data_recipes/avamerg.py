@@ -5,7 +5,8 @@ listener_profile, turns}, of which the last turn holds the whole dialogue: `dial
 [{role, utterance}], `response` and `chain_of_empathy`. The clips of both splits lie somewhere
 below `--media-root`, as they are published (`dia00001utt0_28.mp4`, utterances from 0) or as the
 baseline's preprocessing renames them (`dia1utt1.mp4`, from 1). A row is a dialogue up to a
-listener's response: a clip for each utterance of the speaker, asked for where it is said.
+listener's response: a clip for each utterance of the speaker, asked for where it is said;
+`labels.dialogue` has the words alone, with the clips' names, for a benchmark's question.
 Format: AvaMERG/AvaMERG-Pipeline@8e69462 (merg_code/dataset), and readers of the published names.
 """
 
@@ -80,9 +81,16 @@ def _row(where: str, item: dict[str, Any], media: Media, root: Path) -> dict[str
     who = str(item["speaker_profile"].get("ID", ""))
     messages, clips = _said(where, turn, int(id), media, (root, who))
     response = need(where, turn, "response", str)
+    labels["dialogue"] = _words(turn["dialogue_history"])
     messages.append({"role": "assistant", "content": response})
     row = {"id": id, "group": id, "language": "en", "clips": clips, "messages": messages}
     return {**row, "labels": {**labels, "description": response}}
+
+
+def _words(history: list[dict[str, Any]]) -> str:
+    said = [" ".join(each["utterance"].split()) for each in history]
+    names = [f"Speaker (utt{at})" if at % 2 == 0 else "Listener" for at in range(len(said))]
+    return "\n".join(f"{name}: {text}" for name, text in zip(names, said, strict=True))
 
 
 def _empathy(where: str, turn: dict[str, Any]) -> dict[str, Any]:

@@ -5,13 +5,16 @@ header) or a copy with a header whose first columns are these; class 0 is negati
 surprise. A clip's frames are the folder of its name below one of its subject's name, wherever
 below `--media-root`: CASME II and SAMM have 200 pictures a second, SMIC-HS 100. `--held-out
 casme2/sub01` makes that subject `test` and all others `train`; without it all rows are `test`,
-by which pooled predictions are scored. Onset, apex and offset are in the sets' own tables and
-are not read. Format: wangzhifengharrison/HTNet@91cf4bda.
+by which pooled predictions are scored. Where the workbooks of CASME II and SAMM lie in FOLDER
+(`*.xlsx`: Subject, Filename, and Onset, Apex and Offset with or without Frame), a clip is cut
+from onset to offset and `peak_s` is its apex, found by the numbers in its pictures' names; SMIC
+has none. Format: wangzhifengharrison/HTNet@91cf4bda, and readers of the workbooks.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -19,15 +22,19 @@ from typing import Annotated, Any
 
 import typer
 from commandline import Folder, Plan, command
-from readers.tables import Line, lines_of, read_columns
+from readers.tables import Line, lines_of, read_columns, sheet
 from recipe import Dataset, Entry, Inputs
 
+from affect_mllm.media.folder import entries
+from affect_mllm.media.pictures import picture_files
 from affect_mllm.types import ConfigError, DataError
 
 FPS = {"casme2": 200.0, "samm": 200.0, "smic": 100.0}
 CLASSES = ("negative", "positive", "surprise")
 COLUMNS = ("dataset", "subject", "clip", "class")
 FILES = ("combined_3class_gt.csv", "combined_3_class2_for_optical_flow.csv")
+MARKS = ("onset", "apex", "offset")
+Coded = dict[tuple[int, str], dict[str, int]]  # subject and clip → frame numbers of MARKS
 COUNTS = {"casme2": 145, "samm": 133, "smic": 164}
 
 
@@ -69,6 +76,7 @@ def rows(inputs: Inputs, *, held_out: str | None) -> Iterator[Entry]:
     if held_out is not None and held_out not in subjects:
         raise ConfigError("--held-out", repr(held_out), expected=f"one of {sorted(subjects)}")
     folders = {} if inputs.labels_only else _folders(inputs.media_root, subjects)
+    coded = _coded(inputs)
     for line in lines:
         subject, clip, number = _subject(line), line.text("clip"), line.text("class")
         if number not in ("0", "1", "2"):
@@ -83,6 +91,10 @@ def rows(inputs: Inputs, *, held_out: str | None) -> Iterator[Entry]:
             "split": "test" if held_out in (None, subject) else "train",
             "labels": {"emotion": CLASSES[int(number)], "set": line.text("dataset")},
         }
+        marks = coded.get((_number(name), clip), {})
+        row["labels"] |= {f"{mark}_frame": frame for mark, frame in marks.items()}
+        if (name, clip) in folders:
+            row |= _times(folders[name, clip], marks, row["frames_fps"])
         yield Entry(row, line.path, line.number)
 
 
@@ -99,6 +111,54 @@ def _lines(path: Path) -> list[Line]:
         if line.text("dataset") not in FPS:
             raise DataError(line.where, f"dataset {line.text('dataset')!r}", expected="casme2, …")
     return lines
+
+
+def _coded(inputs: Inputs) -> Coded:
+    """The frames of onset, apex and offset in the workbooks that there are; "/" is none."""
+    found: Coded = {}
+    for path in (path for path in entries(inputs.folder) if path.suffix == ".xlsx"):
+        rows = [(number, cells) for number, cells in enumerate(sheet(path), start=1)]
+        names = [[_plain(cell) for cell in cells] for _, cells in rows]
+        head = next((at for at, each in enumerate(names) if {"filename", "apex"} <= {*each}), None)
+        if head is None:
+            inputs.notes.append(f"{path.name} has no columns Filename and Apex, and is not read")
+            continue
+        for number, cells in rows[head + 1 :]:
+            row = dict(zip(names[head], cells, strict=False))
+            if not row.get("filename"):
+                continue
+            if not re.search(r"\d", row.get("subject", "")):
+                raise DataError(f"{path}:{number}", f"Subject {row.get('subject')!r}")
+            marks = {mark: int(float(row[mark])) for mark in MARKS if _is_number(row.get(mark))}
+            found[_number(row["subject"]), row["filename"]] = marks
+    return found
+
+
+def _plain(header: str) -> str:
+    """`apex` of Apex, ApexFrame and Apex Frame."""
+    return re.sub(r"[\s_]|frame", "", header.lower())
+
+
+def _is_number(cell: str | None) -> bool:
+    return re.fullmatch(r"\d+(\.0+)?", cell or "") is not None
+
+
+def _number(text: str) -> int:
+    """The number in a subject's name: 1 of sub01, 6 of 006."""
+    return int("".join(re.findall(r"\d", text.removesuffix(".0"))) or -1)
+
+
+def _times(folder: Path, marks: dict[str, int], fps: float) -> dict[str, float]:
+    """The part from onset to offset and when its apex is, as far as their pictures are there."""
+    names = [path.stem for path in picture_files(folder)]
+    places = {int(n[-1]): at for at, name in enumerate(names) if (n := re.findall(r"\d+", name))}
+    onset, apex, offset = (places.get(marks.get(mark, -1)) for mark in MARKS)
+    found = {}
+    if onset is not None and offset is not None and onset < offset:
+        found = {"start_s": round(onset / fps, 4), "end_s": round((offset + 1) / fps, 4)}
+    if apex is not None:
+        found["peak_s"] = round(apex / fps, 4)
+    return found
 
 
 def _subject(line: Line) -> str:

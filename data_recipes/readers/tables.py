@@ -100,6 +100,16 @@ def read_xlsx(path: Path, columns: Sequence[str]) -> list[Line]:
     DataError when it cannot be read, a row has cells beyond them, or there is no row. Formulas are
     never evaluated: openpyxl gives the values that were saved.
     """
+    lines = [
+        _line(path, number, columns, cells)
+        for number, cells in enumerate(sheet(path), start=1)
+        if any(cells)
+    ]
+    return _some(path, lines)
+
+
+def sheet(path: Path) -> list[list[str]]:
+    """The cells of a workbook's first sheet; DataError when it cannot be read."""
     import openpyxl
 
     try:
@@ -107,12 +117,7 @@ def read_xlsx(path: Path, columns: Sequence[str]) -> list[Line]:
         rows = list(book.worksheets[0].iter_rows(values_only=True))
     except Exception as error:  # whatever openpyxl, zipfile and the XML parser raise
         raise DataError(str(path), f"cannot be read as XLSX: {error!r}") from error
-    lines = [
-        _line(path, number, columns, ["" if cell is None else str(cell) for cell in row])
-        for number, row in enumerate(rows, start=1)
-        if any(cell is not None for cell in row)
-    ]
-    return _some(path, lines)
+    return [["" if cell is None else str(cell).strip() for cell in row] for row in rows]
 
 
 def read_text(path: Path) -> str:

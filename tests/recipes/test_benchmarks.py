@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from affect_mllm.data import manifest
 from affect_mllm.eval.benchmarks import benchmark_names, load_task
 from affect_mllm.eval.prediction_forms import Form, matching
-from affect_mllm.eval.predictions import read_predictions
+from affect_mllm.eval.predictions import Prediction, read_predictions
+from affect_mllm.eval.score.scoring import score
 from tests.recipes.kit import SUBSET, Kit, run
 from tests.recipes.makers import MAKERS
 
@@ -19,6 +21,7 @@ NAMED = {
     "mme_emotion_sets": ("mme_emotion", []),
     "mme_emotion_sentiment": ("mme_emotion", []),
     "mme_emotion_intent": ("mme_emotion", []),
+    "v2v_listwise": ("v2v", []),
     "emobench_m_fgmsa": ("emobench_m", ["--set", "FGMSA"]),
     "emobench_m_mc_eiu": ("emobench_m", ["--set", "MC-EIU"]),
     "emobench_m_meld": ("emobench_m", ["--set", "MELD"]),
@@ -74,6 +77,41 @@ def test_a_benchmark_finds_its_questions_and_its_truth(name: str, tmp_path: Path
     for sample in samples:
         assert task.ask(sample)
         assert task.truth_of(sample) is not None
+
+
+@pytest.mark.parametrize("kinds", [7, 25])
+def test_vecbenchs_classes_are_those_that_its_rows_list(
+    kinds: int, tmp_path: Path, kit: Kit
+) -> None:
+    names = [f"feeling {at}" for at in range(kinds)][::-1]
+    MAKERS["vecbench"](tmp_path, kit)
+    path = tmp_path / "vecbench.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        row |= {"task": f"WebEmo-{kinds}", "candidates": names, "ground_truth": names[2]}
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ran = run("vecbench", [str(tmp_path), "--task", f"WebEmo-{kinds}", SUBSET], tmp_path)
+    assert ran.code == 0, ran.err
+    task = load_task(f"vecbench_webemo{kinds}", ran.manifests[0])
+    assert list(task.labels) == names
+    samples = task.select(manifest.read(ran.manifests[0]))
+    assert task.ask(samples[0]).endswith(f"one of: {', '.join(names)}.")
+    answers = [Prediction(sample.id, response="Feeling 2", confidence=0.5) for sample in samples]
+    answers[0] = Prediction(samples[0].id, response=names[2], confidence=1.0)
+    found = score(task, samples, answers)["metrics"]
+    assert found["accuracy"]["value"] == pytest.approx(1 / 3)
+    assert found["ece"]["value"] == pytest.approx((2 * 0.5 + 0) / 3)
+
+
+def test_avamergs_emotions_are_those_of_its_rows(tmp_path: Path, kit: Kit) -> None:
+    made = MAKERS["avamerg"](tmp_path, kit)
+    ran = run("avamerg", [*made.args, SUBSET], tmp_path)
+    task = load_task("avamerg_emotion", ran.manifests[0])
+    (sample,) = task.select(manifest.read(ran.manifests[0]))
+    assert task.labels == ("anxious",)
+    asked = task.ask(sample)
+    assert asked.startswith("Speaker (utt0): I fell.\n")
+    assert asked.endswith("Answer with one of: anxious.")
 
 
 # benchmark → the publisher's table of its rows, to which others add a column of answers

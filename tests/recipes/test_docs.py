@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from recipe import Dataset
 
 from tests.recipes.conftest import RECIPES
+from tests.recipes.kit import SUBSET, Kit, run
+from tests.recipes.makers import MAKERS
 from tests.recipes.test_contract import SCRIPTS
 
 PAGE = (RECIPES.parent / "docs/data.md").read_text(encoding="utf-8")
@@ -80,6 +84,22 @@ def test_unibenchs_sets_have_the_counts_of_their_recipes() -> None:
         assert FORMS[name].counts == dict(published(name)[0].counts)
     assert FORMS["ch_sims_v2"].counts == ch_sims_v2.FIRST.counts
     assert sum(FORMS["iemocap4"].counts.values()) == 5531
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_command_runs_as_written_on_the_recipes_fixture(
+    name: str, tmp_path: Path, kit: Kit
+) -> None:
+    made = MAKERS[name](tmp_path, kit)
+    script, _, *options = shlex.split(ROWS[name][6].split("`")[1])
+    assert script == f"{name}.py"
+    given = dict(zip(made.args[1::2], made.args[2::2], strict=False))
+    own = {"--media-root": made.args[0], **given}
+    places = {each: own[each] for each in ("--media-root", "--licence") if each in own}
+    args = [places.get(before, word) for before, word in zip(["", *options], options, strict=False)]
+    ran = run(name, [made.args[0], *args, SUBSET], tmp_path)
+    assert ran.code == 0, ran.err
+    assert ran.rows
 
 
 def counts(name: str) -> str:

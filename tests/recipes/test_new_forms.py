@@ -11,7 +11,7 @@ from affect_mllm.eval.benchmarks import load_task
 from affect_mllm.eval.predictions import Prediction
 from affect_mllm.eval.score.scoring import score
 from affect_mllm.types import Sample
-from tests.recipes.kit import SUBSET, Kit, run, table, write
+from tests.recipes.kit import SUBSET, Kit, run, table, workbook, write
 from tests.recipes.makers import MAKERS
 from tests.recipes.makers.aeb import lines
 
@@ -27,6 +27,19 @@ def test_the_preferred_video_of_a_pair_stands_at_either_place(tmp_path: Path, ki
         assert sorted(shown.values()) == pair
         assert shown[row["labels"]["preference"]] == pair[1]
     assert {row["labels"]["preference"] for row in found} == {"first", "second"}
+
+
+def test_a_list_of_videos_is_shown_in_a_drawn_order(tmp_path: Path, kit: Kit) -> None:
+    kit.put(*(tmp_path / f"videos/{at:05}.mp4" for at in range(24)))
+    lists = [[f"{at:05}" for at in range(first, first + 3 + first % 2)] for first in range(20)]
+    write(tmp_path / "listwise_labels.json", json.dumps({"comparisons": lists}))
+    found = list(run("v2v", [str(tmp_path), SUBSET], tmp_path).rows.values())
+    for names, row in zip(lists, found, strict=True):
+        shown = {clip["name"]: Path(clip["video"]).stem for clip in row["clips"]}
+        assert [shown[place] for place in row["labels"]["ranking"]] == names[::-1]
+        assert shown[row["labels"]["most_pleasant"]] == names[-1]
+    places = {row["labels"]["most_pleasant"] for row in found}
+    assert places == {"first", "second", "third", "fourth"}
 
 
 def test_eemo_benchs_questions_and_ratings(tmp_path: Path, kit: Kit) -> None:
@@ -143,6 +156,9 @@ def test_a_dialogue_has_a_clip_where_its_speaker_speaks(tmp_path: Path, kit: Kit
     assert [clip["name"] for clip in rows["00007"]["clips"]] == ["utt0", "utt2"]
     assert rows["00012"]["clips"] == [{"name": "utt0", "video": "test/dia12utt1.mp4"}]
     assert rows["00007"]["labels"]["emotion"] == "anxious"
+    assert rows["00007"]["labels"]["dialogue"] == (
+        "Speaker (utt0): Oh.\nListener: What is it?\nSpeaker (utt2): Maths."
+    )
 
 
 def test_a_held_out_subject_is_the_test_split(tmp_path: Path, kit: Kit) -> None:
@@ -158,6 +174,26 @@ def test_a_held_out_subject_is_the_test_split(tmp_path: Path, kit: Kit) -> None:
     ]
     wrong = run("megc2019", [*made.args, "--held-out", "samm/6", SUBSET], tmp_path)
     assert (wrong.code, "one of ['casme2/sub01'" in wrong.err) == (2, True)
+
+
+def test_onset_apex_and_offset_are_found_by_the_pictures_numbers(tmp_path: Path, kit: Kit) -> None:
+    made = MAKERS["megc2019"](tmp_path, kit)
+    for place, first in (("CASME2/Cropped/sub01/EP02_01f", 46), ("SAMM/006/006_1_2", 558)):
+        for path in (tmp_path / place).iterdir():
+            path.unlink()
+        kit.put(*(tmp_path / place / f"reg_img{first + at:05}.jpg" for at in range(9)))
+    header = ["Subject", "Filename", None, "OnsetFrame", "ApexFrame", "OffsetFrame"]
+    workbook(tmp_path / "CASME2-coding.xlsx", header, [1, "EP02_01f", None, 46, 51, 52])
+    above = ["MICRO_EXPRESSION CODES"], [None]
+    header = ["Subject", "Filename", "Inducement Code", "Onset Frame", "Apex Frame", "Offset Frame"]
+    workbook(tmp_path / "SAMM.xlsx", *above, header, ["006", "006_1_2", 1, 560, "/", 566])
+    rows = run("megc2019", [*made.args, SUBSET], tmp_path).rows
+    first, second, third = rows.values()
+    assert (first["start_s"], first["end_s"], first["peak_s"]) == (0.0, 0.035, 0.025)
+    assert first["labels"]["apex_frame"] == 51
+    assert (second["start_s"], second["end_s"]) == (0.01, 0.045)
+    assert "peak_s" not in second, "an apex that nobody coded"
+    assert "start_s" not in third, "SMIC has no frames coded"
 
 
 # Rows: truths 0, 1, 2 of christy1206/STSTNet@1afb56e, STSTNet_python_logfile.txt; columns: answers.

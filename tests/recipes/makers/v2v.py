@@ -9,8 +9,10 @@ from tests.recipes.kit import Kit, Made, write
 
 
 def make(root: Path, kit: Kit) -> Made:
-    kit.put(*(root / f"videos/0000{at}.mp4" for at in range(6)))
+    kit.put(*(root / f"videos/0000{at}.mp4" for at in range(8)))
     pairs = {"comparisons": [["00000", "00001"], ["00001", "00002"]]}
     path = write(root / "train_labels.json", json.dumps(pairs))
     write(root / "test_labels.json", json.dumps({"comparisons": [["00003", "00004"]]}))
-    return Made([str(root)], path, 3)
+    lists = {"comparisons": [["00005", "00006", "00007"]]}
+    write(root / "listwise_labels.json", json.dumps(lists))
+    return Made([str(root)], path, 4)

@@ -67,7 +67,7 @@ def surplus(path: Path, name: str, stream: AudioStream, end: int) -> float:
 
 
 def ends_inside(path: Path, name: str, at: int) -> bool:
-    """Whether a file ends inside its last frame (mp3, AAC, AC-3: at byte `at`) or page (Ogg).
+    """Whether a file ends inside a frame (mp3, AAC, AC-3; one begins at byte `at`) or page (Ogg).
 
     Decoders may make sound of what is left of it. Layouts: ISO 11172-3, 2.4.1.3; ISO 13818-7, 6.2;
     ETSI TS 102 366, 4.4 and E.1.2; RFC 3533, 6.
@@ -75,8 +75,12 @@ def ends_inside(path: Path, name: str, at: int) -> bool:
     size = path.stat().st_size
     with path.open("rb") as file:
         if name in _FRAME_BYTES:
-            file.seek(at)
-            return at + _FRAME_BYTES[name](file.read(6).ljust(6, bytes(1))) > size
+            length = 1
+            while length:  # E-AC-3 has several frames in a packet
+                file.seek(at)
+                length = _FRAME_BYTES[name](file.read(6).ljust(6, bytes(1)))
+                at += length
+            return at > size
         if name != "ogg":
             return False
         file.seek(max(0, size - PAGE))

@@ -13,6 +13,7 @@ from av.error import InvalidDataError
 from affect_mllm.media.audio import read_audio
 from affect_mllm.media.check import check_media
 from affect_mllm.media.packets import demuxed
+from affect_mllm.media.raw_sound import ends_inside
 from affect_mllm.types import DataError
 from tests.media import sounds
 
@@ -73,6 +74,20 @@ def test_a_file_that_ends_inside_a_frame_or_page_was_cut(tmp_path, name) -> None
         assert len(piece) == 8000, "what is before the cut is whole"
     bad.write_bytes(data + bytes(16))
     check_media(bad, "audio")
+
+
+@pytest.mark.parametrize("name", sorted(each for each in CUT if each[-4:] not in ("opus", ".oga")))
+def test_frames_follow_each_other_to_the_end_of_a_file(tmp_path, name) -> None:
+    """By the headers alone: E-AC-3 has several frames in a packet."""
+    codec, rate = CUT[name]
+    data = made(tmp_path / name, codec, rate).read_bytes()
+    path, demuxer = tmp_path / "part", name.split(".")[1]
+    with av.open(str(tmp_path / name)) as container:
+        starts = [each.pos for each in container.demux(audio=0) if each.pos is not None]
+    assert len(starts) > 50
+    for end, torn in ((len(data), False), (starts[9], False), (starts[9] + 7, True)):
+        path.write_bytes(data[:end])
+        assert ends_inside(path, demuxer, starts[0]) == torn, end
 
 
 def without_info(path: Path) -> bytes:

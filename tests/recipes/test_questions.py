@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from affect_mllm import config
 from affect_mllm.data import manifest
@@ -76,3 +77,18 @@ def test_the_label_spaces_are_the_recipes(name: str) -> None:
     for question, label in listed.items():
         asked = cfg.data.instructions[question]
         assert sorted(asked.allowed) == sorted(spaces(recipe)[label])
+
+
+def test_human_mmes_boxes_are_drawn_where_they_are_said(tmp_path: Path, kit: Kit) -> None:
+    made = MAKERS["human_mme"](tmp_path, kit)
+    rows = run("human_mme", [*made.args, SUBSET], tmp_path).rows
+    with Image.open(tmp_path / rows["q3"]["image"]) as file:
+        pixels = np.asarray(file).astype(int)
+    height, width = pixels.shape[:2]
+    green = (pixels == (0, 255, 0)).all(-1)
+    assert green[height // 4, width // 4 : 3 * width // 4].all()
+    assert green[height // 4 : 3 * height // 4, 3 * width // 4].all()
+    assert not green[height // 4 + 2 : 3 * height // 4 - 2, width // 4 + 2 : width // 2].any()
+    assert rows["q3"]["group"] == rows["q2"]["group"], "of one picture"
+    assert rows["q5"]["labels"]["answer"] == "D"
+    assert [clip["name"] for clip in rows["q5"]["clips"]] == ["A", "B", "C", "D"]

@@ -44,7 +44,7 @@ class Asked:
             name,
             {run.task.name: run for run in every if run.variant == run.files["reference"]},
             {run.task.name: run for run in every if run.variant == UNTRAINED},
-            tuple(entry["parent"] for entry in reversed(lineage(path)) if entry["parent"]),
+            tuple(parent for entry in reversed(lineage(path)) if (parent := entry.get("parent"))),
         )
 
     @property

@@ -19,10 +19,11 @@ def make(root: Path, kit: Kit) -> Made:
 
     path = ask("q1", "image", {"type": "choice", "data": ["B", "sad"]})
     ask("q2", "image", {"type": "choice", "answer": "A"}, "pictures/b.jpg")
-    ask("q3", "image_bbox", {"type": "choice", "data": ["A"]})
+    boxes = [["green", [0.25, 0.25, 0.75, 0.75]]]
+    ask("q3", "image_bbox", {"type": "choice", "data": ["A"]}, "pictures/b.jpg", bboxes=boxes)
     ask("q4", "image", {"type": "bbox", "data": [0, 0, 1, 1]})
     kit.put(*(root / f"pictures/{x}.jpg" for x in "cdef"))
     four = {f"image_{x}": f"pictures/{y}.jpg" for x, y in zip("ABCD", "cdef", strict=True)}
     ask("q5", "multi_image", {"type": "choice", "data": ["D", "last"]}, **four)
     args = [str(root / "final_qa"), "--media-root", str(root)]
-    return Made(args, path, 3, counted=False)
+    return Made(args, path, 4, counted=False)

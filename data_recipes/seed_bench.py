@@ -71,7 +71,7 @@ def plan(
             labels=labels,
             only=("data_type", (form,)),
             media=frames if video else single,
-            **({"group": lambda record, name: record.get("data_id") or name} if video else {}),
+            group=lambda record, name: (video and record.get("data_id")) or name,
         )
 
     return Plan(DATASETS[form], rows, form if video else "")

@@ -234,10 +234,11 @@ def _shaped(text: str, shape: str, form: Form) -> str:
     """The text as wide as `shape` says, or with one part of it for another (`OLD=NEW`)."""
     if _WIDTH.fullmatch(shape):
         return format(text, shape)
-    if not shape.partition("=")[0] or "=" not in shape:
+    old, equals, new = shape.partition("=")
+    if not (old and equals):
         expected = "{KEY}, {KEY:stem}, a width like {KEY:0>5} or {KEY:OLD=NEW}"
         raise ConfigError("--id-template", form.id_template, expected=expected)
-    return text.replace(*shape.split("=", 1))
+    return text.replace(old, new)
 
 
 def _without_empty(row: dict[str, Any]) -> dict[str, Any]:

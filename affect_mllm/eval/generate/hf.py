@@ -1,30 +1,51 @@
-"""A model of transformers, asked as its own chat template has it: a local folder or a Hub id."""
+"""A model of transformers, asked as its own chat template has it: a local folder or a Hub id.
+
+What it is asked with follows from its configuration: pictures where it has a vision tower, sounds
+where it has an audio tower. Of a Qwen-Omni that speaks, the thinker alone is loaded.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
+from affect_mllm.config import weights_path
 from affect_mllm.eval.chat import Reply
 from affect_mllm.eval.generate.other import Drawn, short_name
-from affect_mllm.eval.generate.parts import Turn
+from affect_mllm.eval.generate.parts import Part, Sound, Turn
+from affect_mllm.log import LOGGER
+from affect_mllm.media.waveform import SAMPLE_RATE_HZ
 from affect_mllm.models.decoding import take_over
+from affect_mllm.types import CheckpointError
+
+KIND = "a model of transformers that answers about pictures or sounds"
+# In whose audio tower and processor a sound comes out the same whatever lies beside it. Elsewhere
+# (Qwen3-Omni pads a sound under a second to its neighbours) a turn with sound is asked alone.
+_SIDE_BY_SIDE = ("qwen2_5_omni_thinker", "qwen2_audio")
 
 
 @dataclass(frozen=True)
 class HF:
-    """Any image-text-to-text model of transformers: a local folder or a Hub id."""
+    """Qwen2.5-Omni, Qwen3-Omni, Qwen2-Audio, any image-text-to-text model of transformers."""
 
     model: str
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     batch_size: int = 8
     _loaded: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
-    sees, hears = True, False
+    @property
+    def hears(self) -> bool:
+        """Whether its configuration has an audio tower."""
+        return getattr(self._config(), "audio_config", None) is not None
+
+    @property
+    def sees(self) -> bool:
+        """Whether its configuration has a vision tower; what does not hear either has to see."""
+        return getattr(self._config(), "vision_config", None) is not None or not self.hears
 
     @property
     def name(self) -> str:
@@ -42,8 +63,7 @@ class HF:
     ) -> list[Reply]:
         """Answers, in batches of left-padded prompts."""
         answers: list[Reply] = []
-        for start in range(0, len(turns), self.batch_size):
-            end = start + self.batch_size
+        for start, end in self._cuts(turns):
             answers += self._batch(
                 turns[start:end],
                 system=system,
@@ -51,6 +71,17 @@ class HF:
                 drawn=drawn and drawn.part(start, end),
             )
         return answers
+
+    def _cuts(self, turns: Sequence[Turn]) -> Iterator[tuple[int, int]]:
+        """Where batches start and end."""
+        beside = self._config().model_type in _SIDE_BY_SIDE
+        alone = [bool(turn.sounds) and not beside for turn in turns]
+        start = 0
+        for end in range(1, len(turns) + 1):
+            full = end == len(turns) or end - start == self.batch_size
+            if full or alone[start] or alone[end]:
+                yield start, end
+                start = end
 
     def _batch(
         self, turns: Sequence[Turn], *, system: str, max_new_tokens: int, drawn: Drawn | None
@@ -65,13 +96,10 @@ class HF:
             )
             for turn in turns
         ]
-        pictures = [turn.pictures for turn in turns]
         inputs = processor(
-            text=texts,
-            images=pictures if any(pictures) else None,
-            padding=True,
-            return_tensors="pt",
-        ).to(net.device)
+            text=texts, padding=True, return_tensors="pt", **self._given(turns, texts)
+        )
+        inputs = inputs.to(net.device, net.dtype)
         with torch.inference_mode():
             chooser = drawn and drawn.repeat.chooser(drawn.rows, max_new_tokens)
             ids = net.generate(
@@ -88,24 +116,79 @@ class HF:
             for text, done in zip(texts, ended, strict=True)
         ]
 
-    def _parts(self) -> dict[str, Any]:
-        if not self._loaded:
-            from transformers import AutoModelForImageTextToText, AutoProcessor
+    def _given(self, turns: Sequence[Turn], texts: Sequence[str]) -> dict[str, Any]:
+        """What the processor gets besides the texts."""
+        processor = self._parts()["processor"]
+        pictures = [turn.pictures for turn in turns]
+        waves = [sound.wave for turn in turns for sound in turn.sounds]
+        given: dict[str, Any] = {"images": pictures} if any(pictures) else {}
+        if waves:
+            self._tell_cuts(max(map(len, waves)))
+            given |= {"audio": waves, "sampling_rate": SAMPLE_RATE_HZ}
+        first = processor.tokenizer.bos_token  # the template wrote it, so the tokenizer must not
+        if first is not None and texts[0].startswith(first):
+            given["add_special_tokens"] = False
+        return given
 
-            from affect_mllm.config import weights_path
+    def _tell_cuts(self, longest: int) -> None:
+        """Warn where the model hears the beginning of a sound only; `longest` in samples."""
+        processor = self._parts()["processor"]
+        hears = getattr(_ears(processor), "n_samples", longest)
+        whole = getattr(processor, "audio_kwargs", {}).get("truncation") is False
+        if longest > hears and not whole:
+            LOGGER.warning(
+                "%s hears the first %g s of a sound of %g s",
+                self.model,
+                hears / SAMPLE_RATE_HZ,
+                round(longest / SAMPLE_RATE_HZ, 1),
+            )
+
+    def _config(self) -> Any:
+        """Its configuration; of a model that speaks, the thinker's."""
+        if "config" not in self._loaded:
+            from transformers import AutoConfig
+
+            from affect_mllm.models.pretrained import loading
+
+            with loading(self.model, KIND):
+                config: Any = AutoConfig.from_pretrained(weights_path(self.model))
+            self._loaded["config"] = getattr(config, "thinker_config", config)
+        return self._loaded["config"]
+
+    def _parts(self) -> dict[str, Any]:
+        if "net" not in self._loaded:
+            from transformers import AutoModelForMultimodalLM, AutoProcessor
+
             from affect_mllm.eval.ranks import ranks
             from affect_mllm.models.pretrained import loading
 
-            path = weights_path(self.model)
-            with loading(self.model, "an image-text-to-text model"):
-                processor = AutoProcessor.from_pretrained(path)
-                net = AutoModelForImageTextToText.from_pretrained(
-                    path, dtype=self.dtype, use_safetensors=True
+            path, config = weights_path(self.model), self._config()
+            with loading(self.model, KIND):
+                processor: Any = AutoProcessor.from_pretrained(path)
+                net: Any = AutoModelForMultimodalLM.from_pretrained(
+                    path, config=config, dtype=self.dtype, use_safetensors=True
                 )
+            self._check(processor)
             take_over(net, self.model)
+            if not _ends(net):
+                net.generation_config.eos_token_id = processor.tokenizer.eos_token_id
             processor.tokenizer.padding_side = "left"  # generation goes on at the right end
             self._loaded.update(processor=processor, net=net.eval().to(ranks().device))
         return self._loaded
+
+    def _check(self, processor: Any) -> None:
+        """CheckpointError for a model that wants its sounds otherwise than they are read."""
+        rate = getattr(_ears(processor), "sampling_rate", None)
+        if self.hears and rate != SAMPLE_RATE_HZ:
+            raise CheckpointError(
+                self.model, f"hears at {rate} Hz", expected=f"{SAMPLE_RATE_HZ}, as sounds are read"
+            )
+
+
+def _ears(processor: Any) -> Any:
+    """What makes features of its sounds; None where it has none."""
+    found = getattr(processor, "feature_extractor", None)
+    return found or getattr(processor, "audio_processor", None)
 
 
 def _ends(net: Any) -> list[int]:
@@ -115,9 +198,12 @@ def _ends(net: Any) -> list[int]:
 
 
 def _chat(turn: Turn, system: str) -> list[dict[str, Any]]:
-    content = [
-        {"type": "text", "text": part} if isinstance(part, str) else {"type": "image"}
-        for part in turn.parts
-    ]
+    content = [_part(part) for part in turn.parts]
     told = [{"role": "system", "content": [{"type": "text", "text": system}]}] if system else []
     return [*told, {"role": "user", "content": content}]
+
+
+def _part(part: Part) -> dict[str, str]:
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    return {"type": "audio" if isinstance(part, Sound) else "image"}

@@ -18,6 +18,8 @@ from affect_mllm.types import Sample, modality_of
 Picture = npt.NDArray[np.uint8]  # `[H, W, 3]`
 _SEVERAL = Prompt(lines=dict.fromkeys(Prompt().order, "{}"), question="\n{}")
 
+_SHORTEST = 800  # samples, 0.05 s: of much less an audio tower makes no token at all
+
 
 @dataclass(frozen=True)
 class Sound:
@@ -99,7 +101,7 @@ def taken_of(view: View, *, sees: bool, hears: bool) -> list[str]:
 def _read(
     reader: Reader, sample: Sample, modalities: Collection[str]
 ) -> dict[str, list[Picture | Sound]]:
-    """The row's media of these modalities by name, as they are in its files."""
+    """The row's media of these modalities by name, as they are in its files; no blip as a sound."""
     wanted: dict[str, Transform] = {}
     if "face" in modalities:
         wanted |= dict.fromkeys(VISUAL, np.asarray)
@@ -108,11 +110,14 @@ def _read(
     if not wanted:
         return {}
     arrays = replace(reader, features=False).read(sample, wanted).arrays
-    return {
-        name: [Sound(array)] if modality_of(name) == "audio" else list(array)
-        for name, array in arrays.items()
-        if isinstance(array, np.ndarray)
-    }
+    found: dict[str, list[Picture | Sound]] = {}
+    for name, array in arrays.items():
+        assert isinstance(array, np.ndarray)
+        if modality_of(name) != "audio":
+            found[name] = list(array)
+        elif len(array) >= _SHORTEST:
+            found[name] = [Sound(array)]
+    return found
 
 
 def _joined(parts: Sequence[Part]) -> Iterator[Part]:

@@ -142,6 +142,26 @@ def test_what_a_model_does_not_take_is_refused(tiny) -> None:
     assert "no picture, no sound" in row["unseen"]
 
 
+def test_a_blip_is_no_sound(tiny, tmp_path) -> None:
+    import wave
+
+    for name, samples in (("blip", 400), ("short", 9600)):
+        with wave.open(str(tmp_path / f"{name}.wav"), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(16000)
+            file.writeframes(np.full(samples, 1000, np.int16).tobytes())
+    rows = [
+        Sample(name, tmp_path, {"audio": f"{name}.wav"}, subtitle="Oh")
+        for name in ("blip", "short")
+    ]
+    found = asker(tiny, Watcher(hears=True)).answer(rows, QUESTION)
+    assert {r["id"]: r["modalities"] for r in found} == {
+        "blip": ["text"],
+        "short": ["audio", "text"],
+    }
+
+
 def test_encoder_states_of_ours_are_not_shown_to_another_model(tiny, tmp_path) -> None:
     np.save(tmp_path / "states.npy", np.ones((3, 4), np.float32))
     media = {
@@ -188,6 +208,38 @@ def test_its_answer_is_transformers_own(tiny, folder) -> None:
         ids = net.generate(**given, do_sample=False, max_new_tokens=6)
     new = ids[:, given["input_ids"].shape[1] :]
     assert said["response"] == processor.batch_decode(new, skip_special_tokens=True)[0].strip()
+
+
+def test_a_first_token_that_the_template_writes_is_not_doubled(
+    folder, tmp_path, monkeypatch
+) -> None:
+    """As of Gemma, whose tokenizer would put it before every text."""
+    from tokenizers.processors import TemplateProcessing
+    from transformers import AutoProcessor
+
+    processor: Any = AutoProcessor.from_pretrained(folder)
+    first = "<|im_start|>"
+    first_id = processor.tokenizer.convert_tokens_to_ids(first)
+    processor.tokenizer.bos_token = first
+    processor.tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{first} $A", special_tokens=[(first, first_id)]
+    )
+    made = shutil.copytree(folder, tmp_path / "first")
+    processor.save_pretrained(made)
+    vlm = HF(str(made), "float32")
+    assert vlm._parts()["processor"].tokenizer("x")["input_ids"][0] == first_id
+    net, seen = vlm._parts()["net"], []
+    generate = net.generate
+
+    def watched(**given):
+        seen.append(given)
+        return generate(**given)
+
+    monkeypatch.setattr(net, "generate", watched)
+    vlm.generate([Turn(("Which?",))], system="Look.", max_new_tokens=2)
+    ids = seen[0]["input_ids"][0].tolist()
+    assert ids[0] == first_id
+    assert ids[1] != first_id
 
 
 def test_an_answer_says_whether_the_limit_cut_it_off(tiny, folder, monkeypatch) -> None:
@@ -309,7 +361,7 @@ def test_a_server_without_an_answer_ends_the_run(tiny, monkeypatch) -> None:
 
 def test_a_folder_that_is_no_vlm_is_refused(tiny) -> None:
     vlm = HF(str(tiny.root / "llm"))
-    with pytest.raises(CheckpointError, match="image-text-to-text"):
+    with pytest.raises(CheckpointError, match="pictures or sounds"):
         list(asker(tiny, vlm).answer(tiny.samples[:1], QUESTION))
 
 

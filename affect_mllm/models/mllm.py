@@ -22,6 +22,7 @@ from affect_mllm.models.instruction import instruction_means
 from affect_mllm.models.llm.deepstack import Deep
 from affect_mllm.models.llm.language_model import LanguageModel
 from affect_mllm.models.llm.prompt import Prompt
+from affect_mllm.models.ragged import known
 from affect_mllm.models.spans import Limits, TokenRule
 from affect_mllm.models.splice import splice
 from affect_mllm.types import Batch, ConfigError, MediaBatch, SpanRule
@@ -109,7 +110,7 @@ class AffectMLLM(nn.Module):
         states = {}
         for name in (name for name in self.branches if name in names):
             items = batch.media.get(name, batch.idle.get(name))
-            states[name] = self._idle(name) if items is None else self.encode(name, items)
+            states[name] = self._idle(name) if items is None else self._seen(batch, name, items)
         owners = {name: items.examples for name, items in batch.media.items()}
         if self.fusion is not None and states:
             real = {name: states[name] for name in states if name in owners}
@@ -136,6 +137,13 @@ class AffectMLLM(nn.Module):
             if compressed.gate is not None:
                 gates[name] = compressed.gate
         return Media(tokens, gates, tuple(deep.values()), idle)
+
+    def _seen(self, batch: Batch, name: str, items: MediaBatch) -> States:
+        """The states of one modality's items; of their mask the host has a copy."""
+        host = batch.on_host
+        mask = {**host.idle, **host.media}[name].mask
+        with known(items.mask, mask):
+            return self.encode(name, items)
 
     def _known(self, batch: Batch, name: str, states: States) -> torch.Tensor | None:
         """Which of an item's tokens are real, on the CPU; None where only its encoder can say."""

@@ -1,7 +1,8 @@
 """The decoder and the towers on a GPU that is not there: which kernel, no waiting, nothing of L².
 
 FakeTensorMode has shapes, dtypes and devices and no numbers, so that what mixes devices or asks the
-device for a number raises. Backward there needs a driver; it is run on the meta device.
+device for a number raises. torch's own backward there needs a driver; it is run on the meta device
+(`tests/contracts/test_on_gpu.py` goes backward there node by node).
 """
 
 from __future__ import annotations

@@ -38,13 +38,6 @@ STAY = {
     ("compressor/base.py", "<listcomp>"): "unequally many tokens of an encoder whose states' mask "
     "its input's mask does not decide (Encoder.state_mask)",
     ("autograd", ""): "the gradient of that",
-    ("encoders/base.py", "by_frame"): RAGGED,
-    ("encoders/timm.py", "forward"): RAGGED,
-    ("encoders/hf_vision.py", "forward"): RAGGED,
-    ("encoders/hubert.py", "forward"): RAGGED,
-    ("encoders/hubert.py", "_sounds"): RAGGED,
-    ("encoders/hubert.py", "_runs"): RAGGED,
-    ("encoders/videomae.py", "forward"): RAGGED,
     ("transformers/models", ""): "transformers' own code around a mask or the sizes of pictures",
 }
 

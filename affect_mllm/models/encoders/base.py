@@ -13,6 +13,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from affect_mllm.models.encoders.fingerprint import Fingerprint, Remember
 from affect_mllm.models.encoders.pixels import normalised
+from affect_mllm.models.ragged import on_host, put_back
 from affect_mllm.models.spans import StateCount, StatesPerStep
 from affect_mllm.types import ConfigError
 
@@ -52,8 +53,7 @@ def of_layers(
 
 def by_frame(cells: torch.Tensor, mask: torch.Tensor) -> States:
     """What the real frames gave, `[M, C, D]`, as states `[N, T·C, D]`; masked frames are zeros."""
-    states = cells.new_zeros(*mask.shape, *cells.shape[1:])
-    states[mask] = cells
+    states = put_back(cells, on_host(mask))
     return States(states.flatten(1, 2), mask.repeat_interleave(cells.shape[1], dim=1))
 
 

@@ -12,6 +12,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from affect_mllm.config import weights_path
 from affect_mllm.models.encoders.base import Encoder, States, by_frame, of_layers
 from affect_mllm.models.pretrained import loading
+from affect_mllm.models.ragged import on_host, picked
 from affect_mllm.models.spans import StatesPerStep
 from affect_mllm.types import ConfigError
 
@@ -64,7 +65,7 @@ class HFVisionEncoder(Encoder):
 
         Raises ConfigError where the pictures are not of the size that the model takes.
         """
-        pixels = self.pixels(values[mask])
+        pixels = self.pixels(picked(values, on_host(mask)))
         try:
             output = self.net(pixel_values=pixels, output_hidden_states=True)
         except (ValueError, RuntimeError) as error:

@@ -11,7 +11,9 @@ import torch
 
 from affect_mllm.config import weights_path
 from affect_mllm.models.encoders.base import Encoder, States, of_layers
+from affect_mllm.models.indices import on_device
 from affect_mllm.models.pretrained import loading
+from affect_mllm.models.ragged import on_host, picked, put_back
 from affect_mllm.types import ConfigError, DataError
 
 Count = TypeVar("Count", int, torch.Tensor)
@@ -98,31 +100,32 @@ class SpeechEncoder(Encoder):
         Raises DataError for a clip that is too short for one state.
         """
         if values.ndim == 2:
-            states = self._sounds(values, mask.sum(1))
+            states = self._sounds(values, on_host(mask).sum(1))
             return self._pooled(states) if self.pool == "mean" else states
-        windows = values[mask]
-        lengths = torch.full((len(windows),), windows.shape[1], device=values.device)
+        shown = on_host(mask)
+        windows = picked(values, shown)
+        lengths = torch.full((len(windows),), windows.shape[1])
         inner = self._sounds(windows, lengths)
         inner = self._pooled(inner) if self.pool == "mean" else inner
         each = inner.values.shape[1]
-        states = inner.values.new_zeros(*mask.shape, each, self.hidden_size)
-        states[mask] = inner.values
+        states = put_back(inner.values, shown)
         return States(states.flatten(1, 2), mask.repeat_interleave(each, dim=1))
 
     def _sounds(self, values: torch.Tensor, lengths: torch.Tensor) -> States:
-        """States of sounds `[M, n]` whose first `lengths` samples are real."""
+        """States of sounds `[M, n]` whose first `lengths` (on the host) samples are real."""
         counts = self.state_count().of(lengths)
         if int(counts.min()) < 1:
             got = f"{int(lengths.min())} samples"
             raise DataError("sound", got, expected=f"{self.least_steps()} or more")
         longest = int(counts.max())
         states = values.new_zeros(len(values), longest, self.hidden_size)
-        real = torch.arange(longest, device=values.device) < counts.unsqueeze(1)
+        real = on_device(torch.arange(longest) < counts.unsqueeze(1), values.device)
         for rows, samples in self._runs(lengths):
-            mask = torch.arange(samples, device=values.device) < lengths[rows].unsqueeze(1)
+            mask = torch.arange(samples) < lengths[rows].unsqueeze(1)
+            rows = on_device(rows, values.device)
             output = self.net(
                 values[rows, :samples],
-                attention_mask=None if bool(mask.all()) else mask.long(),
+                attention_mask=None if mask.all() else on_device(mask.long(), values.device),
                 output_hidden_states=True,
             )
             # −1 is what comes out: releases of transformers differ in whether their last hidden
@@ -135,7 +138,7 @@ class SpeechEncoder(Encoder):
     def _runs(self, lengths: torch.Tensor) -> Iterator[tuple[torch.Tensor, int]]:
         """Rows that run together, and how many samples of them."""
         if self.maskable:
-            yield torch.arange(len(lengths), device=lengths.device), int(lengths.max())
+            yield torch.arange(len(lengths)), int(lengths.max())
             return
         for length in lengths.unique().tolist():
             yield (lengths == length).nonzero().squeeze(1), length

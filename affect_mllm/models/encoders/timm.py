@@ -14,6 +14,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from affect_mllm.config import weights_path
 from affect_mllm.models.encoders.base import Encoder, States, by_frame
 from affect_mllm.models.pretrained import is_weightless, loading
+from affect_mllm.models.ragged import on_host, picked
 from affect_mllm.models.spans import StatesPerStep
 from affect_mllm.types import CheckpointError, ConfigError
 
@@ -61,7 +62,9 @@ class TimmEncoder(Encoder):
 
     def forward(self, values: torch.Tensor, mask: torch.Tensor) -> States:
         """States of the real frames; masked frames are not run and give zeros."""
-        pixels = self.pixels(values[mask]).contiguous(memory_format=torch.channels_last)
+        pixels = self.pixels(picked(values, on_host(mask))).contiguous(
+            memory_format=torch.channels_last
+        )
         if self.side_by_side:
             return by_frame(self._every_layer(pixels), mask)
         if self.layers:

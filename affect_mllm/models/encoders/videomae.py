@@ -11,7 +11,9 @@ from torch.nn.functional import adaptive_avg_pool2d, pad
 
 from affect_mllm.config import weights_path
 from affect_mllm.models.encoders.base import Encoder, States, of_layers
+from affect_mllm.models.indices import on_device
 from affect_mllm.models.pretrained import loading
+from affect_mllm.models.ragged import on_host, picked, put_back
 from affect_mllm.models.spans import StatesPerStep
 
 
@@ -54,14 +56,15 @@ class VideoMAEEncoder(Encoder):
         """States of the windows that show anything; zeros elsewhere."""
         short = -values.shape[1] % self.window
         values = pad(values, (0, 0) * (values.ndim - 2) + (0, short))
-        real = pad(mask, (0, short)).unflatten(1, (-1, self.window))
+        real = pad(on_host(mask), (0, short)).unflatten(1, (-1, self.window))
         shown = real.any(2)
-        frames = _standing(values.unflatten(1, (-1, self.window))[shown], real[shown].sum(1))
+        counts = on_device(real[shown].sum(1), values.device)
+        frames = _standing(picked(values.unflatten(1, (-1, self.window)), shown), counts)
         output = self.net(pixel_values=self.pixels(frames), output_hidden_states=True)
         every = (*output.hidden_states[:-1], output.last_hidden_state)
         cells = self._cells(of_layers(every, self.layers, side_by_side=self.side_by_side))
-        states = cells.new_zeros(*shown.shape, *cells.shape[1:])
-        states[shown] = cells
+        states = put_back(cells, shown)
+        real = on_device(real, values.device)
         steps = real[:, :, :: self.step].flatten(1).repeat_interleave(self.grid**2, dim=1)
         return States(states.flatten(1, 3).masked_fill(~steps.unsqueeze(-1), 0), steps)
 

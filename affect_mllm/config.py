@@ -19,7 +19,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from affect_mllm.overrides import check_searchpath, prepared
+from affect_mllm.overrides import check_searchpath, placed, prepared
 from affect_mllm.targets import misfit, option_types, resolve
 from affect_mllm.types import CheckpointError, ConfigError
 
@@ -73,7 +73,7 @@ def compose(name: str, overrides: Sequence[str]) -> DictConfig:
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
 
-    given = prepared(overrides)
+    given = prepared(placed(overrides, name))
     check_searchpath(given, conf_dir())
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):

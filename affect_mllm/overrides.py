@@ -23,9 +23,12 @@ PATHS = PLACES | {
     "init_from",
     "manifest",
     "model",
+    "prices",
     "url",
     "wheel_tables",
 }
+# Keys of a config that choose an option of a group of another name.
+CHOICES = {"eval": {"model": "ask@model", "baseline": "ask@baseline"}}
 SEARCHPATH = "hydra.searchpath"
 GROUPS = frozenset({"model"})
 _FUNCTIONS = "choice|range|glob|sort|shuffle|tag|str|interval"
@@ -45,6 +48,13 @@ def prepared(overrides: Sequence[str], *, sweeping: bool = False) -> list[str]:
     With `sweeping` (`-m`) a comma outside a path sweeps; without, several values are refused.
     """
     return [_prepared(text, sweeping) for text in overrides]
+
+
+def placed(overrides: Sequence[str], name: str) -> list[str]:
+    """`model=hf` of an evaluation as Hydra has it: the option `hf` of `ask`, put at `model`."""
+    keys = CHOICES.get(name, {})
+    parts = [text.partition("=") for text in overrides]
+    return [f"{keys.get(key, key)}{equals}{value}" for key, equals, value in parts]
 
 
 def is_path(key: str) -> bool:

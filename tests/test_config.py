@@ -151,7 +151,7 @@ def test_all_problems_are_said_at_once() -> None:
 
 def test_a_missing_value_and_a_missing_key_are_refused() -> None:
     assert "model.llm.model: missing" in refusal(DEMO, "~model.llm.model")
-    assert "checkpoint" in refusal(name="eval")
+    assert "missing mandatory value: model" in refusal("model=hf", name="eval").casefold()
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,8 @@ def vlm(tiny, tmp_path_factory) -> Path:
 
 def test_all_forms_of_asking_are_here() -> None:
     said = " ".join(PUBLISHED)
-    for part in ("subsets=", "swaps=", "answer_by=", "variants=", "repeats=", "torchrun", "judge"):
+    for part in ("subsets=", "swaps=", "answer_by=", "variants=", "repeats=", "torchrun", "judge",
+                 "model=hf", "model=endpoint", "prices=", "decoding="):  # fmt: skip
         assert part in said
 
 
@@ -69,13 +70,20 @@ def test_a_command_that_asks_runs(
     here = {"checkpoint": tiny_run / "instruct/final", "manifest": manifests[benchmark],
             "run_dir": tmp_path / "run", "baseline.model": vlm, "model.model": vlm}  # fmt: skip
     given = dict(word.split("=", 1) for word in words)
-    told = [f"{key}={here.get(key, value)}" for key, value in given.items()]
-    told += [f"run_dir={tmp_path / 'run'}"] if "run_dir" not in given else []
-    if command.startswith("torchrun"):
-        code, said = finished([*TWO, "eval.py", *told, *SHORT])
-        assert code == 0, said
-    else:
-        assert main([*told, *SHORT]) == ExitCode.DONE
+    asks_server = given.get("model") == "endpoint"
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("NAME: {in: 0.15, out: 0.6}\n")
+    with served(lambda request, number: (200, "happy")) as seen:
+        if asks_server:
+            here |= {"model.url": seen.url, "model.model": "NAME", "prices": prices}
+        told = [f"{key}={here.get(key, value)}" for key, value in given.items()]
+        told += [f"run_dir={tmp_path / 'run'}"] if "run_dir" not in given else []
+        if command.startswith("torchrun"):
+            code, said = finished([*TWO, "eval.py", *told, *SHORT])
+            assert code == 0, said
+        else:
+            assert main([*told, *SHORT]) == ExitCode.DONE
+    assert bool(seen.requests) == asks_server
     run = json.loads((tmp_path / "run/results.json").read_text())["runs"][benchmark]
     assert run["n"] == 6
     assert bool(run["wordings"]) == ("variants" in given)

@@ -188,12 +188,12 @@ def typed(key: str, value: Any) -> str:
 
 
 def trees() -> list[tuple[str, tuple[str, ...]]]:
-    """Every experiment and model, and all benchmarks and baselines beside each other."""
+    """Every experiment and model, and all benchmarks and asked models beside each other."""
 
     def names(group: str) -> list[str]:
         return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
-    rest = [f"+{g}@all.{n}={n}" for g in ("benchmark", "baseline") for n in names(g)]
+    rest = [f"+{g}@all.{n}={n}" for g in ("benchmark", "ask", "reader") for n in names(g)]
     return [
         *(("train", (f"experiment={name}",)) for name in names("experiment")),
         *(("train", ("experiment=demo", f"model={name}")) for name in names("model")),

@@ -1,29 +1,26 @@
-"""A language model that helps to evaluate (judge, extractor): an endpoint or a folder, pinned.
-
-Every reply is kept in a file and found again by the request that it answers, so that a score can
-be made again without the model, and a killed run goes on where it was.
-"""
+"""A language model behind a server or in a folder, pinned: judge, extractor, or what is asked."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any, Protocol, TypeVar
 
 from affect_mllm.models.decoding import GREEDY, take_over
-from affect_mllm.types import ConfigError, DataError
+from affect_mllm.types import ConfigError
 
 Messages = Sequence[dict[str, Any]]
 T = TypeVar("T")
 R = TypeVar("R")
 _REFUSED = {400, 413, 422}  # these words (too long, say), not the request's address or key
+PATIENCE_S = 600.0  # nobody waits longer for a single request
 _WAIT_ON = {408, 409, 425, 429, 500, 502, 503, 504}  # a later try may succeed
 
 
@@ -50,10 +47,20 @@ class Chat(Protocol):
 
 @dataclass(frozen=True)
 class Reply:
-    """A reply's text, and how it ended: "length" where a limit of tokens cut it off."""
+    """A reply's text, and how it ended: "length" where a limit of tokens cut it off.
+
+    `tokens_in` and `tokens_out` are what the model read and wrote, thoughts included, `seconds` how
+    long this one took, where they are known. One with an `error` did not come, one that was `kept`
+    came earlier.
+    """
 
     text: str
     finish_reason: str | None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    seconds: float | None = None
+    error: str | None = None
+    kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,8 +69,9 @@ class Endpoint:
 
     `url` ends where `/chat/completions` begins; the key is read from the environment variable
     `key_env`, and a server without one needs none. Replies are asked for at `temperature`, `top_p`
-    if given, with `seed`. Busy answers and broken connections are tried again `retries` times,
-    waiting twice as long each time, from `backoff_s` on, or as long as the server says.
+    if given, with `seed`; `body` adds keys to a request, and null takes one out of it. Busy
+    answers, broken connections and torn replies are tried again `retries` times, waiting twice as
+    long each time, from `backoff_s` on, or as long as the server says, if that is under 10 minutes.
     """
 
     url: str
@@ -77,9 +85,10 @@ class Endpoint:
     retries: int = 5
     backoff_s: float = 1.0
     workers: int = 8
+    body: dict[str, Any] = field(default_factory=dict)
 
     def identity(self) -> dict[str, Any]:
-        """Model, seed, temperature and length; not where the server is."""
+        """Model, seed, temperature, length and `body`; not where the server is."""
         return {"kind": "endpoint", **self._how}
 
     @property
@@ -91,6 +100,7 @@ class Endpoint:
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,
             **nucleus,
+            **self.body,
         }
 
     def ask(self, messages: Messages) -> str:
@@ -109,25 +119,32 @@ class Endpoint:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         said = ""
         for attempt in range(self.retries + 1):
+            wait_s, began = self.backoff_s * 2**attempt, time.monotonic()
             try:
-                response = httpx.post(
+                response = _client().post(
                     f"{self.url.rstrip('/')}/chat/completions",
-                    json=self._body(messages),
+                    json=self._request(messages),
                     headers=headers,
                     timeout=self.timeout_s,
                 )
-            except httpx.TransportError as error:
-                said, wait_s = f"{type(error).__name__}: {error}", None
-            else:
                 if response.status_code not in _WAIT_ON:
-                    return self._reply(response.status_code, response.text)
-                said, wait_s = f"HTTP {response.status_code}", _asked_to_wait(response.headers)
+                    reply = self._reply(response.status_code, response.text)
+                    return replace(reply, seconds=round(time.monotonic() - began, 3))
+                said = f"HTTP {response.status_code}: {response.text[:200]}"
+                wait_s = _asked_to_wait(response.headers, wait_s)
+            except httpx.TransportError as error:
+                said = f"{type(error).__name__}: {error}"
+            except _TornError as error:
+                said = str(error)
+            if wait_s > PATIENCE_S:
+                raise ReplyError(f"{self.url}: {said}, and asks to wait {wait_s:.0f} s")
             if attempt < self.retries:
-                time.sleep(self.backoff_s * 2**attempt if wait_s is None else wait_s)
+                time.sleep(wait_s)
         raise ReplyError(f"{self.url}: {said}, {self.retries + 1} times")
 
-    def _body(self, messages: Messages) -> dict[str, Any]:
-        return {"messages": list(messages), **self._how}
+    def _request(self, messages: Messages) -> dict[str, Any]:
+        given = {"messages": list(messages), **self._how}
+        return {key: value for key, value in given.items() if value is not None}
 
     def _reply(self, status: int, body: str) -> Reply:
         if status in _REFUSED:
@@ -135,19 +152,59 @@ class Endpoint:
         if status != 200:
             fix = f"set {self.key_env}" if status in (401, 403) else "check url and model"
             raise ConfigError(self.url, f"HTTP {status}: {body[:200]}", expected="200", fix=fix)
-        try:
-            choice = json.loads(body)["choices"][0]
-            return Reply(str(choice["message"]["content"] or ""), choice.get("finish_reason"))
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        if body.lstrip().startswith("<"):
             raise ConfigError(
-                self.url, f"no chat completion: {body[:200]!r}", expected="choices[0].message"
-            ) from error
+                self.url,
+                f"no chat completion: {body[:200]!r}",
+                expected="choices[0].message",
+                fix="check url: it ends where /chat/completions begins, as …/v1",
+            )
+        try:
+            value = json.loads(body)
+            choice, usage = value["choices"][0], value.get("usage") or {}
+            counts = usage.get("prompt_tokens"), usage.get("completion_tokens")
+            text = str(choice["message"]["content"] or "")
+            return Reply(text, choice.get("finish_reason"), *counts)
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+            raise _TornError(f"no chat completion: {body[:200]!r}") from error
 
 
-def _asked_to_wait(headers: Any) -> float | None:
-    """Seconds of a Retry-After header, if it has a number."""
+@cache
+def reach(url: str) -> None:
+    """Whether anybody is there; found out once. ConfigError where nobody is."""
+    import httpx
+
+    try:
+        _client().get(f"{url.rstrip('/')}/models", timeout=10.0)
+    except (httpx.ConnectError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        raise ConfigError(
+            url, f"nobody answers: {error}", expected="a server", fix="start it, or check url"
+        ) from error
+    except httpx.TransportError:
+        return  # somebody is, who is slow
+
+
+class _TornError(Exception):
+    """A reply that is none, or not a whole one."""
+
+
+@cache
+def _client() -> Any:
+    """Connections that are kept for the next request."""
+    import httpx
+
+    return httpx.Client(limits=httpx.Limits(max_connections=None))
+
+
+def _asked_to_wait(headers: Any, otherwise: float) -> float:
+    """Seconds of a Retry-After header: a number, or a date."""
     text = headers.get("retry-after", "")
-    return float(text) if text.replace(".", "", 1).isdigit() else None
+    if text.replace(".", "", 1).isdigit():
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except ValueError:
+        return otherwise
 
 
 @dataclass(frozen=True)
@@ -212,56 +269,6 @@ def _weights_hash(net: Any) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-class KeptReplies:
-    """A Chat whose replies are kept in a JSONL file: asked the same again, it reads them there."""
-
-    def __init__(self, chat: Chat, path: Path) -> None:
-        self.chat, self.path = chat, path
-        self.workers = chat.workers
-        self._identity = chat.identity()
-        self._lock = threading.Lock()
-        self._known = dict(_kept(path))
-
-    def identity(self) -> dict[str, Any]:
-        """Of the model behind."""
-        return self._identity
-
-    def ask(self, messages: Messages) -> str:
-        """The kept reply, or the model's, which is kept before it is returned."""
-        key = request_hash([self._identity, list(messages)])
-        if key not in self._known:
-            text = self.chat.ask(messages)
-            row = {"key": key, "reply": text, "messages": list(messages), **self._identity}
-            with self._lock:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                with self.path.open("a", encoding="utf-8") as stream:
-                    stream.write(json.dumps(row, ensure_ascii=False) + "\n")
-                self._known[key] = text
-        return self._known[key]
-
-
-def request_hash(value: Any) -> str:
-    """Hash of a JSON value, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def _kept(path: Path) -> Iterator[tuple[str, str]]:
-    if not path.is_file():
-        return
-    data = path.read_bytes()
-    whole, _, torn = data.rpartition(b"\n")
-    if torn:  # a kill tears the last line; what is appended next must not join it
-        path.write_bytes(whole + b"\n" if whole else b"")
-    for number, line in enumerate(whole.splitlines(), 1):
-        try:
-            row = json.loads(line)
-            yield row["key"], row["reply"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{path}:{number}", f"not a kept reply ({error})", fix="remove this line"
-            ) from error
 
 
 def each(work: Callable[[T], R], items: Iterable[T], *, workers: int, title: str) -> list[R]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from affect_mllm.eval.generate.usage import usage_line
 from affect_mllm.eval.score.forgetting import SIDES
 from affect_mllm.log import LOGGER
 
@@ -26,6 +27,8 @@ def say(summary: Mapping[str, Any]) -> None:
             found["n_unparsed"],
             "" if ceiling is None else f"  ceiling {ceiling:.3f}",
         )
+    for name, usage in summary["usage"].items():
+        LOGGER.info("%s", usage_line(name, usage))
     for kind in ("wordings", "repeats"):
         for name, scored in summary[kind].items():
             LOGGER.info("%s", "; ".join(_again(kind, name, scored)))

@@ -1,4 +1,4 @@
-"""A suite asked benchmark by benchmark, of one checkpoint or of every stage of a run."""
+"""A suite asked benchmark by benchmark, of one model or of every stage of a run."""
 
 from __future__ import annotations
 
@@ -38,11 +38,19 @@ class Told:
                 "beside suite=",
                 fix="manifests=FOLDER has BENCHMARK.jsonl of each",
             )
-        for key in ("manifests", "checkpoint"):
+        other = values.get("model", "checkpoint") != "checkpoint"
+        for key in ("manifests",) if other else ("manifests", "checkpoint"):
             if key not in values:
                 raise ConfigError(key, "none", fix=f"give {key}=FOLDER beside suite=")
+        suite = load_suite(values["suite"])
+        if other and suite.against:
+            raise ConfigError(
+                f"suite={suite.name}",
+                f"of model={values['model']}, which has no stages",
+                expected="the run_dir of a training, as checkpoint=RUN",
+            )
         rest = tuple(each for each in overrides if each.split("=", 1)[0] not in KEYS)
-        return cls(load_suite(values["suite"]), Path(values["manifests"]), rest)
+        return cls(suite, Path(values["manifests"]), rest)
 
     def runs(self) -> Iterator[list[str]]:
         """The overrides of each evaluation, in their order.

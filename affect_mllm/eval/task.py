@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Annotated, Any, Literal
 
+from pydantic import PositiveInt
+
 from affect_mllm.eval.metrics.beside_truth import is_together
 from affect_mllm.eval.metrics.judged import NAMES as JUDGED
 from affect_mllm.eval.metrics.registry import METRICS, metrics_of
@@ -23,6 +25,7 @@ from affect_mllm.eval.truth import (
     Kind,
     Value,
 )
+from affect_mllm.models.decoding import TokenSampling
 from affect_mllm.types import ConfigError, DataError, Sample
 
 _SHOWN = 20
@@ -44,7 +47,8 @@ class Task:
     in a description. `neutral` says whether rows of neutral sentiment count, in a task of
     sentiment; `unlabelled` whether rows without a truth are an error. `breakdowns` are label keys
     whose values are reported one by one (source, language and modality set always are), `clusters`
-    the row's key by which errors are grouped, `official` and `toolkits` others' scorers. `require`
+    the row's key by which errors are grouped, `official` and `toolkits` others' scorers.
+    `max_new_tokens` and `decoding` (null: greedy) are the protocol's, if it has any. `require`
     names the modalities without which an answer is an error. `ids` are templates of the manifest's
     ids, by which the publisher's and others' files name a row (`prediction_forms.Form`, and
     `{split}`). `status` is provisional where the protocol is not certain; `source` says where it is
@@ -74,6 +78,8 @@ class Task:
     metrics: tuple[str, ...] = ("accuracy", "uar", "weighted_f1", "macro_f1")
     official: Annotated[Official | None, "in a YAML also a mapping without _target_"] = None
     toolkits: Annotated[dict[Toolkit, Official], "mappings, too"] = field(default_factory=dict)
+    max_new_tokens: PositiveInt | None = None
+    decoding: Annotated[TokenSampling | None, "in a YAML also a mapping"] = None
     breakdowns: tuple[str, ...] = ()
     clusters: Literal["group", "speaker", "source", "id"] = "group"
     manifest: str | None = None
@@ -89,6 +95,8 @@ class Task:
         self._check_keys()
         bounds = {name: (float(low), float(high)) for name, (low, high) in self.verdicts.items()}
         object.__setattr__(self, "verdicts", bounds)
+        if isinstance(self.decoding, dict):
+            object.__setattr__(self, "decoding", TokenSampling(**self.decoding))
         if isinstance(self.official, dict):
             object.__setattr__(self, "official", Official(**self.official))
         kits = {k: Official(**v) if isinstance(v, dict) else v for k, v in self.toolkits.items()}

@@ -237,21 +237,21 @@ class AffectMLLM(nn.Module):
 
     def generate(self, batch: Batch, **how: Any) -> tuple[list[str], Gates]:
         """Greedy answers to prompts of a row each (`LanguageModel.answers`), and their gates."""
-        answers, _, gates = self.written(batch, **how)
+        answers, _, _, gates = self.written(batch, **how)
         return answers, gates
 
     @torch.no_grad()
-    def written(self, batch: Batch, **how: Any) -> tuple[list[str], list[bool], Gates]:
-        """Answers, which of them the limit of tokens cut off, and gates.
+    def written(self, batch: Batch, **how: Any) -> tuple[list[str], list[bool], list[int], Gates]:
+        """Answers, which of them the limit of tokens cut off, how many each has, and gates.
 
         `how` is `LanguageModel.written`'s: max_new_tokens, end_id, chooser.
         """
         prompt, media = self.prompt(batch)
-        answers, cut_off = self.llm.written(prompt, **how)
+        answers, cut_off, counts = self.llm.written(prompt, **how)
         owners = {name: items.examples for name, items in batch.media.items()}
         owners["multi"] = tuple(media.tokens.get("multi", ()))
         gates = {n: self._named(n, owners[n], weights) for n, weights in media.gates.items()}
-        return answers, cut_off, gates
+        return answers, cut_off, counts, gates
 
     def _named(
         self, modality: str, owners: tuple[int, ...], gate: torch.Tensor

@@ -12,8 +12,8 @@ import typer
 from affect_mllm.tools import options
 
 if TYPE_CHECKING:
-    from affect_mllm.eval.chat import KeptReplies
     from affect_mllm.eval.generate.judge import Rubric
+    from affect_mllm.eval.replies import KeptReplies
 
 Predictions = Annotated[
     Path, typer.Option(help="id, response: JSON lines, CSV, TSV, Parquet or XLSX.")
@@ -112,7 +112,8 @@ def load_rubric(name: str) -> Rubric:
 
 
 def _chat(url: str | None, model: str, replies: Path) -> KeptReplies:
-    from affect_mllm.eval.chat import Endpoint, KeptReplies, LocalChat
+    from affect_mllm.eval.chat import Endpoint, LocalChat
+    from affect_mllm.eval.replies import KeptReplies
 
     return KeptReplies(LocalChat(model) if url is None else Endpoint(url, model), replies)
 

@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-Say = Callable[[dict[str, Any], int], tuple[int, str]]  # request, its number → status, text
+# Request, its number → status, text. Of CUT half of a reply comes, of SLOW none before the end.
+Say = Callable[[dict[str, Any], int], tuple[int, str]]
+CUT, SLOW = -1, -2
+USAGE = {"prompt_tokens": 100, "completion_tokens": 3}
 
 
 @dataclass
@@ -25,7 +28,7 @@ class Served:
 @contextmanager
 def served(say: Say, *, finish_reason: str = "stop") -> Iterator[Served]:
     """A server while the block runs; `say` gives the status and the message's content."""
-    seen, lock = Served(), threading.Lock()
+    seen, lock, over = Served(), threading.Lock(), threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -36,8 +39,17 @@ def served(say: Say, *, finish_reason: str = "stop") -> Iterator[Served]:
                 number = len(seen.requests)
             status, text = say(body, number)
             message = {"role": "assistant", "content": text}
-            reply = {"choices": [{"message": message, "finish_reason": finish_reason}]}
-            data = json.dumps(reply).encode() if status == 200 else text.encode()
+            choices = [{"message": message, "finish_reason": finish_reason}]
+            reply = json.dumps({"choices": choices, "usage": USAGE}).encode()
+            if status == SLOW:
+                over.wait()
+                return
+            if status == CUT:
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(reply[: len(reply) // 2])
+                return
+            data = reply if status == 200 else text.encode()
             self.send_response(status if self.path == "/v1/chat/completions" else 404)
             self.send_header("content-length", str(len(data)))
             if status == 429:
@@ -55,6 +67,7 @@ def served(say: Say, *, finish_reason: str = "stop") -> Iterator[Served]:
     try:
         yield seen
     finally:
+        over.set()
         server.shutdown()
         thread.join()
         server.server_close()

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
 import torch
 
-from affect_mllm.eval.chat import Endpoint, KeptReplies, LocalChat, ReplyError, each
+from affect_mllm.eval import chat
+from affect_mllm.eval.chat import Endpoint, LocalChat, ReplyError, each
 from affect_mllm.eval.ranks import Ranks
+from affect_mllm.eval.replies import KeptReplies
 from affect_mllm.types import CheckpointError, ConfigError, DataError
-from tests.eval.server import served
+from tests.eval.server import CUT, SLOW, USAGE, served
 
 HELLO = [{"role": "user", "content": "hello"}]
 
@@ -42,9 +45,40 @@ def test_a_busy_server_is_asked_again(status: int) -> None:
 
 def test_a_server_that_stays_busy_gives_no_reply() -> None:
     with served(lambda _body, _number: (503, "busy")) as seen:
-        with pytest.raises(ReplyError, match="HTTP 503, 3 times"):
+        with pytest.raises(ReplyError, match="HTTP 503: busy, 3 times"):
             endpoint(seen.url, retries=2).ask(HELLO)
         assert len(seen.requests) == 3
+
+
+def test_a_server_says_how_long_to_wait_as_a_number_or_a_date(monkeypatch) -> None:
+    monkeypatch.setattr(chat.time, "time", lambda: 1_700_000_000.0)
+    later = formatdate(1_700_000_042.0, usegmt=True)
+    given = {"7": 7.0, "2.5": 2.5, later: 42.0, "": 3.0, "soon": 3.0}
+    for text, seconds in given.items():
+        assert chat._asked_to_wait({"retry-after": text}, 3.0) == seconds
+
+
+def test_nobody_waits_for_a_day(monkeypatch) -> None:
+    monkeypatch.setattr(chat, "_asked_to_wait", lambda *_: 86400.0)
+    with served(lambda _b, _n: (429, "quota")) as seen:
+        with pytest.raises(ReplyError, match="429: quota, and asks to wait 86400 s"):
+            endpoint(seen.url).ask(HELLO)
+        assert len(seen.requests) == 1
+
+
+@pytest.mark.parametrize("status", [CUT, SLOW])
+def test_a_cut_stream_and_a_slow_reply_are_asked_for_again(status: int) -> None:
+    with served(lambda _, number: (200 if number == 2 else status, "now")) as seen:
+        found = endpoint(seen.url, timeout_s=4).reply(HELLO)
+        assert (found.text, len(seen.requests)) == ("now", 2)
+        assert (found.tokens_in, found.tokens_out) == tuple(USAGE.values())
+
+
+def test_a_page_that_is_no_server_of_models_is_said_at_once() -> None:
+    with served(lambda _b, _n: (200, "x")) as seen:
+        with pytest.raises(ConfigError, match="url"):
+            endpoint(f"{seen.url}/chat").ask(HELLO)
+        assert len(seen.requests) == 1
 
 
 def test_a_server_that_is_not_there_gives_no_reply() -> None:

@@ -150,9 +150,11 @@ def test_an_answer_says_whether_the_limit_of_tokens_cut_it_off(folders) -> None:
     prompt = Prompt(llm.embed(ids), places, segments >= 0).padded_left()
     first = llm.generate(prompt, do_sample=False, max_new_tokens=1, eos_token_id=-1, pad_token_id=0)
     end = int(first[0, 0])  # what the first answer begins with ends it
-    texts, cut_off = llm.written(prompt, max_new_tokens=4, end_id=end)
+    texts, cut_off, counts = llm.written(prompt, max_new_tokens=4, end_id=end)
     assert (texts[0], cut_off[0]) == ("", False)
     assert any(cut_off)
+    assert counts[0] == 1, "the token that ends it"
+    assert {count for count, cut in zip(counts, cut_off, strict=True) if cut} == {4}
     assert texts == llm.answers(prompt, max_new_tokens=4, end_id=end)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -72,6 +72,10 @@ class Asker:
                 for row in self._generate(made.batch, made.rows):
                     yield {**row, **stamp}
 
+    def drawing(self, repeat: Repeat | None) -> Asker:
+        """The same, with answers that are drawn; greedy ones without a repeat."""
+        return replace(self, repeat=repeat)
+
     def stamp(self, question: Question) -> dict[str, str]:
         """Checkpoint, prompt, data, and how an answer is made and ended."""
         return {
@@ -93,13 +97,16 @@ class Asker:
         device = self.model.llm.device.type
         with torch.autocast(device, torch.bfloat16, enabled=self.model.llm.is_bf16):
             found = self._compared(moved) if self.labels else self._written(moved)
-        for row, answer in zip(rows, found, strict=True):
+        read = batch.on_host.segments
+        lengths = torch.bincount(read[read >= 0].flatten(), minlength=len(rows)).tolist()
+        for row, answer, length in zip(rows, found, lengths, strict=True):
             notes = {key: value for key, value in row.items() if key not in ("id", "modalities")}
-            yield {"id": row["id"], "modalities": row["modalities"], **answer, **notes}
+            yield {"id": row["id"], "modalities": row["modalities"], "tokens_in": length,
+                   **answer, **notes}  # fmt: skip
 
     def _written(self, batch: Batch) -> list[dict[str, Any]]:
         """Answers, and the gates of each example."""
-        answers, cut_off, gates = self.model.written(
+        answers, cut_off, counts, gates = self.model.written(
             batch,
             max_new_tokens=self.max_new_tokens,
             end_id=self.maker.chat.end_id,
@@ -109,6 +116,7 @@ class Asker:
             {
                 "response": self.maker.chat.answer_text(response),
                 "finish_reason": "length" if cut_off[number] else "stop",
+                "tokens_out": counts[number],
                 "gate": {name: rows[number] for name, rows in gates.items() if number in rows},
             }
             for number, response in enumerate(answers)

@@ -109,11 +109,13 @@ class HF:
                 logits_processor=chooser and LogitsProcessorList([chooser]),
             )
         new = ids[:, inputs["input_ids"].shape[1] :]
-        ended = torch.isin(new, torch.tensor(_ends(net), device=new.device)).any(-1).tolist()
+        ends = torch.isin(new, torch.tensor(_ends(net), device=new.device))
+        counts = (ends.cumsum(-1) - ends.long() == 0).sum(-1).tolist()  # the one that ends included
+        read = inputs["attention_mask"].sum(-1).tolist()
         texts = processor.batch_decode(new, skip_special_tokens=True)
         return [
-            Reply(text.strip(), "stop" if done else "length")
-            for text, done in zip(texts, ended, strict=True)
+            Reply(text.strip(), "stop" if done else "length", *tokens)
+            for text, done, *tokens in zip(texts, ends.any(-1).tolist(), read, counts, strict=True)
         ]
 
     def _given(self, turns: Sequence[Turn], texts: Sequence[str]) -> dict[str, Any]:

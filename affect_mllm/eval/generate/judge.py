@@ -21,12 +21,13 @@ from pathlib import Path
 from string import Formatter
 from typing import Any, Literal
 
-from affect_mllm.eval.chat import Chat, ReplyError, each, request_hash
+from affect_mllm.eval.chat import Chat, ReplyError, each
 from affect_mllm.eval.files import write_text_atomic
 from affect_mllm.eval.metrics.judged import chain
 from affect_mllm.eval.metrics.publishers import step_scores
 from affect_mllm.eval.predictions import Prediction
 from affect_mllm.eval.read.verdicts import answer_hash
+from affect_mllm.eval.replies import request_hash
 from affect_mllm.types import ConfigError, DataError, Sample, finite
 
 Status = Literal["ok", "unparsed", "no_reply", "no_answer"]

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from affect_mllm.eval.chat import Chat, ReplyError, each, request_hash
+from affect_mllm.eval.chat import Chat, ReplyError, each
 from affect_mllm.eval.predictions import Prediction
+from affect_mllm.eval.replies import request_hash
 
 SYSTEM = "You read emotion words out of texts. You answer with a JSON list of strings only."
 OPEN = """Which emotional states does the text below say that the main person has?

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from affect_mllm.data.reader import Reader
-from affect_mllm.eval.chat import Reply, request_hash
+from affect_mllm.eval.chat import Reply
 from affect_mllm.eval.generate.parts import Turn, taken_of, turn_of
 from affect_mllm.eval.generate.question import (
     WHOLE,
@@ -23,7 +23,9 @@ from affect_mllm.eval.generate.question import (
     everything,
     unanswered,
 )
+from affect_mllm.eval.generate.usage import Price
 from affect_mllm.eval.generate.views import View
+from affect_mllm.eval.replies import request_hash
 from affect_mllm.models.decoding import GREEDY, Repeat
 from affect_mllm.types import ConfigError, DataError, Sample
 
@@ -60,7 +62,7 @@ class OtherModel(Protocol):
         """Whether it takes sounds."""
         ...
 
-    def identity(self) -> dict[str, str]:
+    def identity(self) -> dict[str, Any]:
         """What decides its answers: where its weights are, and what they are computed in."""
         ...
 
@@ -82,6 +84,7 @@ class OtherAsker:
     data: str = ""
     chunk: int = 32
     repeat: Repeat | None = None  # greedy answers without one
+    price: Price | None = None
 
     def answer(
         self,
@@ -90,18 +93,12 @@ class OtherAsker:
         view: View = WHOLE,
         choose: Choose = everything,
     ) -> Iterator[dict[str, Any]]:
-        """One prediction row a sample; a row of which nothing is left gets an empty answer.
+        """One prediction row a sample; a row of which nothing is left gets an empty answer, and so
+        does one for which no reply came.
 
         Raises ConfigError for a view of which the model takes nothing.
         """
-        stamp, able = self.stamp(question), {"sees": self.model.sees, "hears": self.model.hears}
-        if not taken_of(view, **able):
-            raise ConfigError(
-                "subsets",
-                f"{view.name}, which {self.model.name} cannot "
-                + " or ".join(_SENSES[name] for name in view.modalities),
-                expected="a subset of what it takes: " + "+".join(taken_of(WHOLE, **able)),
-            )
+        stamp, able = self.stamp(question), check_taken(self.model, view)
         for batch in choose(batches_of(samples, lambda sample: 0, self.chunk)):
             asked: list[tuple[Sample, Turn]] = []
             for sample in batch:
@@ -118,8 +115,29 @@ class OtherAsker:
                 drawn=self.repeat and Drawn(self.repeat, rows),
             )
             for (sample, turn), reply in zip(asked, replies, strict=True):
-                said = {"response": reply.text, "finish_reason": reply.finish_reason}
-                yield {"id": sample.id, **said, "modalities": [*turn.seen], **stamp}
+                yield {**self._row(sample, turn, reply), **stamp}
+
+    def _row(self, sample: Sample, turn: Turn, reply: Reply) -> dict[str, Any]:
+        """With what the answer took, as far as that is known."""
+        if reply.error is not None:
+            told = {"response": "", "error": f"row {sample.id}: {reply.error}", "modalities": []}
+            return {"id": sample.id, **told}
+        kept = {"kept": True} if reply.kept else {}
+        took = {key: getattr(reply, key) for key in ("tokens_in", "tokens_out", "seconds")}
+        if self.price is not None:
+            took["cost"] = self.price.of(took)
+        return {
+            "id": sample.id,
+            "response": reply.text,
+            "finish_reason": reply.finish_reason,
+            "modalities": [*turn.seen],
+            **{key: value for key, value in took.items() if value is not None},
+            **kept,
+        }
+
+    def drawing(self, repeat: Repeat | None) -> OtherAsker:
+        """The same, with answers that are drawn; greedy ones without a repeat."""
+        return replace(self, repeat=repeat)
 
     def stamp(self, question: Question) -> dict[str, str]:
         """Model, prompt, reader and data."""
@@ -132,6 +150,19 @@ class OtherAsker:
         }
 
 
-def short_name(model: str, identity: dict[str, str]) -> str:
+def check_taken(model: OtherModel, view: View) -> dict[str, bool]:
+    """What the model is able to; ConfigError for a view of which it takes nothing."""
+    able = {"sees": model.sees, "hears": model.hears}
+    if not taken_of(view, **able):
+        raise ConfigError(
+            "subsets",
+            f"{view.name}, which {model.name} cannot "
+            + " or ".join(_SENSES[name] for name in view.modalities),
+            expected="a subset of what it takes: " + "+".join(taken_of(WHOLE, **able)),
+        )
+    return able
+
+
+def short_name(model: str, identity: dict[str, Any]) -> str:
     """The last part of a model's path, and a hash of the rest of what it is."""
     return f"{model.rstrip('/').rpartition('/')[2]}-{request_hash(identity)[:8]}"

@@ -12,6 +12,7 @@ from affect_mllm.eval.generate.question import Batches, Choose
 from affect_mllm.eval.ranks import Ranks
 from affect_mllm.types import DataError, Sample
 
+_FEW = 4
 Rows = dict[str, dict[str, Any]]
 
 
@@ -59,15 +60,34 @@ def refuse_faults(path: Path, samples: Sequence[Sample], limit: float) -> None:
     """DataError where more than `limit` of the samples have an `error` in the finished file."""
     ids = {sample.id for sample in samples}
     rows = _rows([path], {}, faults=True).values()
-    faults = [row for row in rows if "error" in row and row["id"] in ids]
+    faults = [row["error"] for row in rows if "error" in row and row["id"] in ids]
     if len(faults) > limit * len(ids):
-        first = "".join(f"\n  {row['error']}" for row in faults[:5])
-        raise DataError(
-            str(path),
-            f"{len(faults)} of {len(ids)} rows cannot be read{first}",
-            expected=f"at most {limit:.1%} (data.max_bad_fraction)",
-            fix="mend or remove them (`affect-mllm validate --decode` lists all), then start again",
-        )
+        raise _too_many(path, f"{len(faults)} of {len(ids)}", faults, limit)
+
+
+def watched(
+    path: Path, rows: Iterable[Mapping[str, Any]], *, total: int, limit: float
+) -> Iterator[Mapping[str, Any]]:
+    """The rows; DataError as soon as more than `limit` of the `total` have an `error`.
+
+    A few always pass: how many there are of few is said when all were asked.
+    """
+    faults: list[str] = []
+    for count, row in enumerate(rows, 1):
+        faults += [row["error"]] if "error" in row else []
+        if len(faults) > max(limit * total, _FEW):
+            raise _too_many(path, f"{len(faults)} of the first {count} of {total}", faults, limit)
+        yield row
+
+
+def _too_many(path: Path, got: str, faults: Sequence[str], limit: float) -> DataError:
+    return DataError(
+        str(path),
+        f"{got} rows have no answer" + "".join(f"\n  {fault}" for fault in faults[:5]),
+        expected=f"at most {limit:.1%} (max_bad_fraction)",
+        fix="mend or remove files that cannot be read (`affect-mllm validate --decode` lists all), "
+        "then start again: what was answered is kept, the rest is asked for",
+    )
 
 
 def _append(

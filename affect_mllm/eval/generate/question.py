@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from affect_mllm.eval.generate.views import View
 from affect_mllm.log import LOGGER
+from affect_mllm.models.decoding import Repeat
 from affect_mllm.types import DataError, Sample
 
 WHOLE = View()
@@ -66,6 +67,10 @@ class Answers(Protocol):
         choose: Choose = everything,
     ) -> Iterator[dict[str, Any]]:
         """One prediction row a sample of those batches that `choose` takes, in any order."""
+        ...
+
+    def drawing(self, repeat: Repeat | None) -> Answers:
+        """The same, with answers that are drawn; greedy ones without a repeat."""
         ...
 
     def stamp(self, question: Question) -> dict[str, str]:

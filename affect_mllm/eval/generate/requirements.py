@@ -48,9 +48,21 @@ def check_closed(task: Task, answer_by: str) -> None:
         )
 
 
-def check_repeats(repeats: int, answer_by: str) -> None:
-    """ConfigError where answers are to be drawn again and none is generated."""
-    if repeats and answer_by == "likelihood":
+def check_drawn(answer_by: str, *, repeats: int, decoding: str | None) -> None:
+    """ConfigError where answers are to be drawn and none is generated."""
+    asked = {"repeats": repeats, "decoding": decoding == "sampled"}
+    for key, value in asked.items():
+        if value and answer_by == "likelihood":
+            got = f"{repeats if key == 'repeats' else decoding} with answer_by=likelihood"
+            raise ConfigError(key, got, expected="none: nothing is drawn there")
+
+
+def check_other(**given: object) -> None:
+    """ConfigError for options that only a checkpoint of ours can follow, where another is asked."""
+    if asked := [key for key, value in given.items() if value]:
         raise ConfigError(
-            "repeats", f"{repeats} with answer_by=likelihood", expected="0: nothing is drawn there"
+            ", ".join(asked),
+            "of a model that is no checkpoint of ours",
+            expected="only what any model can follow",
+            fix="leave it out, or ask a checkpoint (checkpoint=DIR)",
         )

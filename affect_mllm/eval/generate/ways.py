@@ -41,6 +41,17 @@ class Way:
         return {"question": self.task.question, **drawn}
 
 
+def main_way(
+    task: Task, decoding: Literal["greedy", "sampled"] | None, sampling: TokenSampling
+) -> Repeat | None:
+    """How the answers are drawn that count: by the run's `sampling`, or the task's own; None:
+    greedily.
+    """
+    own = task.decoding if decoding is None else None
+    drawn = sampling if decoding == "sampled" else own
+    return None if drawn is None else Repeat(drawn, 0)
+
+
 def ways(
     task: Task, variants: Mapping[str, str], repeats: int, sampling: TokenSampling
 ) -> list[Way]:

@@ -24,7 +24,7 @@ UNKNOWN = "not recorded"
 PERMITTED = ("prompt", "subset", "extraction")
 # Of a task, what is no part of the measure, or is looked at by itself.
 _APART = {"name", "version", "question", "extraction", "split", "source", "status", "manifest"}
-_APART |= {"ids", "official", "toolkits", "breakdowns", "require"}
+_APART |= {"ids", "official", "toolkits", "breakdowns", "require", "decoding", "max_new_tokens"}
 TRUE_CLASS = "true class"
 
 

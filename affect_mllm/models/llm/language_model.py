@@ -200,8 +200,9 @@ class LanguageModel(nn.Module):
         max_new_tokens: int,
         end_id: int | None = None,
         chooser: Chooser | None = None,
-    ) -> tuple[list[str], list[bool]]:
-        """The same, and which of them the limit of tokens cut off.
+    ) -> tuple[list[str], list[bool], list[int]]:
+        """The same, which of them the limit of tokens cut off, and how many tokens each has, the
+        one that ends it included.
 
         `end_id` is the chat's (`data.chat.Chat.end_id`); None: the tokenizer's eos. `chooser` draws
         tokens in place of the likeliest one (`decoding.Repeat.chooser`).
@@ -221,7 +222,9 @@ class LanguageModel(nn.Module):
         rows = ids.tolist()
         said = [row[: row.index(end)] if end in row else row for row in rows]
         texts = tokenizer.batch_decode(said, skip_special_tokens=True)
-        return [text.strip() for text in texts], [end not in row for row in rows]
+        cut_off = [end not in row for row in rows]
+        counts = [len(part) + (not cut) for part, cut in zip(said, cut_off, strict=True)]
+        return [text.strip() for text in texts], cut_off, counts
 
     def use_lora(self, enabled: bool) -> None:
         """Switch LoRA's branches on or off; off is exact while they are still zero, and cheaper."""

@@ -378,7 +378,8 @@ def test_an_evaluation_shows_both_side_by_side(tiny, tiny_run, folder, tmp_path)
     results = json.loads((tmp_path / "results.json").read_text())
     summary = results["runs"]["synthetic"]
     name = f"baseline-{HF(str(folder), 'float32').name}"
-    assert results["info"]["baseline"] == {"kind": "hf", "model": str(folder), "dtype": "float32"}
+    identity = results["info"]["baseline"]["model"]
+    assert identity == {"kind": "hf", "model": str(folder), "dtype": "float32"}
     assert name in summary["variants"]
     assert name in {entry["other"] for entry in summary["comparisons"]}
 

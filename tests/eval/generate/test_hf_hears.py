@@ -20,6 +20,7 @@ from affect_mllm.eval.generate.question import Question
 from affect_mllm.eval.generate.views import View
 from affect_mllm.types import CheckpointError, ConfigError
 from tests import tiny_omni, tiny_vlm
+from tests.processes import finished
 
 hf: Any = transformers
 CLASSES = {
@@ -195,3 +196,17 @@ def test_another_rate_than_that_of_the_sounds_is_refused(root, tmp_path) -> None
     file.write_text(file.read_text().replace('"sampling_rate": 16000', '"sampling_rate": 16001'))
     with pytest.raises(CheckpointError, match="hears at 16001 Hz"):
         HF(str(folder), "float32")._parts()
+
+
+@pytest.mark.parametrize("kind", ["qwen2_5_omni", "qwen2_audio"])
+def test_eval_asks_it_alone(tiny, root, tmp_path, kind) -> None:
+    folder = tiny_omni.build(root, kind, whole=kind != "qwen2_audio")
+    given = ["model=hf", f"model.model={folder}", "model.dtype=float32", "max_new_tokens=3",
+             f"manifest={tiny.root / 'manifest.jsonl'}", f"run_dir={tmp_path}"]  # fmt: skip
+    code, said = finished(["eval.py", *given])
+    assert code == 0, said
+    assert json.loads((tmp_path / "results.json").read_text())["runs"]["synthetic"]["n"] == 4
+    (file,) = (tmp_path / "eval" / "synthetic").glob("*.predictions.jsonl")
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    seen = {name for row in rows for name in row["modalities"]}
+    assert seen == {"audio", "text"} | ({"frame"} if kind == "qwen2_5_omni" else set())

@@ -29,7 +29,7 @@ from affect_mllm.eval.generate.views import View
 from affect_mllm.eval.main import main
 from affect_mllm.eval.report.page import write_report
 from affect_mllm.models.decoding import Repeat, TokenSampling
-from affect_mllm.types import CheckpointError, ConfigError, DataError, Sample
+from affect_mllm.types import CheckpointError, ConfigError, Sample
 from tests import tiny_vlm
 from tests.eval.report.test_browser import needs_browser, opened
 from tests.eval.server import served
@@ -349,14 +349,15 @@ def test_a_server_gets_the_pictures_without_loss(tiny) -> None:
     assert text["text"].endswith(QUESTION.text)
 
 
-def test_a_server_without_an_answer_ends_the_run(tiny, monkeypatch) -> None:
+def test_a_server_without_an_answer_costs_the_row(tiny, monkeypatch) -> None:
     from affect_mllm.eval import chat
 
     monkeypatch.setattr(chat.time, "sleep", lambda _s: None)
     with served(lambda _b, _n: (503, "busy")) as seen:
         vlm = EndpointModel(seen.url, "served")
-        with pytest.raises(DataError, match="HTTP 503"):
-            list(asker(tiny, vlm).answer(tiny.samples[:1], QUESTION))
+        (row,) = asker(tiny, vlm).answer(tiny.samples[:1], QUESTION)
+    assert "HTTP 503" in row["error"]
+    assert row["response"] == ""
 
 
 def test_a_folder_that_is_no_vlm_is_refused(tiny) -> None:

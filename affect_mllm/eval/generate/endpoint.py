@@ -82,7 +82,7 @@ class EndpointModel:
             body=self.body,
         )
         ways = [server] * len(turns) if drawn is None else _seeded(server, drawn)
-        asked = [(_messages(t, system), way) for t, way in zip(turns, ways, strict=True)]
+        asked = [(messages_of(t, system), way) for t, way in zip(turns, ways, strict=True)]
         return each(self._one, asked, workers=self.workers, title=f"asking {self.name}")
 
     def _one(self, asked: tuple[list[dict[str, Any]], Endpoint]) -> Reply:
@@ -103,7 +103,8 @@ class EndpointModel:
         return reply
 
 
-def _messages(turn: Turn, system: str) -> list[dict[str, Any]]:
+def messages_of(turn: Turn, system: str) -> list[dict[str, Any]]:
+    """A turn as messages of OpenAI's chat: pictures as PNG, sounds as wav, a part each."""
     told: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
     return [*told, {"role": "user", "content": [_part(part) for part in turn.parts]}]
 

@@ -1,0 +1,158 @@
+"""vLLM in this process, by a stand-in with its interface: vLLM itself needs a GPU."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from affect_mllm.eval.generate.endpoint import messages_of
+from affect_mllm.eval.generate.other import Drawn
+from affect_mllm.eval.generate.parts import Sound, Turn
+from affect_mllm.eval.generate.vllm_model import VLLMModel
+from affect_mllm.models.decoding import Repeat, TokenSampling
+from affect_mllm.types import CheckpointError, ConfigError
+
+PICTURE = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+SOUND = Sound(np.zeros(160, dtype=np.float32))
+
+
+@dataclass
+class SamplingParams:
+    """Of vLLM 0.30, what is used of it."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    seed: int | None = None
+    max_tokens: int | None = 16
+
+
+class VLLMClientError(Exception):
+    """What it raises for a request that is wrong: no ValueError."""
+
+
+@dataclass
+class LLM:
+    """Answers with a question's last word; a batch that has a long one is refused as a whole."""
+
+    model: str
+    dtype: str = "auto"
+    limit_mm_per_prompt: dict[str, int] | None = None
+    tensor_parallel_size: int = 1
+    asked: list[Any] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        made.append(self)
+        if self.model.endswith("no_model"):
+            raise ValueError("no config.json")
+
+    def chat(self, messages, sampling_params=None, use_tqdm=True):
+        assert len(messages) == len(sampling_params)
+        assert not use_tqdm
+        self.asked.append((messages, sampling_params))
+        texts = [conversation[-1]["content"][-1]["text"] for conversation in messages]
+        if any(text.startswith("long") for text in texts):
+            raise VLLMClientError("longer than the maximum model length")
+        return [
+            SimpleNamespace(
+                prompt_token_ids=[1, 2, 3],
+                outputs=[SimpleNamespace(text=f" {text.split()[-1]} ", token_ids=[4, 5],
+                                         finish_reason="length")],
+            )
+            for text in texts
+        ]  # fmt: skip
+
+
+made: list[LLM] = []
+
+
+@pytest.fixture(autouse=True)
+def vllm(monkeypatch):
+    """The stand-in as the installed package."""
+    package, errors = ModuleType("vllm"), ModuleType("vllm.exceptions")
+    package.LLM, package.SamplingParams = LLM, SamplingParams  # type: ignore[attr-defined]
+    errors.VLLMClientError = VLLMClientError  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "vllm", package)
+    monkeypatch.setitem(sys.modules, "vllm.exceptions", errors)
+    made.clear()
+    return package
+
+
+def asked(model: VLLMModel, turns, **given):
+    return model.generate(turns, system="Look.", max_new_tokens=7, **given)
+
+
+def test_it_gets_what_a_server_gets_and_says_what_it_took() -> None:
+    model = VLLMModel("org/model", hears=True, engine={"tensor_parallel_size": 2})
+    turns = [Turn((PICTURE, SOUND, "Which one")), Turn(("And now",))]
+    replies = asked(model, turns)
+    assert [(r.text, r.finish_reason, r.tokens_in, r.tokens_out) for r in replies] == [
+        ("one", "length", 3, 2),
+        ("now", "length", 3, 2),
+    ]
+    (llm,) = made
+    assert (llm.model, llm.tensor_parallel_size) == ("org/model", 2)
+    assert llm.limit_mm_per_prompt == {"image": 64, "audio": 8}
+    ((messages, how),) = llm.asked
+    assert messages == [messages_of(turn, "Look.") for turn in turns]
+    assert [part["type"] for part in messages[0][1]["content"]] == [
+        "image_url", "input_audio", "text",
+    ]  # fmt: skip
+    assert how == [SamplingParams(temperature=0.0, max_tokens=7)] * 2
+    asked(model, turns)
+    assert len(made) == 1, "loaded once"
+
+
+def test_a_seed_for_each_row_and_repeat() -> None:
+    model, sampling = VLLMModel("org/model"), TokenSampling(temperature=0.9, top_p=0.8)
+    turns = [Turn((f"turn {i}",)) for i in range(2)]
+    for number in (1, 2):
+        asked(model, turns, drawn=Drawn(Repeat(sampling, number), ("a", "b")))
+    how = [each for _, params in made[0].asked for each in params]
+    assert {(each.temperature, each.top_p, each.max_tokens) for each in how} == {(0.9, 0.8, 7)}
+    assert len({each.seed for each in how}) == 4
+
+
+def test_a_refused_question_costs_its_row_alone() -> None:
+    turns = [Turn(("short one",)), Turn(("long " * 9,)), Turn(("short two",))]
+    replies = asked(VLLMModel("org/model"), turns)
+    assert [reply.text for reply in replies] == ["one", "", "two"]
+    assert [reply.error for reply in replies] == [
+        None,
+        "vLLM refuses it: longer than the maximum model length",
+        None,
+    ]
+
+
+def test_another_model_or_engine_is_another_name() -> None:
+    models = [
+        VLLMModel("org/model"),
+        VLLMModel("org/model", hears=True),
+        VLLMModel("org/model", "float16"),
+        VLLMModel("org/model", engine={"max_model_len": 99}),
+        VLLMModel("other/model"),
+    ]
+    assert len({model.name for model in models}) == len(models)
+
+
+def test_what_cannot_be_loaded_is_said(monkeypatch) -> None:
+    turns = [Turn(("Which?",))]
+    with pytest.raises(CheckpointError, match=r"no config\.json"):
+        asked(VLLMModel("org/no_model"), turns)
+    with pytest.raises(CheckpointError, match="no_such_option"):
+        asked(VLLMModel("org/model", engine={"no_such_option": 1}), turns)
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    with pytest.raises(ConfigError, match=r"affect-mllm\[vllm\]"):
+        asked(VLLMModel("org/model"), turns)
+
+
+def test_several_processes_are_refused(monkeypatch) -> None:
+    from affect_mllm.eval.generate import vllm_model as module
+
+    monkeypatch.setattr(module, "ranks", lambda: SimpleNamespace(world=2))
+    with pytest.raises(ConfigError, match="2 processes"):
+        asked(VLLMModel("org/model"), [Turn(("Which?",))])

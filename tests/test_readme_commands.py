@@ -29,7 +29,7 @@ DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [README, *(page for page in DOCS if page.stem != "extend"), ROOT / "docker/README.md"]
 PUBLISHED = [(page.name, command) for page in PAGES for command in commands(page)]
 # What only another package understands; a test runs the part of it that is ours.
-OTHERS = ("pip install --no-deps lmms-eval", "python -m lmms_eval ")
+OTHERS = ("pip install --no-deps lmms-eval", "pip install colorama ", "python -m lmms_eval ")
 CLUSTERS = ("kubectl apply -f ", "sky volumes apply ", "sky jobs launch ")
 OF_THE_DEMO = re.compile(r"experiment=|run_dir=|data\.(manifest|cache_dir)=|stages\.")
 USAGE = typer.BadParameter.__mro__[1]  # the UsageError of the click that typer brings

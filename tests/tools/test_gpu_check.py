@@ -96,7 +96,8 @@ def test_bf16_is_near_float32_on_a_cpu() -> None:
 def test_a_share_of_the_peak_below_the_floor_fails(monkeypatch) -> None:
     monkeypatch.setitem(gpu_checks.TOLERANCE, "share", 0.0)
     assert gpu_checks.mfu(TINY).held
-    monkeypatch.setitem(gpu_checks.TOLERANCE, "share", 1.0)
+    # A busy machine's peak may be measured lower than what a step then reaches.
+    monkeypatch.setitem(gpu_checks.TOLERANCE, "share", float("inf"))
     assert not gpu_checks.mfu(TINY).held
 
 

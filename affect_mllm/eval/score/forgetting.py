@@ -71,8 +71,11 @@ def forgetting(asked: Sequence[Asked], across: Collection[str] = ()) -> list[dic
     `against.told` gives them, with `side` and whether they are `counted`: metrics that are no
     shares are not.
     """
+    pairs = list(_pairs(asked))
+    if not pairs:  # one run alone: no suite has to be there
+        return []
     general = {*load_suite(GENERAL).benchmarks}
-    rows = [_row(one, before, general, across) for one, before in _pairs(asked)]
+    rows = [_row(one, before, general, across) for one, before in pairs]
     sides = {each["side"] for row in rows for each in row["rows"]}
     return rows if sides == {*SIDES} else []
 

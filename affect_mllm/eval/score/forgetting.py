@@ -72,7 +72,7 @@ def forgetting(asked: Sequence[Asked], across: Collection[str] = ()) -> list[dic
     shares are not.
     """
     pairs = list(_pairs(asked))
-    if not pairs:  # one run alone: no suite has to be there
+    if len({name for one, _ in pairs for name in one.runs}) < 2:  # not of both sides
         return []
     general = {*load_suite(GENERAL).benchmarks}
     rows = [_row(one, before, general, across) for one, before in pairs]

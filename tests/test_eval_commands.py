@@ -99,7 +99,8 @@ def test_a_command_that_judges_runs(
              "labels": {"emotion": "sad", "emotions": ["sad"], "description": "She is sad."}}
             for n in range(3)]  # fmt: skip
     (tmp_path / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    said = "".join(json.dumps({"id": row["id"], "response": "She frowns."}) + "\n" for row in rows)
+    answers = [{"id": row["id"], "response": f"{row['id']}: she frowns."} for row in rows]
+    said = "".join(json.dumps(answer) + "\n" for answer in answers)
     (tmp_path / "p.jsonl").write_text(said)
     monkeypatch.chdir(tmp_path)
     reply = json.dumps({"clue_overlap": 3, "label_overlap": 7, "labels": ["sad"]})

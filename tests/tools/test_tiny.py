@@ -41,7 +41,7 @@ def typed(words: Sequence[str]) -> str:
     assert done.returncode == ExitCode.DONE, done.stderr
     ours = re.compile(
         r"warning: c\d+: |features: |stage \w+: |own_clips, |scores: |$|"
-        r"(face|audio|text|majority)\S* +accuracy "
+        r"(face|audio|text|majority)\S* +(accuracy |\d+ answers, )"
     )
     assert [line for line in done.stderr.splitlines() if not ours.match(line)] == []
     return done.stdout

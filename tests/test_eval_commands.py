@@ -14,7 +14,6 @@ from affect_mllm.tools import app
 from affect_mllm.types import ExitCode
 from scripts.readme import ROOT, commands
 from tests import tiny_vlm
-from tests.eval.generate.test_other import CHAT
 from tests.eval.server import served
 from tests.processes import finished
 from tests.published import LAUNCHERS
@@ -44,14 +43,7 @@ def manifests(tiny) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def vlm(tiny, tmp_path_factory) -> Path:
-    """A tiny VLM whose processor has a chat template."""
-    from transformers import AutoProcessor
-
-    made = tiny_vlm.build(tiny, tmp_path_factory.mktemp("vlm"))
-    processor = AutoProcessor.from_pretrained(made)
-    processor.chat_template = CHAT
-    processor.save_pretrained(made)
-    return made
+    return tiny_vlm.with_chat(tiny, tmp_path_factory.mktemp("vlm"))
 
 
 def test_all_forms_of_asking_are_here() -> None:

@@ -16,6 +16,13 @@ from affect_mllm.models.vlm.native_vlm import NativeVLM
 from affect_mllm.types import Sample
 from tests.tiny import QUESTION, Tiny
 
+CHAT = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% for part in m.content %}"
+    "{% if part.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
+    "{% else %}{{ part.text }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
 
 def build(tiny: Tiny, root: Path, kind: str = "qwen2_5_vl", *, tied: bool = False) -> Path:
     """The folder of a VLM whose attention windows are smaller than its pictures.
@@ -28,6 +35,17 @@ def build(tiny: Tiny, root: Path, kind: str = "qwen2_5_vl", *, tied: bool = Fals
         torch.manual_seed(0)
         tiny_vlm(kind, folder, tie_word_embeddings=tied)
     return folder
+
+
+def with_chat(tiny: Tiny, root: Path) -> Path:
+    """A tiny Qwen2.5-VL whose processor has a chat template with pictures."""
+    from transformers import AutoProcessor
+
+    made = build(tiny, root)
+    processor = AutoProcessor.from_pretrained(made)
+    processor.chat_template = CHAT
+    processor.save_pretrained(made)
+    return made
 
 
 def overrides(folder: Path) -> list[str]:

@@ -10,7 +10,6 @@ import pytest
 from affect_mllm.eval.main import main
 from affect_mllm.types import ConfigError
 from tests import tiny_vlm
-from tests.eval.generate.test_other import CHAT
 from tests.eval.server import served
 from tests.processes import finished
 
@@ -28,13 +27,7 @@ def endpoint(url: str, tiny, folder: Path, *more: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def vlm(tiny, tmp_path_factory) -> Path:
-    from transformers import AutoProcessor
-
-    made = tiny_vlm.build(tiny, tmp_path_factory.mktemp("alone"))
-    processor = AutoProcessor.from_pretrained(made)
-    processor.chat_template = CHAT
-    processor.save_pretrained(made)
-    return made
+    return tiny_vlm.with_chat(tiny, tmp_path_factory.mktemp("alone"))
 
 
 def test_a_folder_of_transformers_is_asked_alone(tiny, vlm, tmp_path) -> None:

@@ -35,24 +35,11 @@ from tests.eval.report.test_browser import needs_browser, opened
 from tests.eval.server import served
 
 QUESTION = Question("Which emotion?")
-CHAT = (
-    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% for part in m.content %}"
-    "{% if part.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
-    "{% else %}{{ part.text }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
 
 
 @pytest.fixture(scope="module")
 def folder(tiny, tmp_path_factory) -> Path:
-    """A tiny Qwen2.5-VL whose processor has a chat template with pictures."""
-    from transformers import AutoProcessor
-
-    made = tiny_vlm.build(tiny, tmp_path_factory.mktemp("vlm"))
-    processor = AutoProcessor.from_pretrained(made)
-    processor.chat_template = CHAT
-    processor.save_pretrained(made)
-    return made
+    return tiny_vlm.with_chat(tiny, tmp_path_factory.mktemp("vlm"))
 
 
 def reader(tiny) -> Reader:

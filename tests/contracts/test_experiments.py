@@ -65,6 +65,25 @@ def extracted(model: AffectMLLM) -> dict[str, Any]:
     return {n: rng.standard_normal((1, width)).astype(np.float32) for n, width in widths.items()}
 
 
+def watched_batch(tiny, cfg: Any, model: AffectMLLM) -> Batch:
+    """Two clips with question and answer, read as an experiment reads them, not encoded."""
+    data = config.build(cfg.data)
+    reader = replace(data.features(model.transforms(), {}), cache=None)
+    maker = data.maker(model.llm.tokenizer, model.span_lengths())
+    samples = [sample for sample in tiny.samples if "video" in sample.media][2:4]
+    made = [
+        maker.make(
+            sample,
+            dict(reader.clip(sample).arrays) | extracted(model),
+            question=QUESTION,
+            answer="happy",
+            encoded=False,
+        )
+        for sample in samples
+    ]
+    return collate(made, pad_id=0)
+
+
 def alone(made: Made, example: Example) -> torch.Tensor:
     return logits(made.model, collate([example], pad_id=0))[0]
 

@@ -12,11 +12,10 @@ import pytest
 import torch
 
 from affect_mllm import config
-from affect_mllm.data.collate import collate
 from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.loss.token import TokenLoss
 from tests import tiny_experiments
-from tests.contracts.test_experiments import EXPERIMENTS, QUESTION, extracted
+from tests.contracts.test_experiments import EXPERIMENTS, watched_batch
 from tests.fake_cuda import Machine, Seen, backward, gpu, moved, on_gpu, pinnable
 
 
@@ -26,21 +25,7 @@ def test_a_step_runs_forward_and_backward(name, tiny, tmp_path, monkeypatch) -> 
     torch.manual_seed(0)
     with gpu(monkeypatch):
         model: Any = config.build(cfg.model).train()
-    data = config.build(cfg.data)
-    reader = replace(data.features(model.transforms(), {}), cache=None)
-    maker = data.maker(model.llm.tokenizer, model.span_lengths())
-    samples = [sample for sample in tiny.samples if "video" in sample.media][2:4]
-    made = [
-        maker.make(
-            sample,
-            dict(reader.clip(sample).arrays) | extracted(model),
-            question=QUESTION,
-            answer="happy",
-            encoded=False,
-        )
-        for sample in samples
-    ]
-    host = collate(made, pad_id=0)
+    host = watched_batch(tiny, cfg, model)
     objective = Objective({"lm": TokenLoss()})
     counts = objective.counts(host)
     mode, seen = Machine(), Seen()

@@ -18,7 +18,7 @@ from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.loss.token import TokenLoss
 from affect_mllm.types import Batch
 from tests import tiny_experiments
-from tests.contracts.test_experiments import EXPERIMENTS, QUESTION, extracted
+from tests.contracts.test_experiments import EXPERIMENTS, watched_batch
 from tests.tiny import examples as tiny_examples
 
 ATEN = torch.ops.aten
@@ -108,21 +108,7 @@ def test_a_step_waits_only_where_it_is_said(name, tiny, tmp_path) -> None:
     cfg = tiny_experiments.experiment(tiny, name, tmp_path)
     torch.manual_seed(0)
     model: Any = config.build(cfg.model).train()
-    data = config.build(cfg.data)
-    reader = replace(data.features(model.transforms(), {}), cache=None)
-    maker = data.maker(model.llm.tokenizer, model.span_lengths())
-    samples = [sample for sample in tiny.samples if "video" in sample.media][2:4]
-    made = [
-        maker.make(
-            sample,
-            dict(reader.clip(sample).arrays) | extracted(model),
-            question=QUESTION,
-            answer="happy",
-            encoded=False,
-        )
-        for sample in samples
-    ]
-    batch = moved(collate(made, pad_id=0))
+    batch = moved(watched_batch(tiny, cfg, model))
     objective = Objective({"lm": TokenLoss()})
     counts = objective.counts(batch)
     assert counts["lm"] > 0

@@ -47,7 +47,7 @@ def trained_base(model: nn.Module) -> list[str]:
 
 
 def _is_connector(name: str) -> bool:
-    return name.startswith(("compressors.", "fusion.")) or "lora_" in name
+    return name.startswith(("compressors.", "fusion.", "mixes.")) or "lora_" in name
 
 
 def save(folder: Path, model: nn.Module, cfg: DictConfig, meta: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""AffectMLLM: encoders → pre-fusion ‖ compressors → splice → LLM. The whole forward pass."""
+"""AffectMLLM: encoders → mix of layers → pre-fusion ‖ compressors → splice → LLM, in one pass."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from affect_mllm.models.encoders.sharing import share
 from affect_mllm.models.fusion.base import Fusion, gather, one_each
 from affect_mllm.models.hidden import Hidden, Media, Tokens
 from affect_mllm.models.instruction import instruction_means
+from affect_mllm.models.layer_mix import LayerMix
 from affect_mllm.models.llm.deepstack import Deep
 from affect_mllm.models.llm.language_model import LanguageModel
 from affect_mllm.models.llm.prompt import Prompt
@@ -37,7 +38,8 @@ class AffectMLLM(nn.Module):
     `branches` maps a modality to the name of its encoder, so that faces, frames and images can
     share one (as in AffectGPT). Its compressor has the modality's own name, or else the
     encoder's. `fusion` reads the states of every encoder and adds the modality `multi`, which has
-    a compressor of that name.
+    a compressor of that name. An encoder that gives several layers (`mix`) has a `LayerMix`,
+    after which all of this sees one.
     `fast_encoders` lets frozen encoders compute their cached states in bfloat16.
     """
 
@@ -58,7 +60,10 @@ class AffectMLLM(nn.Module):
         self.branches = dict(branches)
         self.fast_encoders = fast_encoders
         self.llm = llm
-        sizes = {name: encoder.hidden_size for name, encoder in encoders.items()}
+        sizes = {name: encoder.layer_size for name, encoder in encoders.items()}
+        self.mixes = nn.ModuleDict(
+            {n: LayerMix(e.mixed, e.layer_size) for n, e in encoders.items() if e.mixed}
+        )
         self.fusion = fusion(sizes) if fusion is not None else None
         sizes = {**sizes, **{name: sizes[branch] for name, branch in branches.items()}}
         if self.fusion is not None:
@@ -110,7 +115,8 @@ class AffectMLLM(nn.Module):
         states = {}
         for name in (name for name in self.branches if name in names):
             items = batch.media.get(name, batch.idle.get(name))
-            states[name] = self._idle(name) if items is None else self._seen(batch, name, items)
+            read = self._idle(name) if items is None else self._seen(batch, name, items)
+            states[name] = self._mixed(name, read)
         owners = {name: items.examples for name, items in batch.media.items()}
         if self.fusion is not None and states:
             real = {name: states[name] for name in states if name in owners}
@@ -144,6 +150,13 @@ class AffectMLLM(nn.Module):
         mask = {**host.idle, **host.media}[name].mask
         with known(items.mask, mask):
             return self.encode(name, items)
+
+    def _mixed(self, modality: str, states: States) -> States:
+        """One layer's width of states, where their encoder gives several layers."""
+        branch = self.branches[modality]
+        if branch not in self.mixes:
+            return states
+        return states._replace(values=self.mixes[branch](states.values))
 
     def _known(self, batch: Batch, name: str, states: States) -> torch.Tensor | None:
         """Which of an item's tokens are real, on the CPU; None where only its encoder can say."""
@@ -283,7 +296,7 @@ class AffectMLLM(nn.Module):
                 for name in names
                 for part, whose in one_each(states[name], owners[name])
             ]
-            like = torch.zeros(1, self._encoder(stream).hidden_size, device=self.llm.device)
+            like = torch.zeros(1, self._encoder(stream).layer_size, device=self.llm.device)
             streams.append(gather(parts, len(examples), like=like))
         fused = self.fusion(streams)
         mask = torch.ones(fused.shape[:2], dtype=torch.bool, device=fused.device)

@@ -152,13 +152,15 @@ def _loss(model: AffectMLLM, shape: Shape, inputs: Inputs) -> torch.Tensor:
 
 def _tokens(model: AffectMLLM, shape: Shape, inputs: Inputs) -> torch.Tensor:
     """All media tokens `[K, H]` of the micro-batch; what is absent runs one idle item, as there."""
-    states = {
+    read = {
         name: _read(model, name, inputs[name], shape)
         if name in inputs
         else _states(model, name, *size)
         for name, size in shape.items.items()
     }
-    idle = {name: _states(model, name, 1, 1) for name in model.branches if name not in states}
+    idle = {name: _states(model, name, 1, 1) for name in model.branches if name not in read}
+    states = {name: model._mixed(name, given) for name, given in read.items()}
+    idle = {name: model._mixed(name, given) for name, given in idle.items()}
     if model.fusion is not None and states:
         owners = {name: tuple(range(len(given.values))) for name, given in states.items()}
         states["multi"], _ = model._fuse(states, owners)

@@ -69,6 +69,7 @@ class Encoder(nn.Module):
     name = ""
     layers: tuple[int, ...] = ()
     side_by_side = False  # hidden states of several layers: their mean, or all of them
+    mixed = 0  # how many layers stand side by side for a learned mix of them
 
     def __init__(self, *, transform: Callable[[Any], Any], frozen: bool = True) -> None:
         super().__init__()
@@ -115,6 +116,24 @@ class Encoder(nn.Module):
         """How many states an input array gives; here one for each step of its first axis."""
         return StatesPerStep()
 
+    @property
+    def layer_size(self) -> int:
+        """The width of one layer's states: what is left of them after a mix."""
+        return self.hidden_size // (self.mixed or 1)
+
+    def _choose(self, layers: Sequence[int], width: int, *, mix: bool) -> None:
+        """Give the mean of these hidden states of `width`, or with `mix` all of them side by side.
+
+        Raises ConfigError for a mix of fewer than two.
+        """
+        if mix and len(layers) < 2:
+            raise ConfigError(
+                "encoder.mix", f"layers {list(layers)}", expected="two layers or more, to be mixed"
+            )
+        self.layers, self.side_by_side = tuple(layers), mix
+        self.mixed = len(layers) if mix else 0
+        self.hidden_size = width * (self.mixed or 1)
+
     def each_layer(self) -> dict[str, int]:
         """From now on give the states of every layer side by side; their names and widths.
 
@@ -124,8 +143,8 @@ class Encoder(nn.Module):
 
     def _open(self, layers: int) -> dict[str, int]:
         """Give so many hidden states, from what enters the first layer on."""
-        width, self.side_by_side = self.hidden_size, True
-        self.layers = tuple(range(layers))
+        width, self.side_by_side = self.layer_size, True
+        self.layers, self.mixed = tuple(range(layers)), 0
         self.hidden_size = width * layers
         return dict.fromkeys(map(str, self.layers), width)
 

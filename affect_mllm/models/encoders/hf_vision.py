@@ -27,7 +27,8 @@ class HFVisionEncoder(Encoder):
     leading tokens that are not patches (CLS, registers) are dropped. The others give one state a
     frame, `[N, T, D]`: `cls` the class token of `layers`, `pooled` what the model's own head makes
     of the last layer, `projected` CLIP's image embedding (`get_image_features`), which AffectGPT
-    reads (zeroQiaoba/AffectGPT@fffca79, 768 wide for ViT-L/14).
+    reads (zeroQiaoba/AffectGPT@fffca79, 768 wide for ViT-L/14). With `mix` the model weights the
+    `layers` (`LayerMix`) instead of taking their mean.
     """
 
     def __init__(
@@ -38,12 +39,15 @@ class HFVisionEncoder(Encoder):
         output: FrameOutput = "patches",
         grid: PositiveInt = 2,
         layers: Sequence[int] = (-1,),
+        mix: bool = False,
         frozen: bool = True,
     ) -> None:
         super().__init__(transform=transform, frozen=frozen)
         from transformers import AutoConfig, AutoModel
 
-        self.name, self.output, self.grid, self.layers = model, output, grid, tuple(layers)
+        self.name, self.output, self.grid = model, output, grid
+        if mix and output in ("pooled", "projected"):
+            raise ConfigError("encoder.mix", f"with output: {output}", expected="patches or cls")
         path = weights_path(model)
         with loading(model, "a vision model"):
             config = AutoConfig.from_pretrained(path)
@@ -57,7 +61,8 @@ class HFVisionEncoder(Encoder):
                 f"projected, but {model} has no visual projection",
                 expected="a CLIP, or output: pooled (the image embedding of SigLIP)",
             )
-        self.hidden_size = int(config.projection_dim if self.projection else self._width)
+        width = int(config.projection_dim if self.projection else self._width)
+        self._choose(layers, width, mix=mix)
         self._freeze()
 
     def forward(self, values: torch.Tensor, mask: torch.Tensor) -> States:

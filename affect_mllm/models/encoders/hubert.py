@@ -54,7 +54,8 @@ class SpeechEncoder(Encoder):
     """Waveforms `[N, n]` at 16 kHz, or windows of them `[N, W, n]` → states of 20 ms, `[N, S, D]`.
 
     The states are the mean of the hidden `layers` (−1: the model's output; `[-4, -3, -2, -1]` is
-    AffectGPT's choice). `pool="mean"` averages them over time: one state a clip, or one a window.
+    AffectGPT's choice), or with `mix` the model weights these (`LayerMix`). `pool="mean"` averages
+    them over time: one state a clip, or one a window.
     A clip's states never depend on its batch: where a model's convolutions would mix padding in
     (a first layer normalised over time, as in HuBERT-base; several positional layers, as in
     data2vec), clips of one length run together and none is padded. SpecAugment and LayerDrop are
@@ -70,13 +71,14 @@ class SpeechEncoder(Encoder):
         transform: Callable[[Any], Any],
         pool: Literal["none", "mean"] = "none",
         layers: Sequence[int] = (-1,),
+        mix: bool = False,
         frozen: bool = True,
         allow_bin: bool = False,
     ) -> None:
         super().__init__(transform=transform, frozen=frozen)
         from transformers import AutoConfig, AutoModel
 
-        self.name, self.pool, self.layers = model, pool, tuple(layers)
+        self.name, self.pool = model, pool
         path = weights_path(model)
         with loading(model, "a HuBERT, WavLM, data2vec-audio or wav2vec 2.0 model"):
             config = AutoConfig.from_pretrained(path)
@@ -90,7 +92,7 @@ class SpeechEncoder(Encoder):
                 use_safetensors=None if allow_bin else True,
                 weights_only=True,
             )
-        self.hidden_size = int(config.hidden_size)
+        self._choose(layers, int(config.hidden_size), mix=mix)
         self.maskable = config.model_type in MASKABLE and config.feat_extract_norm == "layer"
         self._freeze()
 

@@ -23,7 +23,8 @@ class VideoMAEEncoder(Encoder):
     VideoMAE (Tong et al. 2022) reads 16 frames at once. A clip is cut into windows of as many;
     where the last is short, its last frame stands still to the end, and the steps that show
     nothing new are masked. Patch states of a step are averaged down to `grid × grid` cells.
-    `layers`: the hidden states whose mean is taken (−1: the model's output). `allow_bin` as in
+    `layers`: the hidden states whose mean is taken (−1: the model's output), or with `mix` what the
+    model weights (`LayerMix`). `allow_bin` as in
     `SpeechEncoder`.
     """
 
@@ -34,13 +35,14 @@ class VideoMAEEncoder(Encoder):
         transform: Callable[[Any], Any],
         grid: PositiveInt = 2,
         layers: Sequence[int] = (-1,),
+        mix: bool = False,
         frozen: bool = True,
         allow_bin: bool = False,
     ) -> None:
         super().__init__(transform=transform, frozen=frozen)
         from transformers import VideoMAEModel
 
-        self.name, self.grid, self.layers = model, grid, tuple(layers)
+        self.name, self.grid = model, grid
         with loading(model, "a VideoMAE model"):
             self.net: Any = VideoMAEModel.from_pretrained(
                 weights_path(model),
@@ -48,7 +50,7 @@ class VideoMAEEncoder(Encoder):
                 use_safetensors=None if allow_bin else True,
                 weights_only=True,
             )
-        self.hidden_size = int(self.net.config.hidden_size)
+        self._choose(layers, int(self.net.config.hidden_size), mix=mix)
         self.window, self.step = int(self.net.config.num_frames), int(self.net.config.tubelet_size)
         self._freeze()
 

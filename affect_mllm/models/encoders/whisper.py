@@ -21,7 +21,8 @@ class WhisperEncoder(Encoder):
     Whisper was trained to do. Only the true length is computed and attended to: the silence that
     transformers pads to 30 s is left out, which makes short clips cheap and each clip's states
     independent of its batch (Radford et al. 2022 for the architecture). `layers`: the hidden
-    states whose mean is taken, numbered as transformers does (−1: after the final norm).
+    states whose mean is taken, numbered as transformers does (−1: after the final norm); with
+    `mix` the model weights them by what it learns (`LayerMix`).
     """
 
     def __init__(
@@ -30,18 +31,19 @@ class WhisperEncoder(Encoder):
         *,
         transform: Callable[[Any], Any],
         layers: Sequence[int] = (-1,),
+        mix: bool = False,
         frozen: bool = True,
     ) -> None:
         super().__init__(transform=transform, frozen=frozen)
         from transformers import WhisperModel
 
-        self.name, self.layers = model, tuple(layers)
+        self.name = model
         with loading(model, "a Whisper model"):
             whole = WhisperModel.from_pretrained(
                 weights_path(model), dtype="float32", use_safetensors=True
             )
         self.net = whole.encoder
-        self.hidden_size = int(self.net.config.d_model)
+        self._choose(layers, int(self.net.config.d_model), mix=mix)
         self.window = 2 * int(self.net.config.max_source_positions)
         self._freeze()
 

@@ -173,12 +173,12 @@ def _files(model: str) -> dict[str, Any]:
 
 def _float32_parts(model: AffectMLLM) -> list[str]:
     """The modules whose weights are float32, by their names in the exported model."""
-    groups = {"compressors": model.compressors, "fusion": model.fusion}
+    groups = {"compressors": model.compressors, "fusion": model.fusion, "mixes": model.mixes}
     groups |= {f"encoders.{name}": encoder for name, encoder in model.encoders.items()}
     return sorted(
         f"affect.{name}."
         for name, part in groups.items()
-        if part is not None and all(p.dtype == torch.float32 for p in part.parameters())
+        if part is not None and {p.dtype for p in part.parameters()} == {torch.float32}
     )
 
 

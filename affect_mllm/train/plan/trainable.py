@@ -168,6 +168,6 @@ def _examples(model: nn.Module) -> str:
     """A parameter name of each top-level part that is not a pretrained base."""
     firsts: dict[str, str] = {}
     for name, _ in model.named_parameters():
-        if name.startswith(("compressors.", "fusion.")) or "lora_" in name:
+        if name.startswith(("compressors.", "fusion.", "mixes.")) or "lora_" in name:
             firsts.setdefault(name.split(".")[0], name)
     return ", ".join(firsts.values())

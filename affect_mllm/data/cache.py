@@ -77,6 +77,14 @@ class FeatureCache:
         key = self.key(sample)
         return self._waiting.get(key) or self._store.get(key)
 
+    def sizes(self, sample: Sample) -> dict[str, tuple[int, int]] | None:
+        """The shapes of the row's states by modality, or None if they were not computed yet."""
+        key = self.key(sample)
+        waiting = self._waiting.get(key)
+        if waiting is not None:
+            return {name: (len(a), a.shape[1]) for name, a in waiting.states.items()}
+        return self._store.sizes(key)
+
     def put(
         self, sample: Sample, states: Mapping[str, np.ndarray], warnings: tuple[str, ...] = ()
     ) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import PositiveInt
 
 from affect_mllm.config import weights_path
@@ -66,11 +67,18 @@ class Faces:
         from affect_mllm.media.video import Frames
 
         boxes = self._boxes(sample, frames, table)
-        seen = np.zeros(0, bool) if boxes is None else ~np.isnan(boxes).any(axis=1)
+        seen = _seen(boxes, frames)
         if boxes is None or not seen.any():
             return None
         images = crop_faces(frames.images[seen], boxes[seen], size=self.size, margin=self.margin)
         return Frames(images, frames.times_s[seen])
+
+    def seen(self, sample: Sample, frames: Frames, table: Path | None) -> npt.NDArray[np.bool_]:
+        """In which of `frames` [T] the face will be: of a detector, which looks at them, in all."""
+        told = table is not None or (sample.face_boxes and self.person != "manifest")
+        if self.detector is not None and not told:
+            return np.ones(len(frames.times_s), bool)
+        return _seen(self._boxes(sample, frames, table), frames)
 
     def settings(self) -> Mapping[str, object]:
         """What decides the crops besides the files; the detector by its weights."""
@@ -100,6 +108,13 @@ class Faces:
         else:
             return None
         return people.choose(seen, self.person, times_s=times, hint=hint)
+
+
+def _seen(boxes: Boxes | None, frames: Frames) -> npt.NDArray[np.bool_]:
+    """In which of `frames` [T] there is a box."""
+    if boxes is None:
+        return np.zeros(len(frames.times_s), bool)
+    return np.asarray(~np.isnan(boxes).any(axis=1))
 
 
 def check_table(sample: Sample) -> None:

@@ -14,9 +14,17 @@ from typing import Any, Protocol
 import numpy as np
 
 from affect_mllm.data.cache import FeatureCache
-from affect_mllm.data.reader import Clip, ReadsRows, Transform, check_finite, together
+from affect_mllm.data.reader import (
+    Clip,
+    Reader,
+    ReadsRows,
+    Transform,
+    check_finite,
+    together,
+)
 from affect_mllm.log import LOGGER
 from affect_mllm.media.augment import RandomTransform
+from affect_mllm.media.content import ContentIndex
 from affect_mllm.types import DataError, Patches, Sample
 
 Encode = Callable[[Mapping[str, Any]], dict[str, np.ndarray]]
@@ -80,6 +88,25 @@ class Features:
         check_finite(arrays, fix="delete the cache: the encoder that filled it made no numbers")
         self.limits(arrays, encoded=True)
         return Clip(arrays, entry.warnings)
+
+    def measured(self, sample: Sample, index: ContentIndex) -> dict[str, np.ndarray | Patches]:
+        """Shapes of what `clip` gives: arrays with nothing in them. Raises DataError.
+
+        Of the cache's states, or by what `index` remembers of the row's files.
+        """
+        if sample.clips:
+            return together(sample, lambda part: Clip(self.measured(part, index))).arrays
+        if self.cache is not None:
+            sizes = (self.cache.sizes(sample) or {}) if sample.media else {}
+            arrays: dict[str, Any] = {
+                name: np.broadcast_to(np.float32(0), size) for name, size in sizes.items()
+            }
+        elif isinstance(self.reader, Reader):
+            arrays = self.reader.measured(sample, _settled(self.transforms, None), index)
+        else:
+            raise DataError(f"row {sample.id}", "clips that are in memory: they have no files")
+        self.limits(arrays, encoded=self.encoded)
+        return arrays
 
     def lacks(self, sample: Sample) -> bool:
         """Whether the row's states are still to be computed. DataError for a damaged cache."""
@@ -228,7 +255,7 @@ def ensure(
     LOGGER.info("features: %d of %d clips to encode once", wanted, total)
     failed: dict[str, str] = {}
     try:
-        with _bar(len(missing)) as done:
+        with bar("features", len(missing)) as done:
             found = features.fill(missing, encode, done=done)
         failed = {id: str(error) for id, error in found.items()}
         for id, why in failed.items():
@@ -262,18 +289,19 @@ def _judge(failed: Mapping[str, str], total: int, limit: float) -> None:
 
 
 @contextmanager
-def _bar(total: int) -> Iterator[Callable[[], None]]:
+def bar(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """A progress bar of `total` steps; in a log that is no terminal, a line now and then."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     count = 0
-    with Progress("features", BarColumn(24), MofNCompleteColumn(), TimeRemainingColumn()) as bar:
-        task = bar.add_task("", total=total)
+    with Progress(what, BarColumn(24), MofNCompleteColumn(), TimeRemainingColumn()) as shown:
+        task = shown.add_task("", total=total)
 
         def done() -> None:
             nonlocal count
             count += 1
-            bar.advance(task)
-            if not bar.console.is_terminal and count % 200 == 0:
-                LOGGER.info("features: %d/%d", count, total)
+            shown.advance(task)
+            if not shown.console.is_terminal and count % 200 == 0:
+                LOGGER.info("%s: %d/%d", what, count, total)
 
         yield done

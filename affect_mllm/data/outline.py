@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
 from affect_mllm.data.example import Example, ExampleMaker, Item, visible
+from affect_mllm.data.lengths import Lengths
 from affect_mllm.data.messages import media_of
 from affect_mllm.data.mixture import Draw
-from affect_mllm.data.packing import Budget, Load
+from affect_mllm.data.packing import UNIT, Budget, Load
 from affect_mllm.data.template import Conversation, Instruction
-from affect_mllm.types import Sample, modality_of
+from affect_mllm.types import Placeholder, Sample, modality_of
 
+T = TypeVar("T")
 VISUAL = ("face", "frame", "image")
+ASSUMED_PICTURES = 8  # of a face or a scene, or as much of sound, where nobody measured it
 
 
 @dataclass(frozen=True)
@@ -24,8 +28,8 @@ class Outline:
     `question`, `answer` and `subtitle` are `ExampleMaker.make`'s.
     `expected` are the modalities that the row names, clip by clip (`image.2`) where it has several;
     `hidden` those that must not be seen, in any clip.
-    `planned` is the example without media if exactly what is expected is there; None where nothing
-    is. `seed` is the draw's.
+    `planned` is the example without media, if what was measured (else what is expected) is there;
+    None where nothing is. `seed` is the draw's, `places` what stands in the prompt for media.
     """
 
     sample: Sample
@@ -38,6 +42,7 @@ class Outline:
     planned: Example | None
     load: Load
     seed: tuple[int, int]
+    places: Mapping[str, int | Placeholder | None] = field(default_factory=dict)
 
     def shown(self, there: Collection[str]) -> list[str]:
         """Those of the modalities found in the file that may be seen.
@@ -59,7 +64,9 @@ class Outline:
 class Outliner:
     """Draws to outlines. `visual` and `still` are the reader's choices.
 
-    `encoded`: no encoder runs in a step.
+    `encoded`: no encoder runs in a step; else `positions` count what the modality's encoder
+    computes of an item (`AffectMLLM.encoder_positions`). A row that `lengths` do not know is
+    planned as if all that it names were there, of a usual size.
     """
 
     maker: ExampleMaker
@@ -69,6 +76,8 @@ class Outliner:
     modality_dropout: float = 0.0
     encoded: bool = True
     budget: Budget = field(default_factory=Budget)
+    lengths: Lengths = field(default_factory=Lengths)
+    positions: Mapping[str, Callable[[Any], int]] = field(default_factory=dict)
 
     def outline(self, draw: Draw) -> Outline | None:
         """The outline of a draw; None where the row has nothing of what is asked about.
@@ -90,7 +99,6 @@ class Outliner:
         if not isinstance(instruction, Conversation):
             question, answer = instruction.ask(sample, rng)
             subtitle = "text" in seen
-        names = media_of(sample, shown, question)
         outline = Outline(
             sample,
             question,
@@ -100,25 +108,58 @@ class Outliner:
             frozenset({*modalities, "text"} - seen),
             instruction.only,
             None,
-            Load(self.maker.assumed_tokens, 0.0 if self.encoded else self.budget.units_of(names)),
+            Load(0),
             draw.seed,
         )
-        if not (names or question is None or subtitle or not sample.has_media):
+        items: Mapping[str, Item | None] | None
+        measured = self.lengths.of(sample)
+        if measured is not None:
+            items = self._seen(outline, measured)
+        else:
+            items = dict.fromkeys(media_of(sample, shown, question))
+            if not (items or question is None or subtitle or not sample.has_media):
+                items = None
+        if items is None:
             return outline
-        planned = self._made(outline, dict.fromkeys(names))
-        load = replace(outline.load, tokens=len(planned))
-        return replace(outline, planned=planned, load=load)
+        planned = self._made(outline, items)
+        return replace(
+            outline,
+            planned=replace(planned, media={}),
+            places=self._places(items),
+            load=Load(len(planned), self._units(items)),
+        )
 
-    def example(self, outline: Outline, media: dict[str, Item]) -> Example | None:
-        """The example of what was found in the row's files; None if all of it must be hidden."""
+    def _seen(self, outline: Outline, media: Mapping[str, T]) -> dict[str, T] | None:
+        """What of a row's media its example shows; None if all of it must be hidden."""
         shown = {name: media[name] for name in outline.shown(media)}
         sample = outline.sample
         if outline.question is None:
-            shown = {name: shown[name] for name in media_of(sample, list(shown))}
-        elif not shown and not (outline.subtitle and sample.subtitle):
+            return {name: shown[name] for name in media_of(sample, list(shown))}
+        if not shown and not (outline.subtitle and sample.subtitle):
+            return None
+        return shown
+
+    def _units(self, items: Mapping[str, Item | None]) -> float:
+        """Of the encoders that run."""
+        if self.encoded:
+            return 0.0
+        counts = {}
+        for name, item in items.items():
+            count = self.positions.get(modality_of(name))
+            if item is None or count is None:
+                counts[name] = UNIT * (1 if modality_of(name) == "image" else ASSUMED_PICTURES)
+            else:
+                counts[name] = count(item)
+        return self.budget.units_of(counts)
+
+    def example(self, outline: Outline, media: dict[str, Item]) -> Example | None:
+        """The example of what was found in the row's files; None if all of it must be hidden."""
+        shown = self._seen(outline, media)
+        if shown is None:
             return None
         planned = outline.planned
-        if planned is None or not self._as_planned(planned, shown):
+        places = self._places(shown)
+        if planned is None or None in places.values() or places != outline.places:
             return self._made(outline, shown)
         return replace(planned, media=shown)
 
@@ -132,10 +173,13 @@ class Outliner:
             encoded=self.encoded,
         )
 
-    def _as_planned(self, planned: Example, shown: Collection[str]) -> bool:
-        names = {span.modality for span in planned.spans} - {"multi"}
-        rules = (self.maker.span_lengths[modality_of(name)] for name in names)
-        return names == set(shown) and all(isinstance(rule, int) for rule in rules)
+    def _places(self, items: Mapping[str, Item | None]) -> dict[str, int | Placeholder | None]:
+        """What stands in the prompt for each; None for what was planned with a guess."""
+        places: dict[str, int | Placeholder | None] = {}
+        for name, item in items.items():
+            rule = self.maker.span_lengths[modality_of(name)]
+            places[name] = rule if isinstance(rule, int) else None if item is None else rule(item)
+        return places
 
 
 def expected_of(sample: Sample, visual: str, *, still: bool = False) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +11,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from affect_mllm.types import modality_of
 
 Bins = list[list[int]]
+UNIT = 256  # positions of an encoder
 
 
 @dataclass(frozen=True)
@@ -25,22 +26,25 @@ class Load:
 class Budget:
     """What one micro-batch of one rank may hold.
 
-    `tokens` are LLM positions, padding included, `units` those of the encoders;
-    None is no limit. `per_clip` are the units of one clip's modality where its encoder runs in
-    the step (states from the cache take none); `unit_tokens` says how many LLM positions cost as
-    much as one unit, for balance alone. An example above a limit gets a micro-batch of its own.
+    `tokens` are LLM positions, padding included, `units` those of the encoders that run in the
+    step (states from the cache take none); None is no limit. A unit is `UNIT` positions of an
+    encoder: a picture of 224 × 224 in patches of 14, or five seconds of a speech encoder's 20 ms;
+    `weights` say what a unit of a modality counts where not 1. `unit_tokens` says how many LLM
+    positions cost as much as one unit, for balance alone. An example above a limit gets a
+    micro-batch of its own.
     """
 
     tokens: PositiveInt | None = None
     units: PositiveFloat | None = None
-    per_clip: dict[str, NonNegativeFloat] = field(
-        default_factory=lambda: {"face": 8.0, "frame": 8.0, "image": 1.0, "audio": 8.0}
-    )
+    weights: dict[str, NonNegativeFloat] = field(default_factory=dict)
     unit_tokens: NonNegativeFloat = 6.0
 
-    def units_of(self, modalities: Sequence[str]) -> float:
-        """Encoder units of a clip with these modalities."""
-        return sum(self.per_clip.get(modality_of(name), 0.0) for name in modalities)
+    def units_of(self, positions: Mapping[str, int]) -> float:
+        """Encoder units of a row's items, of which each takes so many positions."""
+        counted = (
+            count * self.weights.get(modality_of(name), 1.0) for name, count in positions.items()
+        )
+        return sum(counted) / UNIT
 
     def cost(self, load: Load, hidden_size: int) -> float:
         """Work of one example in LLM positions.

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
-from pathlib import Path
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from affect_mllm.data.faces import TABLE, Faces, check_table
-from affect_mllm.data.states import read_states
+from affect_mllm.data.faces import Faces, check_table
+from affect_mllm.data.sources import PICTURES, Measured, Opened, Source
+from affect_mllm.media.augment import shape_made
+from affect_mllm.media.content import ContentIndex
 from affect_mllm.media.remote import MediaFiles
 from affect_mllm.media.sampling import Sampling
 from affect_mllm.types import ConfigError, DataError, Patches, Sample
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 Still = Literal["first", "peak"]
 Transform = Callable[[Any], np.ndarray | Patches]
-PICTURES = ("frames", "video", "image")  # what is looked at first where a row has several
 VISUAL = {"face", "frame", "image"}
 
 
@@ -74,13 +74,24 @@ class Reader:
             _check_kinds(sample)
             # What overflows is an array that is not finite, which is said below.
             with ExitStack() as stack, np.errstate(over="ignore", invalid="ignore"):
-                reading = _Reading(self, sample, stack)
+                reading = _Reading(self, sample, Opened(self, sample, stack))
                 arrays = reading.arrays(transforms)
                 check_finite(arrays, fix="look at the file: its values are too large to compute on")
                 return Clip(arrays, tuple(reading.warnings))
         except DataError as error:
             error.add_note(f"row {sample.id}")
             raise
+
+    def measured(
+        self, sample: Sample, transforms: Mapping[str, Transform], index: ContentIndex
+    ) -> dict[str, np.ndarray | Patches]:
+        """Shapes of what `read` would give of a row without clips: arrays with nothing in them.
+
+        `index` remembers the files' measures. Raises DataError as `read` does.
+        """
+        _check_kinds(sample)
+        shapes = {name: partial(shape_made, each) for name, each in transforms.items()}
+        return _Reading(self, sample, Measured(self, sample, index)).arrays(shapes)
 
     def settings(self) -> dict[str, object]:
         """What decides the arrays besides the files, for the feature cache's key."""
@@ -95,14 +106,14 @@ class Reader:
 
 
 class _Reading:
-    """One row being read: its open files and what has to be said about it."""
+    """One row being read: where its media come from and what has to be said about it."""
 
-    def __init__(self, reader: Reader, sample: Sample, stack: ExitStack) -> None:
-        self.reader, self.sample, self.stack = reader, sample, stack
+    def __init__(self, reader: Reader, sample: Sample, source: Source) -> None:
+        self.reader, self.sample, self.source = reader, sample, source
         self.warnings: list[str] = []
 
     def arrays(self, transforms: Mapping[str, Transform]) -> dict[str, np.ndarray | Patches]:
-        given = self._states() if self.reader.features else {}
+        given = self.source.states() if self.reader.features else {}
         found = {name: transforms[name](a) for name, a in given.items() if name in transforms}
         kinds = set(self.sample.media)
         if kinds & {*PICTURES, "faces"} and self._looks(set(found), set(transforms)):
@@ -119,19 +130,8 @@ class _Reading:
                 found["audio"] = transforms["audio"](waveform)
         return found
 
-    def _path(self, kind: str) -> Path:
-        return self.stack.enter_context(self.reader.files.local(self.sample, kind))
-
     def _warn(self, what: str) -> None:
         self.warnings.append(f"{self.sample.id}: {what}")
-
-    def _states(self) -> dict[str, np.ndarray]:
-        found: dict[str, np.ndarray] = {}
-        for kind in self.sample.media:
-            name, _, modality = kind.partition(".")
-            if name == "features":
-                found |= read_states(self._path(kind), modality or None)
-        return found
 
     def _looks(self, found: set[str], wanted: set[str]) -> bool:
         """Whether pictures are read, beside the states in `found`."""
@@ -165,11 +165,10 @@ class _Reading:
         reader, media = self.reader, self.sample.media
         table = None
         if reader.visual == "face" and "faces" in media:
-            path = self._path("faces")
-            if path.suffix.lower() != TABLE:
-                return "face", reader.faces.given(path, reader.sampling)
+            table = self.source.table()
+            if table is None:
+                return "face", self.source.crops()
             check_table(self.sample)
-            table = path
         if not set(media) & set(PICTURES):
             self._warn("no whole frames; its face crops are not looked at (reader.visual=frame)")
             return "frame", None
@@ -177,7 +176,7 @@ class _Reading:
         whole = "image" if "image" in media else "frame"
         if reader.visual != "face":
             return whole, frames
-        crops = reader.faces.crops(self.sample, frames, table)
+        crops = self.source.faces(frames, table)
         if crops is None:
             self._warn(f"no face found; the whole {whole} is used")
             return whole, frames
@@ -185,47 +184,14 @@ class _Reading:
 
     @cached_property
     def _frames(self) -> Frames:
-        from affect_mllm.media.pictures import file_pick, picture_files, sample_pictures
-        from affect_mllm.media.video import Frames, read_frames, read_image
-
-        sample, sampling = self.sample, self.reader.sampling
-        kind = next(kind for kind in PICTURES if kind in sample.media)
-        path = self._path(kind)
-        if kind == "image":
-            return Frames(read_image(path)[None], np.zeros(1))
-        if kind == "frames":
-            files = picture_files(path)
-            window = (sample.start_s, sample.end_s, sample.peak_s)
-            return sample_pictures(
-                file_pick(files),
-                len(files),
-                sampling,
-                fps=sample.frames_fps,
-                window=window,
-                where=str(path),
-            )
-        return read_frames(
-            path,
-            sampling,
-            start_s=sample.start_s,
-            end_s=sample.end_s,
-            peak_s=sample.peak_s,
-            backend=self.reader.backend,
-        )
+        return self.source.frames()
 
     def _sound(self) -> np.ndarray | None:
-        from affect_mllm.media.audio import read_audio
         from affect_mllm.media.check import no_sound
 
-        kind = "audio" if "audio" in self.sample.media else "video"
-        heard = read_audio(
-            self._path(kind),
-            start_s=self.sample.start_s,
-            end_s=self.sample.end_s,
-            backend=self.reader.backend,
-        )
-        if heard is None and kind == "audio":
-            raise no_sound(self._path(kind))
+        heard = self.source.sound()
+        if heard is None and "audio" in self.sample.media:
+            raise no_sound(self.sample.root / self.sample.media["audio"])
         return heard
 
 

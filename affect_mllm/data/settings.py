@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import PositiveFloat
 
+from affect_mllm.config import cache_dir
 from affect_mllm.data.cache import FeatureCache, contents
 from affect_mllm.data.chat import Chat, ChatFormat
 from affect_mllm.data.example import ExampleMaker
@@ -16,6 +17,7 @@ from affect_mllm.data.features import Features, Limits, no_limits
 from affect_mllm.data.reader import Reader, Transform
 from affect_mllm.data.template import Conversation, Instruction, Prompt
 from affect_mllm.media.augment import RandomTransform
+from affect_mllm.media.content import ContentIndex
 from affect_mllm.types import ConfigError, SpanRule
 
 # A hash by name and version, made where it is not known.
@@ -79,6 +81,10 @@ class DataSettings:
             files=self.reader.files,
         )
         return Features(self.reader, transforms, cache, limits)
+
+    def index(self) -> ContentIndex:
+        """What is remembered of media files: in the feature cache, else in the user's."""
+        return contents(Path(self.cache_dir) if self.cache_dir else cache_dir())
 
     def maker(self, tokenizer: Any, span_lengths: dict[str, SpanRule]) -> ExampleMaker:
         """Examples for an LLM's tokenizer and a model's span lengths."""

@@ -86,6 +86,15 @@ class _Shard:
                 states[name] = self._file.get_slice(name)[begin:end]
         return Entry(states, tuple(self._said[row]))
 
+    def sizes(self, row: int) -> dict[str, tuple[int, int]]:
+        """States and their width by modality."""
+        found = {}
+        for name, ends in self._ends.items():
+            count = int(ends[row]) - (int(ends[row - 1]) if row else 0)
+            if count:
+                found[name] = (count, int(self._file.get_slice(name).get_shape()[1]))
+        return found
+
 
 class ShardStore:
     """The shards of a folder, read by key. Other processes may add and remove some meanwhile."""
@@ -117,6 +126,12 @@ class ShardStore:
         with self._lock:
             place = self._find(key)
             return None if place is None else self._shard(place[0]).entry(place[1])
+
+    def sizes(self, key: bytes) -> dict[str, tuple[int, int]] | None:
+        """The shapes of the entry's states, or None. DataError as `get`."""
+        with self._lock:
+            place = self._find(key)
+            return None if place is None else self._shard(place[0]).sizes(place[1])
 
     def keys(self) -> npt.NDArray[np.uint8]:
         """All keys, uint8 `[n, 32]`, in the order of shards."""

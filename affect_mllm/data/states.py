@@ -46,6 +46,28 @@ def read_states(path: Path, modality: str | None) -> dict[str, np.ndarray]:
     return found
 
 
+def states_shapes(path: Path, modality: str | None) -> dict[str, list[int]]:
+    """The shapes of what `read_states` gives, by the files' headers. DataError as there."""
+    if path.is_dir():
+        files = [each for each in entries(path) if each.suffix in (".npy", ".safetensors")]
+        return {name: s for each in files for name, s in states_shapes(each, each.stem).items()}
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, framework="numpy") as file:
+                names = list(file.keys())
+                shapes = {name: file.get_slice(name).get_shape() for name in names}
+        except (OSError, SafetensorError) as error:
+            raise DataError(str(path), f"cannot be read: {error}", expected=EXPECTED) from error
+        if modality is not None and len(names) == 1:
+            return {modality: shapes[names[0]]}
+        return shapes
+    from affect_mllm.media.openface import load_array
+
+    return {modality or path.stem: list(load_array(path).shape)}
+
+
 def _tensors(path: Path, modality: str | None) -> dict[str, np.ndarray]:
     from safetensors import SafetensorError, safe_open
 

@@ -24,7 +24,7 @@ from affect_mllm.media.mel import WhisperMel
 from affect_mllm.media.packets import demuxed
 from affect_mllm.media.raw_sound import check_beginning, ends_inside, told_length
 from affect_mllm.media.refusals import undecodable
-from affect_mllm.media.resample import downmix, resample
+from affect_mllm.media.resample import downmix, resample, resampled_length
 from affect_mllm.media.video import Backend, check_backend
 from affect_mllm.types import DataError
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.packet import Packet
 
-__all__ = ["WhisperMel", "downmix", "read_audio", "resample"]
+__all__ = ["WhisperMel", "downmix", "read_audio", "resample", "sound_length"]
 
 # Containers whose headers give the sound's length exactly (an mp3's can be an estimate).
 EXACT_LENGTH = (
@@ -68,7 +68,30 @@ def read_audio(
     DataError: not media, a picture, 0 s of sound, NaN or infinity in it, truncated, or a window
     outside the clip.
     """
-    path = Path(path)
+    heard = _heard(Path(path), start_s, end_s, backend=backend)
+    return None if heard is None else resample(*heard, sample_rate_hz)
+
+
+def sound_length(
+    path: str | Path,
+    *,
+    sample_rate_hz: int = 16000,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    backend: Backend = "auto",
+) -> int | None:
+    """How many samples `read_audio` gives. It decodes, too: headers are not exact to a sample."""
+    heard = _heard(Path(path), start_s, end_s, backend=backend)
+    if heard is None:
+        return None
+    waveform, rate = heard
+    return resampled_length(len(waveform), rate, sample_rate_hz)
+
+
+def _heard(
+    path: Path, start_s: float | None, end_s: float | None, *, backend: Backend
+) -> tuple[npt.NDArray[np.float32], int] | None:
+    """The window's waveform at the file's own rate, and that rate."""
     check_backend(backend)
     header = _header(path)
     if header is None:
@@ -90,7 +113,7 @@ def read_audio(
             fix="correct start_s and end_s",
         )
     _check_finite(path, waveform, rate, start_s or 0.0)
-    return resample(waveform, rate, sample_rate_hz)
+    return waveform, rate
 
 
 def _check_finite(path: Path, waveform: npt.NDArray[np.float32], rate: int, start_s: float) -> None:

@@ -16,6 +16,11 @@ from affect_mllm.types import ConfigError
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+def shape_made(transform: Callable[[Any], Any], array: npt.NDArray[Any]) -> Any:
+    """What `transform` makes of `array` by shape alone, where it can say so; else what it makes."""
+    return getattr(transform, "made", transform)(array)
+
+
 class RandomTransform(ABC):
     """A transform that draws: what it makes of a clip is not to be kept in a feature cache."""
 
@@ -53,6 +58,10 @@ class AugmentedPictures(RandomTransform):
     def __call__(self, images: npt.NDArray[np.uint8]) -> Any:
         """What evaluation sees: `then` alone."""
         return self.then(images)
+
+    def made(self, images: npt.NDArray[np.uint8]) -> Any:
+        """Nothing but the shape of what it makes of `images`."""
+        return shape_made(self.then, images)
 
     def drawn(self, seed: tuple[int, ...] | None) -> Callable[[Any], Any]:
         """uint8 [T, H, W, 3] to what `then` makes of the changed pictures."""

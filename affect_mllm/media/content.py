@@ -43,11 +43,24 @@ def size_of(path: Path) -> int:
         return 0
 
 
+def version_of(path: Path) -> str:
+    """Size and time of change of a file, or of a folder's files with their names. DataError."""
+    try:
+        if path.is_dir():
+            parts = (f"{each.name}\0{version_of(each)}" for each in entries(path))
+            return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+        stat = path.stat()
+    except OSError as error:
+        raise DataError(str(path), error.strerror or str(error)) from error
+    return f"{stat.st_size} {stat.st_mtime_ns}"
+
+
 class ContentIndex:
     """Hashes of media files, remembered by path, size and time of change in a small database.
 
-    So a file is read for its hash once, not in every process of every run. The database is only a
-    memory: when it cannot be used, files are hashed again.
+    So a file is read for its hash once, not in every process of every run; what else was found
+    out about a file lies beside it (`told`). The database is only a memory: when it cannot be
+    used, files are read again.
     """
 
     def __init__(self, file: Path) -> None:
@@ -68,29 +81,31 @@ class ContentIndex:
             if path.is_dir():
                 parts = (f"{each.name}\0{self.of(each)}" for each in entries(path))
                 return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-            stat = path.stat()
         except OSError as error:
             raise DataError(str(path), error.strerror or str(error)) from error
-        version = f"{stat.st_size} {stat.st_mtime_ns}"
-        return self.remembered(str(path.absolute()), version, lambda: content_hash(path))
+        return self.remembered(str(path.absolute()), version_of(path), lambda: content_hash(path))
 
     def remembered(self, name: str, version: str, make: Callable[[], str]) -> str:
         """The hash known for `name` at `version`, or what `make` returns, from now on known."""
         key = (name, version)
         if key not in self._known:
-            found = self._ask("SELECT hash FROM content WHERE name=? AND version=?", key)
-            if found is None:
-                found = make()
-                self._ask("REPLACE INTO content VALUES (?, ?, ?)", (*key, found))
             if len(self._known) >= KNOWN:
                 self._known.clear()
-            self._known[key] = found
+            self._known[key] = self.told(name, version, make)
         return self._known[key]
+
+    def told(self, name: str, version: str, make: Callable[[], str]) -> str:
+        """The same of any text, which this process does not hold on to."""
+        found = self._ask("SELECT hash FROM content WHERE name=? AND version=?", (name, version))
+        if found is None:
+            found = make()
+            self._ask("REPLACE INTO content VALUES (?, ?, ?)", (name, version, found))
+        return found
 
     def _ask(self, query: str, values: tuple[str, ...]) -> str | None:
         try:
             row = self._connection().execute(query, values).fetchone()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:  # OSError: no folder can be made for it
             LOGGER.debug("%s: %s", self.file, error)
             return None
         return None if row is None else str(row[0])

@@ -72,6 +72,10 @@ class ImageTransform:
             out[:] = self._resize(image).transpose(2, 0, 1)
         return pixels
 
+    def made(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Nothing but the shape of what it makes of `images`."""
+        return np.broadcast_to(np.uint8(0), (len(images), 3, self.size, self.size))
+
     def _resize(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         height, width = image.shape[:2]
         if self.fit == "stretch":

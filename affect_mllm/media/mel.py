@@ -94,3 +94,7 @@ class MelFrames:
     def __call__(self, waveform: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """float32 [T, n_mels], the windows of `WhisperMel` one after another."""
         return np.concatenate(WhisperMel(self.n_mels)(waveform), axis=1).T
+
+    def made(self, waveform: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Nothing but the shape of what it makes of `waveform`: windows are whole frames long."""
+        return np.broadcast_to(np.float32(0), (-(-len(waveform) // HOP_SAMPLES), self.n_mels))

@@ -60,6 +60,14 @@ class PatchTransform:
         grid = self.grid(*images.shape[:3])
         return Patches(small.reshape(math.prod(grid), -1), grid, self.temporal_patch_size)
 
+    def made(self, images: npt.NDArray[np.uint8]) -> Patches:
+        """Nothing but the shape of what it makes of `images`."""
+        grid, (height, width) = self.grid(*images.shape[:3]), self.fitted(*images.shape[1:3])
+        count = math.prod(grid)
+        size = grid[0] * self.temporal_patch_size * height * width * 3
+        values = np.broadcast_to(np.uint8(0), (count, size // count))
+        return Patches(values, grid, self.temporal_patch_size)
+
     @property
     def normal(self) -> Normal:
         """What the tower does to the pixels."""

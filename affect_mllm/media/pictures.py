@@ -45,9 +45,32 @@ def sample_pictures(
 ) -> Frames:
     """`sampling` applied to `count` pictures, of which `pick(i)` gives one, uint8 [H, W, 3].
 
+    Pictures of several sizes get the first one's. See `picture_ranks`.
+    """
+    ranks, times_s = picture_ranks(
+        count, sampling, fps=fps, window=window, where=where,
+        motion=lambda: of_frames(_grey(pick, count), count),
+    )  # fmt: skip
+    images = [pick(int(rank)) for rank in ranks]
+    height, width = images[0].shape[:2]
+    same = [resize(image, height, width) for image in images]
+    return Frames(np.stack(same), times_s)
+
+
+def picture_ranks(
+    count: int,
+    sampling: Sampling,
+    *,
+    fps: float | None = None,
+    window: tuple[float | None, float | None, float | None] = (None, None, None),
+    where: str = "frames",
+    motion: Callable[[], npt.NDArray[np.float64]],
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
+    """Which of `count` pictures are looked at, and when they are shown, in seconds.
+
     Without `fps` their times are not known: they are the whole row, and a sampling in seconds is
     a DataError. With it, picture i is shown from i / `fps` s, and `window` (start_s, end_s,
-    peak_s) is looked at. Pictures of several sizes get the first one's.
+    peak_s) is looked at. `motion` is `Sampling.ranks`'s.
     """
     start_s, end_s, peak_s = window
     cut = start_s is not None or end_s is not None
@@ -67,13 +90,8 @@ def sample_pictures(
             expected=f"a window within {count / rate:.3f} s",
         )
     times = np.arange(count) / rate
-    ranks = sampling.ranks(
-        times, (begin, end), peak_s=peak_s, motion=lambda: of_frames(_grey(pick, count), count)
-    )
-    images = [pick(int(rank)) for rank in ranks]
-    height, width = images[0].shape[:2]
-    same = [resize(image, height, width) for image in images]
-    return Frames(np.stack(same), times[ranks])
+    ranks = sampling.ranks(times, (begin, end), peak_s=peak_s, motion=motion)
+    return ranks, times[ranks]
 
 
 def file_pick(files: Sequence[Path]) -> Pick:

@@ -47,6 +47,14 @@ def resample(
         return made(torch.from_numpy(waveform)).numpy()
 
 
+def resampled_length(samples: int, from_hz: int, to_hz: int) -> int:
+    """How many samples `resample` makes of so many; in float32, as torchaudio rounds up."""
+    if from_hz == to_hz or not samples:
+        return samples
+    common = math.gcd(from_hz, to_hz)
+    return math.ceil(np.float32((to_hz // common) * samples / (from_hz // common)))
+
+
 def _resampler(from_hz: int, to_hz: int) -> Resample:
     import torch
 

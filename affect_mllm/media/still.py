@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from affect_mllm.media import heif
-from affect_mllm.media.container import check_file
+from affect_mllm.media.container import check_file, is_still
 from affect_mllm.types import DataError
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # Pillow would also start Ghostscript for EPS, and has decoders that nobody keeps.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "PPM", "JPEG2000", "TGA", "HEIF")
 MOST_PIXELS = 90_000_000  # decoding takes up to 25 bytes each
+ORIENTATION, SWAPPED = 0x0112, (5, 6, 7, 8)  # EXIF 2.32, 4.6.4: rows are columns
 SIXTEEN_BITS = ("PPM", "PNG")  # formats whose mode `I` reaches 65535
 
 
@@ -41,6 +42,31 @@ def read_image(path: str | Path) -> npt.NDArray[np.uint8]:
         raise
     except Exception as error:  # decoders of many hands raise whatever they like
         raise _unreadable(path, error) from error
+
+
+def picture_size(path: str | Path) -> tuple[int, int]:
+    """Height and width of what `read_image` gives, from the file's header where it has them.
+
+    DataError when the file is not a picture; one that is incomplete is not noticed.
+    """
+    from PIL import Image
+
+    path = Path(path)
+    check_file(path)
+    if is_still(path):  # these may be turned by boxes of their own
+        height, width = read_image(path).shape[:2]
+        return height, width
+    Image.init()
+    try:
+        with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
+            _check_size(path, image)
+            width, height = image.size
+            turned = image.getexif().get(ORIENTATION, 1) in SWAPPED
+    except DataError:
+        raise
+    except Exception as error:
+        raise _unreadable(path, error) from error
+    return (width, height) if turned else (height, width)
 
 
 def _check_size(path: Path, image: Picture) -> None:

@@ -36,7 +36,7 @@ class Timeline:
     [N]: seconds from the file's beginning at which each frame appears; `end_s`: when the last one
     ends; `by_order`: time stamps cannot be matched to decoded frames (AVI stores none), so frame
     i is the i-th that the decoder gives from the file's beginning; `zero_s`: the file clock's
-    reading at its beginning, which the other backends' times include.
+    reading at its beginning, which the other backends' times include; `unit_s`: of the stamps.
     """
 
     pts: npt.NDArray[np.int64]
@@ -45,6 +45,7 @@ class Timeline:
     end_s: float
     by_order: bool
     zero_s: float
+    unit_s: float
 
 
 def read_timeline(path: Path, start_s: float | None, end_s: float | None) -> Timeline:
@@ -84,6 +85,11 @@ def read_timeline(path: Path, start_s: float | None, end_s: float | None) -> Tim
             fix="save the frame as jpg or png and give it as `image`",
         )
     return timeline
+
+
+def times_of(pts: npt.NDArray[np.int64], unit_s: float, zero_s: float) -> npt.NDArray[np.float64]:
+    """Seconds from the file's beginning, where its clock shows `zero_s`, of stamps in a unit."""
+    return (pts * unit_s - zero_s).astype(np.float64)
 
 
 def _shown(packet: Packet, container: InputContainer) -> float:
@@ -140,10 +146,10 @@ def _timeline(
     unit = float(stream.time_base or 0)
     # AVI counts from the first packet that is stored, not from the first frame that is shown.
     zero = pts[0] * unit if by_order else start_of(container)
-    times = (pts * unit - zero).astype(np.float64)
+    times = times_of(pts, unit, zero)
     last = packets[int(order[-1])].duration or 0
     step = last * unit or _typical_step(times, stream)
-    return Timeline(pts, keys[order], times, float(times[-1] + step), by_order, float(zero))
+    return Timeline(pts, keys[order], times, float(times[-1] + step), by_order, float(zero), unit)
 
 
 def _end(packet: Packet, timeline: Timeline) -> float:

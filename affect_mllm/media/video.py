@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from affect_mllm.media.container import (
     is_image_format,
     is_still,
     need_decoder,
+    need_video,
     opened,
     stream_end,
     video_stream,
@@ -26,6 +27,10 @@ from affect_mllm.media.sampling import Sampling
 from affect_mllm.media.still import read_image
 from affect_mllm.media.timeline import Timeline, read_timeline
 from affect_mllm.types import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
 
 __all__ = ["Backend", "Frames", "MediaInfo", "Sampling", "probe", "read_frames", "read_image"]
 
@@ -60,7 +65,7 @@ def read_frames(
     """
     path = Path(path)
     check_backend(backend)
-    timeline, window = _window(path, start_s, end_s)
+    timeline, window = looked_at(path, start_s, end_s)
     ranks = sampling.ranks(
         timeline.times_s, window, peak_s=peak_s, motion=lambda: of_video(path, timeline)
     )
@@ -75,13 +80,13 @@ def check_frames(path: Path, *, start_s: float | None = None, end_s: float | Non
     """Decode every frame that `read_frames` could choose, in its way. Raises the same DataError."""
     from affect_mllm.media.backends.pyav import frames_of
 
-    timeline, window = _window(path, start_s, end_s)
+    timeline, window = looked_at(path, start_s, end_s)
     first, last = Sampling.shown(timeline.times_s, np.array([window[0], window[1]]))
     for _ in frames_of(path, timeline, range(int(first), int(last) + 1)):
         pass
 
 
-def _window(
+def looked_at(
     path: Path, start_s: float | None, end_s: float | None
 ) -> tuple[Timeline, tuple[float, float]]:
     """The frames of the window, and when it begins and ends, in seconds. DataError."""
@@ -137,12 +142,25 @@ def probe(path: str | Path) -> MediaInfo:
         need_decoder(video, path)
         if duration is None:
             duration = stream_end(container, video) or read_timeline(path, None, None).end_s
-        width, height = video.codec_context.width, video.codec_context.height
-        first = next(decoded(container, video), None)
-        if first is not None and swaps_sides(display_matrix(first)):
-            width, height = height, width
         fps = float(video.average_rate) if video.average_rate else None
+        height, width = _shown_size(container, video)
         return MediaInfo("video", duration, True, sound, width, height, fps)
+
+
+def frame_size(path: Path) -> tuple[int, int]:
+    """Height and width of a video's frames as displayed; the first one is decoded. DataError."""
+    with opened(path) as container:
+        return _shown_size(container, need_video(container, path))
+
+
+def _shown_size(container: InputContainer, stream: VideoStream) -> tuple[int, int]:
+    width, height = stream.codec_context.width, stream.codec_context.height
+    first = next(decoded(container, stream), None)
+    if first is not None:
+        width, height = first.width, first.height
+        if swaps_sides(display_matrix(first)):
+            return width, height
+    return height, width
 
 
 def _of_picture(path: Path) -> MediaInfo:

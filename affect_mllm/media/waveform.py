@@ -22,6 +22,10 @@ class Waveform:
         _check(waveform)
         return _normalized(waveform) if self.normalize else waveform.astype(np.float32, copy=False)
 
+    def made(self, waveform: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Nothing but the shape of what it makes of `waveform`."""
+        return waveform
+
 
 class WaveformWindows:
     """Equally long windows evenly spread over a clip: float32 [n] to float32 [windows, samples].
@@ -55,6 +59,11 @@ class WaveformWindows:
             window = waveform[start : start + self.samples]
             row[: len(window)] = _normalized(window) if self.normalize else window
         return out
+
+    def made(self, waveform: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Nothing but the shape of what it makes of `waveform`."""
+        del waveform
+        return np.broadcast_to(np.float32(0), (self.windows, self.samples))
 
 
 def _check(waveform: npt.NDArray[np.float32]) -> None:

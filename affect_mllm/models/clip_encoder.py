@@ -74,6 +74,10 @@ class ClipEncoder:
         made = {name: self.encoders[branch] for name, branch in self.branches.items()}
         return Limits({name: Limit(e.state_count(), e.least_steps()) for name, e in made.items()})
 
+    def positions(self) -> dict[str, Callable[[Any], int]]:
+        """How much each modality's encoder computes of an item."""
+        return {name: self.encoders[branch].positions() for name, branch in self.branches.items()}
+
     def hold(self, *, bf16: bool) -> None:
         """Keep frozen weights in what all passes compute in, if that is bf16 (`hold_in`)."""
         for encoder in self.encoders.values() if bf16 else ():

@@ -223,6 +223,10 @@ class AffectMLLM(nn.Module):
         }
         return Limits(each, 0 if self.fusion is None else self.fusion.most_states)
 
+    def encoder_positions(self) -> dict[str, Callable[[Any], int]]:
+        """How much each modality's encoder computes of an item, for plans of a step."""
+        return self.clip_encoder().positions()
+
     def span_lengths(self) -> dict[str, SpanRule]:
         """Tokens that each modality takes in the sequence: a number, or a rule from the item."""
         return {name: self._span_rule(name) for name in self.modalities}

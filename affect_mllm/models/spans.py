@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from affect_mllm.types import DataError, Placeholder, modality_of
+from affect_mllm.types import DataError, Patches, Placeholder, modality_of
 
 
 class StateCount(Protocol):
@@ -29,6 +29,27 @@ class StatesPerStep:
     def __call__(self, array: np.ndarray) -> int:
         """The count for one item's array."""
         return -(-len(array) // self.of) * self.each
+
+
+@dataclass(frozen=True)
+class PictureTokens:
+    """Tokens that a transformer reads of pictures `[T, 3, H, W]`: a patch of `size²` is one."""
+
+    size: int
+    extra: int = 0
+
+    def __call__(self, array: np.ndarray) -> int:
+        """The count for one item's array; `extra` for each picture."""
+        high, wide = (side // self.size for side in array.shape[-2:])
+        return len(array) * (high * wide + self.extra)
+
+
+class PatchCount:
+    """Patches that a VLM's tower reads of a picture or video."""
+
+    def __call__(self, patches: Patches) -> int:
+        """The count for one item."""
+        return int(np.prod(patches.grid))
 
 
 class TokenCount(Protocol):

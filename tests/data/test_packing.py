@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from affect_mllm.data.packing import Budget, Load, deal, pack
+from affect_mllm.data.packing import UNIT, Budget, Load, deal, pack
 
 
 def test_rows_by_hand() -> None:
@@ -103,7 +103,9 @@ def test_encoder_work_counts() -> None:
     assert sorted(second) != [0, 1]
     steps = dealt(items, 1, 1, row_tokens=1024, budget=Budget(units=8.0))
     assert len(steps) == 2
-    assert Budget().units_of(["face", "audio", "text"]) == 16
+    given = {"face": 3 * UNIT, "audio.2": UNIT // 2}
+    assert Budget().units_of(given) == 3.5
+    assert Budget(weights={"audio": 4.0}).units_of(given) == 5.0
 
 
 def test_the_cost_of_an_example_is_megatrons() -> None:

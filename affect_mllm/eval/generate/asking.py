@@ -11,6 +11,7 @@ import torch
 from affect_mllm.data.ahead import Ahead
 from affect_mllm.data.example import ExampleMaker
 from affect_mllm.data.features import Features
+from affect_mllm.data.lengths import Lengths
 from affect_mllm.eval.generate.examples import Examples
 from affect_mllm.eval.generate.question import (
     WHOLE,
@@ -35,7 +36,7 @@ class Asker:
     `donors[modality]` gives the rows that a view's `swap` takes that modality from. With `labels`
     nothing is generated: a row's `scores` are the log-likelihoods of these labels, its response
     the likeliest one. With `repeat` answers are drawn, the same ones in any batch. `workers`
-    processes read clips ahead, `AHEAD` batches each.
+    processes read clips ahead, `AHEAD` batches each. `lengths` tell which rows are long.
     """
 
     model: AffectMLLM
@@ -49,6 +50,7 @@ class Asker:
     labels: tuple[str, ...] = ()
     repeat: Repeat | None = None
     workers: int = 0
+    lengths: Lengths = field(default_factory=Lengths)
 
     def answer(
         self,
@@ -63,7 +65,7 @@ class Asker:
         `unseen`, if it merely has none of the view's modalities, else as `error`.
         """
         stamp = self.stamp(question) | ({"swap": view.swap} if view.swap else {})
-        examples = Examples(self.maker, self.features, question, view, self.donors)
+        examples = Examples(self.maker, self.features, question, view, self.donors, self.lengths)
         batches = choose(batches_of(samples, examples.planned, self.batch_size))
         for made in Ahead(examples.made, batches, workers=self.workers, each=AHEAD):
             for sample, error in made.refused:

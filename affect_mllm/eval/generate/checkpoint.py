@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from affect_mllm.data.features import ensure
+from affect_mllm.data.lengths import Lengths, measure
 from affect_mllm.data.reader import Reader
 from affect_mllm.data.settings import DataSettings
 from affect_mllm.eval.generate.asked import Asked, Asking, Other
@@ -105,9 +106,13 @@ class Checkpoint:
             max_bad_fraction=data.max_bad_fraction,
             gather=ranks.gather,
         )
+        spans, lengths = model.span_lengths(), Lengths()
+        if not all(isinstance(rule, int) for rule in spans.values()):
+            share = ranks.share(samples)
+            lengths = measure(features, share, gather=ranks.gather, index=data.index())
         return Asker(
             model,
-            data.maker(model.llm.tokenizer, model.span_lengths()),
+            data.maker(model.llm.tokenizer, spans),
             features,
             self.name,
             batch_size=asking.batch_size,
@@ -116,6 +121,7 @@ class Checkpoint:
             donors=asking.donors,
             labels=asking.labels,
             workers=asking.workers,
+            lengths=lengths,
         )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from affect_mllm.data.collate import collate
 from affect_mllm.data.example import Example, ExampleMaker
 from affect_mllm.data.features import Features
+from affect_mllm.data.lengths import Lengths
 from affect_mllm.data.messages import media_of
 from affect_mllm.eval.generate.question import Question, Unseen
 from affect_mllm.eval.generate.views import VISUAL, View, has
@@ -26,6 +27,10 @@ class Made:
     refused: tuple[tuple[Sample, DataError], ...]
 
 
+class _Unmeasured(DataError):
+    """Of a row whose lengths nobody knows."""
+
+
 @dataclass(frozen=True)
 class Examples:
     """Makes examples of a question about what a view shows; holds no model, so workers may.
@@ -38,6 +43,7 @@ class Examples:
     question: Question
     view: View
     donors: Mapping[str, Mapping[str, Sample]] = field(default_factory=dict)
+    lengths: Lengths = field(default_factory=Lengths)
 
     def made(self, samples: Sequence[Sample]) -> Made:
         """The batch of these rows. Rows of which nothing is seen or read are among `refused`."""
@@ -46,7 +52,7 @@ class Examples:
         refused: list[tuple[Sample, DataError]] = []
         for sample in samples:
             try:
-                example, note = self._example(sample)
+                example, note = self._example(sample, self._read)
             except DataError as error:
                 refused.append((sample, error))
                 continue
@@ -59,7 +65,18 @@ class Examples:
         return Made(batch, tuple(rows), tuple(refused))
 
     def planned(self, sample: Sample) -> int:
-        """About how many tokens the row's example takes; no file is opened."""
+        """How many tokens the row's example takes, about so where nobody measured it.
+
+        No file is opened.
+        """
+        try:
+            return len(self._example(sample, self._measured)[0])
+        except _Unmeasured:
+            return self._guessed(sample)
+        except DataError:
+            return 0  # said when its turn comes
+
+    def _guessed(self, sample: Sample) -> int:
         donor = self._donor(sample)
         if donor is not None and self.view.swap == "text":
             sample = replace(sample, subtitle=donor.subtitle)
@@ -77,7 +94,7 @@ class Examples:
             asked, subtitle = self.question.about(sample), "text" in self.view.modalities
             return len(self.maker.make(sample, shown, question=asked, subtitle=subtitle))
         except DataError:
-            return 0  # said when its turn comes
+            return 0
 
     def _worded(self, sample: Sample) -> bool:
         """Whether words of the row are seen."""
@@ -86,13 +103,25 @@ class Examples:
     def _donor(self, sample: Sample) -> Sample | None:
         return self.donors.get(self.view.swap or "", {}).get(sample.id)
 
-    def _example(self, sample: Sample) -> tuple[Example, dict[str, Any]]:
-        arrays = self.features.clip(sample).arrays
+    def _read(self, sample: Sample) -> Mapping[str, Any]:
+        return self.features.clip(sample).arrays
+
+    def _measured(self, sample: Sample) -> Mapping[str, Any]:
+        found = self.lengths.of(sample) if sample.has_media else {}
+        if found is None:
+            raise _Unmeasured(f"row {sample.id}", "no lengths")
+        return found
+
+    def _example(
+        self, sample: Sample, arrays_of: Callable[[Sample], Mapping[str, Any]]
+    ) -> tuple[Example, dict[str, Any]]:
+        arrays = arrays_of(sample)
         note: dict[str, Any] = {}
         donor = self._donor(sample)
         if donor is not None and self.view.swap is not None:
             note = {"donor": donor.id}
-            arrays, sample = self._swapped(sample, arrays, donor, self.view.swap)
+            theirs = {} if self.view.swap == "text" else arrays_of(donor)
+            arrays, sample = self._swapped(sample, arrays, donor, theirs)
         order = self.maker.prompt.order  # a cache gives the arrays in any order
         modalities = [*order, *map(modality_of, arrays)]
         names = sorted(arrays, key=lambda name: modalities.index(modality_of(name)))
@@ -115,12 +144,16 @@ class Examples:
         return example, note
 
     def _swapped(
-        self, sample: Sample, arrays: Mapping[str, Any], donor: Sample, modality: str
+        self,
+        sample: Sample,
+        arrays: Mapping[str, Any],
+        donor: Sample,
+        theirs: Mapping[str, Any],
     ) -> tuple[dict[str, Any], Sample]:
-        """The row with one modality of the donor's."""
+        """The row with one modality of the donor's, who has the arrays `theirs`."""
+        modality = self.view.swap
         if modality == "text":
             return dict(arrays), replace(sample, subtitle=donor.subtitle)
-        theirs = self.features.clip(donor).arrays
         kept = {name: array for name, array in arrays.items() if kind_of(name) != modality}
         taken = {name: array for name, array in theirs.items() if kind_of(name) == modality}
         return {**kept, **taken}, sample

@@ -134,6 +134,10 @@ class Encoder(nn.Module):
         self.mixed = len(layers) if mix else 0
         self.hidden_size = width * (self.mixed or 1)
 
+    def positions(self) -> Callable[[Any], int]:
+        """How many positions its layers compute of an input; here, one for each state."""
+        return self.state_count()
+
     def each_layer(self) -> dict[str, int]:
         """From now on give the states of every layer side by side; their names and widths.
 

@@ -10,6 +10,7 @@ import torch
 from pydantic import PositiveInt
 
 from affect_mllm.models.encoders.base import Encoder, States
+from affect_mllm.models.spans import StatesPerStep
 from affect_mllm.types import DataError
 
 
@@ -48,6 +49,10 @@ class FeatureEncoder(Encoder):
     def forward(self, values: torch.Tensor, mask: torch.Tensor) -> States:
         """The values, zeros where masked."""
         return States(values.masked_fill(~mask.unsqueeze(-1), 0), mask)
+
+    def positions(self) -> StatesPerStep:
+        """None: there is nothing to compute."""
+        return StatesPerStep(0)
 
     def extra_repr(self) -> str:
         """The settings that change the states."""

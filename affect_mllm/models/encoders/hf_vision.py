@@ -13,7 +13,7 @@ from affect_mllm.config import weights_path
 from affect_mllm.models.encoders.base import Encoder, States, by_frame, of_layers
 from affect_mllm.models.pretrained import loading
 from affect_mllm.models.ragged import on_host, picked
-from affect_mllm.models.spans import StatesPerStep
+from affect_mllm.models.spans import PictureTokens, StatesPerStep
 from affect_mllm.types import ConfigError
 
 FrameOutput = Literal["patches", "cls", "pooled", "projected"]
@@ -116,6 +116,14 @@ class HFVisionEncoder(Encoder):
     def state_count(self) -> StatesPerStep:
         """`grid²` cells a frame, or one state."""
         return StatesPerStep(self.grid**2 if self.output == "patches" else 1)
+
+    def positions(self) -> PictureTokens:
+        """Patches, class token and registers of every frame."""
+        embeddings, config = self.net.embeddings, self.net.config
+        named = (getattr(embeddings, name, None) for name in ("class_embedding", "cls_token"))
+        extra = sum(token is not None for token in named)
+        extra += int(getattr(config, "num_register_tokens", 0))
+        return PictureTokens(int(config.patch_size), extra)
 
     def extra_repr(self) -> str:
         """The settings that change the states."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -154,6 +154,10 @@ class SpeechEncoder(Encoder):
         config = self.net.config
         strides = tuple(zip(config.conv_kernel, config.conv_stride, strict=True))
         return StridedStates(strides, pooled=self.pool == "mean")
+
+    def positions(self) -> StridedStates:
+        """States of 20 ms, pooled or not."""
+        return replace(self.state_count(), pooled=False)
 
     def least_steps(self) -> int:
         """Samples; 400, which are 25 ms, for the published families."""

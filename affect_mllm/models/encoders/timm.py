@@ -15,7 +15,7 @@ from affect_mllm.config import weights_path
 from affect_mllm.models.encoders.base import Encoder, States, by_frame
 from affect_mllm.models.pretrained import is_weightless, loading
 from affect_mllm.models.ragged import on_host, picked
-from affect_mllm.models.spans import StatesPerStep
+from affect_mllm.models.spans import PictureTokens, StatesPerStep
 from affect_mllm.types import CheckpointError, ConfigError
 
 
@@ -151,6 +151,12 @@ class TimmEncoder(Encoder):
         """`grid²` cells a frame, one more with the class token, or one state."""
         cells = self.grid**2
         return StatesPerStep({"map": cells, "tokens": cells + 1, "pooled": 1}[self.output])
+
+    def positions(self) -> PictureTokens:
+        """A transformer's tokens, or the cells of a network's last maps."""
+        stages = getattr(self.net, "feature_info", None)
+        reduction = int(stages[-1]["reduction"]) if stages else 16
+        return PictureTokens(reduction, int(getattr(self.net, "num_prefix_tokens", 0)))
 
     def extra_repr(self) -> str:
         """The settings that change the states."""

@@ -86,6 +86,11 @@ class VideoMAEEncoder(Encoder):
         """`grid²` cells for each step of frames."""
         return StatesPerStep(self.grid**2, of=self.step)
 
+    def positions(self) -> StatesPerStep:
+        """Patches of whole windows, however few of their frames are real."""
+        side = int(self.net.config.image_size) // int(self.net.config.patch_size)
+        return StatesPerStep(self.window // self.step * side**2, of=self.window)
+
     def extra_repr(self) -> str:
         """The settings that change the states."""
         return f"grid={self.grid}, layers={self.layers}"

@@ -11,6 +11,7 @@ from torch import nn
 
 from affect_mllm.models.compressor.base import Expert
 from affect_mllm.models.encoders.base import Encoder, States
+from affect_mllm.models.spans import PatchCount
 from affect_mllm.models.vlm.tower_plan import Grids, TowerPlan, plan
 
 
@@ -78,6 +79,10 @@ class VisionTower(Encoder):
         items = zip(values, grids, strict=True)
         cut = [_cut(rows, grid, size=self.patch_size, merge=self.merge) for rows, grid in items]
         return self.pixels(torch.cat(cut)).flatten(1)
+
+    def positions(self) -> PatchCount:
+        """Its patches, before they are merged."""
+        return PatchCount()
 
     def plan(self, grids: Grids, length: int) -> TowerPlan:
         """What `forward` derives from the grids of items padded to `length`, on the host."""

@@ -8,6 +8,7 @@ import torch
 
 from affect_mllm.data.ahead import Ahead
 from affect_mllm.data.features import ensure
+from affect_mllm.data.lengths import Lengths, measure, needed
 from affect_mllm.data.loader import BatchPlan, StepBatch, StepDataset, step_loader
 from affect_mllm.data.mixture import Mixture
 from affect_mllm.data.outline import Outliner
@@ -74,6 +75,10 @@ class Feed:
             max_bad_fraction=data.max_bad_fraction,
             gather=engine.gather,
         )
+        spans, lengths = model.span_lengths(), Lengths()
+        if needed(spans, features):
+            rows = mixture.samples()[engine.rank :: engine.world]
+            lengths = measure(features, rows, gather=engine.gather, index=data.index())
         plan = BatchPlan(
             batch_size,
             launch.micro_batches,
@@ -84,12 +89,14 @@ class Feed:
             hidden_size=model.llm.hidden_size,
         )
         outliner = Outliner(
-            data.maker(model.llm.tokenizer, model.span_lengths()),
+            data.maker(model.llm.tokenizer, spans),
             data.instructions,
             visual=data.reader.visual,
             still=data.reader.still is not None,
             modality_dropout=dropout,
             encoded=features.encoded,
             budget=launch.budget,
+            lengths=lengths,
+            positions=model.encoder_positions(),
         )
         return StepDataset(mixture, outliner, features, plan=plan)

@@ -214,6 +214,7 @@ def test_the_readmes_commands_for_clips_of_ones_own_run_at_tiny_size(
         if words[0] == "train":
             words += [each for each in tiny.overrides(outputs) if not OF_THE_DEMO.match(each)]
             words += ["stages.instruct.steps=1", "stages.instruct.batch_size=2"]
+            words += ["stages.perceive.steps=2", "model.encoders.audio.layers=[0,1,2]"]
         if words[0] == "eval":
             words += ["max_new_tokens=3"]
         with pytest.raises(SystemExit) as leave:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from affect_mllm.eval.generate.usage import usage_line
+from affect_mllm.eval.metrics.registry import METRICS
+from affect_mllm.eval.probe.beside import PROBE
 from affect_mllm.eval.score.forgetting import SIDES
 from affect_mllm.log import LOGGER
 
@@ -27,11 +29,34 @@ def say(summary: Mapping[str, Any]) -> None:
             found["n_unparsed"],
             "" if ceiling is None else f"  ceiling {ceiling:.3f}",
         )
+    for line in beside_probe(summary):
+        LOGGER.info("%s", line)
     for name, usage in summary["usage"].items():
         LOGGER.info("%s", usage_line(name, usage))
     for kind in ("wordings", "repeats"):
         for name, scored in summary[kind].items():
             LOGGER.info("%s", "; ".join(_again(kind, name, scored)))
+
+
+def beside_probe(summary: Mapping[str, Any]) -> Iterator[str]:
+    """How the reference stands against the linear probe beside it, and what to do if below."""
+    found = [row for row in summary["comparisons"] if row["other"] == PROBE]
+    for row in found:
+        metric, name = row["metric"], row["metric"]["name"]
+        if metric["value"] is None:
+            continue
+        low, high = metric["ci_low"], metric["ci_high"]
+        ends = "no interval" if low is None else f"{low:+.3f}, {high:+.3f}"
+        yield (
+            f"against a linear probe of the same frozen states: {name} {metric['value']:+.3f} "
+            f"[{ends}], paired, n {row['n']}"
+        )
+        if (metric["value"] > 0) if METRICS[name].scale == "error" else (metric["value"] < 0):
+            yield (
+                "the model is below the probe: its clips say more than it answers. See whether "
+                "other layers or encoders tell more (`affect-mllm probe`), train more passes "
+                "(stages.instruct.epochs), or lower stages.instruct.trainable.lora.lr"
+            )
 
 
 def changed(row: Mapping[str, Any]) -> Iterator[str]:

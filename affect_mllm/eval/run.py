@@ -16,6 +16,7 @@ from affect_mllm.data.reader import Reader
 from affect_mllm.eval.again import Files, asked_again, predictions
 from affect_mllm.eval.files import rounded
 from affect_mllm.eval.generate.asked import Asked, Asking
+from affect_mllm.eval.generate.asking import Asker
 from affect_mllm.eval.generate.checkpoint import UNTRAINED, Checkpoint, pair
 from affect_mllm.eval.generate.other import OtherModel
 from affect_mllm.eval.generate.prediction_file import predict_file, refuse_faults, watched
@@ -39,6 +40,7 @@ from affect_mllm.eval.lines import say
 from affect_mllm.eval.outcome import ceilings, publishers, whom_followed
 from affect_mllm.eval.own_labels import OwnLabels
 from affect_mllm.eval.predictions import read_predictions
+from affect_mllm.eval.probe.beside import PROBE, PROBED, beside
 from affect_mllm.eval.ranks import ranks
 from affect_mllm.eval.score.summary import read_runs, summarise, write_results
 from affect_mllm.eval.task import Task
@@ -155,6 +157,7 @@ class EvalRun:
         files = {view.name: self._predict(asker, chosen, view, view.name) for view in views}
         first = subsets[0].name
         again = {first: (files[first], self._again(asker, chosen, subsets[0], first))}
+        probe = self._probe(asker, rows, subsets[0])
         del asker  # one model at a time
         if isinstance(self._model, Checkpoint) and self.untrained:
             before = self._asker(replace(self._model, trained=False), chosen)
@@ -166,7 +169,7 @@ class EvalRun:
             files[name] = self._predict(other, chosen, subsets[0], name)
             again[name] = files[name], self._again(other, chosen, subsets[0], name)
         if self._ranks.is_main:
-            self._summarise(rows, path, files, again)
+            self._summarise(rows, path, files, again, probe)
         self._ranks.meet()
         return ExitCode.DONE
 
@@ -199,6 +202,18 @@ class EvalRun:
             self._predict(asker.drawing(way.repeat or self._drawn), samples, view, variant, way)
             for way in self._ways
         ]
+
+    def _probe(self, asker: Answers, rows: Sequence[Sample], view: View) -> dict[str, Path]:
+        """A linear probe's answers, beside those of a checkpoint that was trained on these rows."""
+        given, model, task = self.benchmark, self._model, self._task
+        if not isinstance(asker, Asker) or not self._ranks.is_main or task.kind not in PROBED:
+            return {}
+        own = isinstance(given, OwnLabels) and given.candidates is None
+        if not own or Path(model.manifest or "").resolve() != self._path.resolve():
+            return {}
+        path = self._folder / f"{PROBE}.predictions.jsonl"
+        made = beside(path, asker.features, rows, task.truth, split=task.split, shows=view.shows)
+        return {} if made is None else {PROBE: made}
 
     def _who(self, variant: str) -> Asked:
         """Whose answers a variant holds."""
@@ -249,6 +264,7 @@ class EvalRun:
         path: Path,
         files: dict[str, Path],
         again: Mapping[str, Files],
+        probe: Mapping[str, Path],
     ) -> None:
         if self._task.verdicts:
             LOGGER.info(
@@ -257,13 +273,14 @@ class EvalRun:
                 self._task.name,
             )
             return
-        runs = {name: read_predictions(file) for name, file in files.items()}
+        runs = {name: read_predictions(file) for name, file in {**files, **probe}.items()}
         reference = next(iter(files))
         summary = summarise(
             self._task, rows, runs, ceilings=ceilings(path, self._task.split), reference=reference
         )
         every = files | predictions(self._ways, again)
-        summary |= {"manifest": str(path), "predictions": {n: str(f) for n, f in every.items()}}
+        kept = {name: str(file) for name, file in {**every, **probe}.items()}
+        summary |= {"manifest": str(path), "predictions": kept}
         summary["decoding"] = str(self._drawn or GREEDY)
         summary["usage"] = {
             name: usage_of(file, times_of(file), self._who(name).price(self._prices))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -20,15 +21,30 @@ class Media(NamedTuple):
     idle: torch.Tensor
 
 
-class Hidden(NamedTuple):
+class Hidden:
     """The LLM's last hidden states `[R, L, H]` and what the connectors made.
 
     `tokens[modality][example]` are the spliced media tokens `[K, H]`, of several items one after
     another, `gates[modality]` the expert
     weights `[N, E]` of a gated compressor, one row for each item of `batch.media[modality]` (of
-    every example with any medium for `multi`). All of them can be differentiated.
+    every example with any medium for `multi`). All of them can be differentiated. `states` are
+    computed when a loss first asks for them, so that one of media tokens alone does without the
+    LLM; `idle` is a zero that depends on what ran for nothing, and `states` hold it already.
     """
 
-    states: torch.Tensor
-    tokens: Tokens
-    gates: dict[str, torch.Tensor]
+    def __init__(
+        self,
+        states: torch.Tensor | Callable[[], torch.Tensor],
+        tokens: Tokens,
+        gates: dict[str, torch.Tensor],
+        idle: torch.Tensor | None = None,
+    ) -> None:
+        self._states, self.tokens, self.gates = states, tokens, gates
+        self.idle = torch.zeros(()) if idle is None else idle
+
+    @property
+    def states(self) -> torch.Tensor:
+        """The same tensor every time."""
+        if not isinstance(self._states, torch.Tensor):
+            self._states = self._states()
+        return self._states

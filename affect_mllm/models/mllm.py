@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -84,15 +85,19 @@ class AffectMLLM(nn.Module):
         """
         names = self.branches if self.training else (*batch.media, *batch.idle)
         media = self._media(batch, names)
+        hidden = partial(self._hidden, batch, media)
+        return objective(self, batch, Hidden(hidden, media.tokens, media.gates, media.idle))
+
+    def _hidden(self, batch: Batch, media: Media) -> torch.Tensor:
+        """The LLM's last hidden states `[R, L, H]` of the text with its media."""
         embeds = splice(self.llm.embed(batch.input_ids, batch.segments), batch.spans, media.tokens)
-        states = self.llm.hidden_states(
+        return self.llm.hidden_states(
             embeds + media.idle,
             batch.segments,
             self.positions(batch),
             borders=batch.borders,
             deep=Deep.of(batch, media.deep),
         )
-        return objective(self, batch, Hidden(states, media.tokens, media.gates))
 
     def media_tokens(self, batch: Batch) -> tuple[Tokens, dict[str, torch.Tensor]]:
         """The LLM tokens of every media item, `multi` included, and the gates `[N, E]`."""

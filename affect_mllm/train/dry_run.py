@@ -37,7 +37,11 @@ def take(run: TrainRun, make_benchmark: MakeBenchmark | None) -> ExitCode:
             print(
                 report(
                     folder,
-                    {name: config.build(run.stages[name], plugins=run.plugins) for name in names},
+                    {
+                        name: config.build(run.stages[name], plugins=run.plugins)
+                        for name in names
+                        if (folder / name).is_dir()
+                    },
                 )
             )
     return code

@@ -17,7 +17,6 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import PositiveFloat
 
 from affect_mllm import config, lock
-from affect_mllm.data.label_questions import filled
 from affect_mllm.data.loader import StepBatch
 from affect_mllm.data.settings import DataSettings
 from affect_mllm.log import LOGGER
@@ -31,7 +30,7 @@ from affect_mllm.train.keep.stage_checkpoints import StageCheckpoints
 from affect_mllm.train.layout.engine import Engine, lost_rank
 from affect_mllm.train.layout.launch import Launch
 from affect_mllm.train.loss.objective import Objective
-from affect_mllm.train.plan import dates, order
+from affect_mllm.train.plan import dates, of_manifest, order
 from affect_mllm.train.plan.speed import Speed
 from affect_mllm.train.plan.stage import Stage, check_heads
 from affect_mllm.train.plan.trainable import select, spoken
@@ -87,7 +86,7 @@ class TrainRun:
         if self.dry_run:
             raise ConfigError("dry_run", "true", fix="take it by `train.dry_run.take(run)`")
         self._make_benchmark = make_benchmark
-        self.data, self.stages = filled(self.data, self.stages, plugins=self.plugins)
+        self.data, self.stages = of_manifest.settled(self.data, self.stages, plugins=self.plugins)
         self._data: DataSettings = self._build(self.data, DataSettings)
         self._launch: Launch = self._build(self.launch, Launch)
         check_tracker(self.tracker)
@@ -236,7 +235,7 @@ class TrainRun:
                 callback.stop()
         seen = trainer.progress.tokens_seen
         with trainer.averaged():
-            trainer.checkpoints.save_final(trainer.engine, trainer.stage.steps, tokens_seen=seen)
+            trainer.checkpoints.save_final(trainer.engine, trainer.last, tokens_seen=seen)
 
     def _freeze(self, model: AffectMLLM, stage: Stage, checkpoints: StageCheckpoints) -> str:
         """Leave trainable what the stage names, and say it; LoRA that stays zero is off."""

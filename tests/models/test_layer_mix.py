@@ -23,7 +23,7 @@ from tests import tiny as parts
 from tests.tiny import logits
 from tests.train import resuming
 
-LAYERS = "+model.encoders.audio.layers=[1,2,-1]"
+LAYERS = "+model.encoders.audio.layers=[0,1,-1]"
 MIX = (LAYERS, "+model.encoders.audio.mix=true")
 TRAINS = r"+stages.align.trainable.mixes={match: 'mixes\..*', lr: 0.1}"
 NAME = "mixes.audio.logits"

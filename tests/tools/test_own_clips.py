@@ -82,6 +82,10 @@ def test_evaluation_and_report_have_the_manifests_classes(clips: Path, trained: 
     # Of the rows 8 to 13 two have each class: whoever says one always is right for a third.
     assert moods["variants"]["majority"]["metrics"]["accuracy"]["value"] == pytest.approx(1 / 3)
     assert moods["variants"]["majority"]["metrics"]["uar"]["value"] == pytest.approx(1 / 3)
+    beside = [each for each in moods["comparisons"] if each["other"] == "probe"]
+    assert [(each["n"], each["metric"]["name"]) for each in beside] == [(6, "accuracy")]
+    assert "probe" in found["own_clips_stress"]["variants"]
+    assert "probe" not in found["own_clips_signs"]["variants"], "of lists there is none"
     assert found["own_clips_stress"]["n"] == 5, "one test row has no stress"
     call("report", run)
     page = (run / "report.html").read_text(encoding="utf-8")

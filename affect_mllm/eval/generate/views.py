@@ -31,6 +31,10 @@ class View:
     modalities: tuple[str, ...] = ALL
     swap: str | None = None
 
+    def shows(self, modality: str) -> bool:
+        """Whether a modality of the model may be seen; `face` stands for any picture."""
+        return ("face" if modality in VISUAL else modality) in self.modalities
+
     @property
     def name(self) -> str:
         """`face+audio+text`, or `swap-audio`."""

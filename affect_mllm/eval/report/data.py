@@ -12,8 +12,8 @@ from affect_mllm.eval.metrics.registry import METRICS
 from affect_mllm.eval.report.charts import Bar
 from affect_mllm.types import DataError
 
-BASELINES = ("untrained", "majority")
-_STAGES = ("align", "emotion", "instruct")
+BASELINES = ("untrained", "probe", "majority")
+_STAGES = ("align", "emotion", "perceive", "instruct")
 
 
 @dataclass(frozen=True)

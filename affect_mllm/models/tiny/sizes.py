@@ -18,7 +18,7 @@ SIZES: dict[str, Any] = {
     "encoder_ffn_dim": 32,
     "decoder_ffn_dim": 32,
     "num_hidden_layers": 4,
-    "encoder_layers": 4,
+    "encoder_layers": 2,
     "decoder_layers": 1,
     "num_attention_heads": 2,
     "encoder_attention_heads": 2,

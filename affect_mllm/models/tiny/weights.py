@@ -61,6 +61,7 @@ def tiny_encoder(model: str, folder: Path, **changes: Any) -> dict[str, Any]:
         settings["transform.size"] = vision.image_size
     if hasattr(config, "num_mel_bins"):
         settings["transform.n_mels"] = config.num_mel_bins
+        settings["layers"] = list(range(config.encoder_layers + 1))
     return settings
 
 

@@ -131,8 +131,13 @@ class StageCheckpoints:
             LOGGER.warning("no checkpoint was written: %s", error)
 
     def save_final(self, engine: Engine, step: int, *, tokens_seen: int) -> None:
-        """The stage's result; its resumable checkpoints are removed."""
-        self._save_plain(engine, self.final, step, tokens_seen)
+        """The stage's result, the present weights or the best; the resumable ones are removed."""
+        best = self._best()
+        if self.best is not None and self.best.is_final and best is not None:
+            self._copy(engine, self.folder / "best", self.final)
+            LOGGER.info("stage %s: its result is of step %d", self.folder.name, best["step"])
+        else:
+            self._save_plain(engine, self.final, step, tokens_seen)
         if engine.is_main:
             for old in self._steps():
                 shutil.rmtree(old)
@@ -152,11 +157,21 @@ class StageCheckpoints:
                 "stage.best.metric", self.best.metric, expected=f"one of {sorted(metrics)}"
             )
         value = metrics[self.best.metric]
-        path = self.folder / "best"
-        before = weights.read_meta(path)["best"]["value"] if path.is_dir() else None
-        if self.best.better(value, before):
+        before = self._best()
+        if self.best.better(value, None if before is None else before["best"]["value"]):
             chosen = {"metric": self.best.metric, "value": value, "mode": self.best.mode}
-            self._save_plain(engine, path, step, tokens_seen, best=chosen)
+            self._save_plain(engine, self.folder / "best", step, tokens_seen, best=chosen)
+
+    def is_over(self, step: int) -> bool:
+        """Whether the best weights are so old that the stage ends; asked after `offer`."""
+        patience, best = None if self.best is None else self.best.patience, self._best()
+        return patience is not None and best is not None and step - best["step"] >= patience
+
+    def _best(self) -> dict[str, Any] | None:
+        """`meta.json` of this very stage's best weights so far."""
+        path = self.folder / "best"
+        meta = weights.read_meta(path) if path.is_dir() else None
+        return meta if meta and meta.get("fingerprint") == self.meta["fingerprint"] else None
 
     def load_step(self, engine: Engine, path: Path) -> Progress:
         """Engine state of a checkpoint whose files are what it says; returns how far it was.
@@ -191,6 +206,14 @@ class StageCheckpoints:
             temporary = self._fresh(engine)
             self._write(engine, temporary, step, tokens_seen, Writes(), **more)
             if engine.is_main:
+                weights.replace_folder(temporary, target)
+        engine.wait()
+
+    def _copy(self, engine: Engine, source: Path, target: Path) -> None:
+        with on_disk(target):
+            temporary = self._fresh(engine)
+            if engine.is_main:
+                shutil.copytree(source, temporary, dirs_exist_ok=True)
                 weights.replace_folder(temporary, target)
         engine.wait()
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 import yaml
-from pydantic import PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 from torch import nn
 
 from affect_mllm.data.mixture import Mixing, Mixture, Source, in_order
@@ -25,10 +25,16 @@ from affect_mllm.types import ConfigError
 
 @dataclass(frozen=True)
 class Best:
-    """Keep the checkpoint with the best value of `metric`, such as `val/loss`, as `best`."""
+    """Keep the checkpoint with the best value of `metric`, such as `val/loss`, as `best`.
+
+    After `patience` steps without a better one the stage ends; with `is_final` these weights, not
+    the last ones, are its result.
+    """
 
     metric: str
     mode: Literal["min", "max"] = "min"
+    patience: PositiveInt | None = None
+    is_final: bool = False
 
     def __post_init__(self) -> None:
         if self.metric.partition("/")[0].startswith("test"):
@@ -100,11 +106,15 @@ def _refuse_test(where: str, split: str) -> None:
 
 @dataclass(frozen=True)
 class Validation:
-    """The stage's own loss on rows that are not trained on: `val/loss` every so many steps."""
+    """The stage's own loss on rows that are not trained on: `val/loss` every so many steps.
+
+    With `if_any` a manifest without such rows is trained on without (plan/of_manifest.py).
+    """
 
     sources: dict[str, Source]
     every: PositiveInt = 100
     batches: PositiveInt = 8
+    if_any: bool = False
 
     def __post_init__(self) -> None:
         check_sources("stage.validation.sources", self.sources)
@@ -136,6 +146,8 @@ class Stage:
     `trainable`: groups of parameters by name, each with its rate; what is in none is frozen.
     `ema` averages the trained weights with that decay.
     `sources`, `losses`: by name. `experts`: the experts that the hybrid compressors' gates may use.
+    `epochs`: so many passes over the sources' rows with each of their questions; `steps` is then
+    the most (plan/of_manifest.py).
     `copy`: what is copied once, when the stage begins.
     `init_from`: `previous` (the stage before, nothing for the first), or a checkpoint folder.
     `speed`: what is otherwise in this stage than in the run's `speed`.
@@ -146,6 +158,7 @@ class Stage:
     trainable: Trainable
     sources: dict[str, Source]
     steps: PositiveInt
+    epochs: PositiveFloat | None = None
     batch_size: PositiveInt = 16
     losses: dict[str, Loss] = field(default_factory=lambda: {"lm": TokenLoss()})
     experts: tuple[str, ...] = ("general", "emotion")

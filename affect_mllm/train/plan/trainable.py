@@ -21,7 +21,8 @@ _EXAMPLE = r"lora: {match: 'llm\..*lora_.*', lr: 2.0e-4}"
 class Group:
     """Parameters that train at one rate: those whose whole name `match` fits, a regex or several.
 
-    `lr` is the peak learning rate; without a `weight_decay` of its own it has the stage's.
+    `lr` is the peak learning rate; without a `weight_decay` of its own it has the stage's. A group
+    with `if_any` may match nothing.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -29,6 +30,7 @@ class Group:
     match: str | list[str]
     lr: NonNegativeFloat
     weight_decay: NonNegativeFloat | None = None
+    if_any: bool = False
 
     @property
     def regexes(self) -> list[str]:
@@ -140,7 +142,7 @@ def select(model: nn.Module, trainable: Mapping[str, Group]) -> dict[str, list[n
         if hits:
             members[hits[0][0]].append(parameter)
     for name, regex in wanted:
-        if (name, regex) not in matched:
+        if (name, regex) not in matched and not trainable[name].if_any:
             raise ConfigError(
                 f"stage.trainable.{name}.match",
                 f"{regex!r} matches no parameter",

@@ -60,10 +60,14 @@ class Trainer:
         self.average = next((each for each in callbacks if isinstance(each, Ema)), None)
         self.pace, self.watchdog = Pace(engine.device, engine.dtype), Watchdog()
         self.stop_asked = False
+        self.last = stage.steps  # the step after which the stage ended
         self.progress = progress
 
     def fit(self, loader: Iterable[StepBatch], first_step: int, *, max_bad: float) -> None:
-        """Steps `first_step + 1 … stage.steps`. Raises Stopped when a signal came."""
+        """Steps `first_step + 1 … stage.steps`, or until `best` is too old.
+
+        Raises Stopped when a signal came.
+        """
         self.engine.module.train()
         start = time.perf_counter()
         with self._signals(), self.watchdog:
@@ -79,6 +83,11 @@ class Trainer:
                     row |= self.pace.numbers(part.micro_batches, row, busy, waited)
                 row |= self._left(step, time.perf_counter() - start, first_step)
                 self._after(step, row, learned=learned)
+                self.last = step
+                if "eval" in row and self.checkpoints.is_over(step):
+                    name, best = self.stage.name, self.stage.best
+                    LOGGER.info("stage %s: over after step %d, no better %s", name, step, best)
+                    break
                 self.watchdog.at(step + 1, "waiting for data")
 
     def train_step(self, step: int, part: Agreed) -> Row:

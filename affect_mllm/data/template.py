@@ -22,7 +22,7 @@ LINES = {
 }
 # What a question may name besides plain words; the labels themselves would give the answer away.
 OF_THE_TASK = ("labels", "low", "high", "name")
-OF_THE_ROW = ("speaker", "context")
+OF_THE_ROW = ("speaker", "context", "cues")
 NOTHING_YET = "(nothing yet)"  # the context of a dialogue's first turn
 
 
@@ -49,7 +49,8 @@ class Instruction:
 
     `questions` are format strings: `{labels}` is the label space (`allowed`), `{low}` and `{high}`
     the range of a number, `{name}` what the label of the answer is called, `{speaker}` and
-    `{context}` (the label of that name: earlier turns of a dialogue) come from the row. `answer`,
+    `{context}` (the label of that name: earlier turns of a dialogue) come from the row, as does
+    `{cues}` (what `affect-mllm cues` measured). `answer`,
     one phrasing or several, is written with `Sample.labels` (`"{emotion}"`, `"{valence:.2f}"`); a
     list label is joined with commas.
     `only` names what the model may see (`face`, `audio`, `text`, …); empty: everything.
@@ -99,9 +100,9 @@ class Instruction:
 
     @property
     def labels_used(self) -> list[str]:
-        """The labels that a row has to have to be asked: the answers' and a dialogue's context."""
+        """The labels that a row has to have to be asked: the answers', and those of questions."""
         asked = [name for question in self.questions for name in _fields(question)]
-        return list(dict.fromkeys([*self.needs, *(n for n in asked if n == "context")]))
+        return list(dict.fromkeys([*self.needs, *(n for n in asked if n in ("context", "cues"))]))
 
     def ask(self, sample: Sample, rng: np.random.Generator) -> tuple[str, str]:
         """A question about the row and its answer, one phrasing of each.

@@ -7,6 +7,7 @@ zeroQiaoba/MERTools@89120b7 makes of the crops (`feature_extraction/visual/extra
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,27 @@ import numpy.typing as npt
 from affect_mllm.types import ConfigError, DataError
 
 LANDMARKS = 68
+# The units whose presence OpenFace tells, as the Facial Action Coding System names them.
+UNITS = {
+    1: "inner brow raiser",
+    2: "outer brow raiser",
+    4: "brow lowerer",
+    5: "upper lid raiser",
+    6: "cheek raiser",
+    7: "lid tightener",
+    9: "nose wrinkler",
+    10: "upper lip raiser",
+    12: "lip corner puller",
+    14: "dimpler",
+    15: "lip corner depressor",
+    17: "chin raiser",
+    20: "lip stretcher",
+    23: "lip tightener",
+    25: "lips part",
+    26: "jaw drop",
+    28: "lip suck",
+    45: "blink",
+}
 _NEEDED = ("timestamp", "confidence", "success")
 
 
@@ -34,28 +56,33 @@ def read_table(path: Path, *, min_confidence: float) -> list[FaceTrack]:
     A box is what the 68 landmarks span; frames that OpenFace calls failed, or is less than
     `min_confidence` (0..1) sure of, are left out. DataError for a table that is not OpenFace's.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.reader(file, skipinitialspace=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(str(path), f"cannot be read as CSV: {error}") from error
-    header = [name.strip() for name in rows[0]] if rows else []
     points = [f"{axis}_{i}" for axis in "xy" for i in range(LANDMARKS)]
-    missing = [name for name in (*_NEEDED, *points) if name not in header]
-    if missing:
-        raise DataError(
-            str(path),
-            f"no column {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else ""),
-            expected="the CSV of OpenFace's FeatureExtraction with 2D landmarks (-2Dfp)",
-        )
-    values = _numbers(path, [row for row in rows[1:] if row], len(header))
-    column = {name: values[:, at] for at, name in enumerate(header)}
+    column = _columns(path, points, of="2D landmarks (-2Dfp)")
     sure = (column["success"] == 1) & (column["confidence"] >= min_confidence)
-    ids = column.get("face_id", np.zeros(len(values)))
-    boxes = _spans(values[:, [header.index(name) for name in points]])
+    ids = column.get("face_id", np.zeros(len(sure)))
+    boxes = _spans(np.stack([column[name] for name in points], axis=1))
     if len(bad := np.flatnonzero(sure & ~np.isfinite(boxes).all(1))):
         raise DataError(f"{path}:{bad[0] + 2}", "landmarks that are no numbers", expected="pixels")
     return [_track(boxes, column["timestamp"], sure & (ids == id)) for id in np.unique(ids[sure])]
+
+
+def read_units(path: Path, *, min_confidence: float) -> dict[str, float] | None:
+    """Action units of OpenFace's CSV by their name in FACS → share of the sure frames in which
+    OpenFace says that they are there (`AU12_c`), the commonest first; None without a sure frame.
+
+    The surest person counts where there are several. DataError for a table without these columns.
+    """
+    units = {name: f"AU{number:02d}_c" for number, name in UNITS.items()}
+    column = _columns(path, [*units.values()], of="action units (-aus)")
+    sure = (column["success"] == 1) & (column["confidence"] >= min_confidence)
+    if not sure.any():
+        return None
+    ids = column.get("face_id", np.zeros(len(sure)))
+    sums = {id: column["confidence"][sure & (ids == id)].sum() for id in np.unique(ids[sure])}
+    surest = max(sums, key=sums.__getitem__)
+    mine = sure & (ids == surest)
+    shares = {name: float(column[key][mine].mean()) for name, key in units.items()}
+    return dict(sorted(shares.items(), key=lambda each: -each[1]))
 
 
 def read_crops(path: Path, *, colors: Literal["rgb", "bgr"] | None) -> npt.NDArray[np.uint8]:
@@ -78,6 +105,26 @@ def read_crops(path: Path, *, colors: Literal["rgb", "bgr"] | None) -> npt.NDArr
             str(path), f"{array.dtype} {array.shape}", expected="uint8 [T, H, W, 3], T > 0"
         )
     return array[..., ::-1] if colors == "bgr" else array
+
+
+def _columns(path: Path, needed: Sequence[str], *, of: str) -> dict[str, npt.NDArray[np.float64]]:
+    """The table's columns by their names. DataError for one without those that are `needed`, or
+    that is no table of numbers.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.reader(file, skipinitialspace=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(str(path), f"cannot be read as CSV: {error}") from error
+    header = [name.strip() for name in rows[0]] if rows else []
+    if missing := [name for name in (*_NEEDED, *needed) if name not in header]:
+        raise DataError(
+            str(path),
+            f"no column {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else ""),
+            expected=f"the CSV of OpenFace's FeatureExtraction with {of}",
+        )
+    values = _numbers(path, [row for row in rows[1:] if row], len(header))
+    return {name: values[:, at] for at, name in enumerate(header)}
 
 
 def load_array(path: Path) -> npt.NDArray[Any]:

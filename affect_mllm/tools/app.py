@@ -93,6 +93,9 @@ COMMANDS = {
     "cache": Command(
         "affect_mllm.tools.cache:cache_command", "Compute the encoders' states of clips once."
     ),
+    "cues": Command(
+        "affect_mllm.tools.cues:cues_command", "Voice and face in words, measured, in a manifest."
+    ),
     "probe": Command(
         "affect_mllm.tools.probe:probe_command", "What frozen encoders say of a label, by layer."
     ),

@@ -201,7 +201,8 @@ class Placeholder(NamedTuple):
     """What stands in a prompt for a media item: ids `before`, `length` × `filler`, ids `after`.
 
     The span is the fillers alone. `filler=None` is the tokenizer's padding. `words` are written in
-    front of it all, and `then` says how the item goes on, in further spans.
+    front of it all, and `then` says how the item goes on, in further spans: those of another
+    `modality` are of the item of that modality that belongs to it, as a video's sound does.
     """
 
     length: int
@@ -210,6 +211,7 @@ class Placeholder(NamedTuple):
     filler: int | None = None
     words: str = ""
     then: tuple[Placeholder, ...] = ()
+    modality: str = ""
 
     @property
     def tokens(self) -> int:

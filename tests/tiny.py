@@ -63,10 +63,12 @@ class Tiny:
         """The whole composed and checked configuration."""
         return config.checked(config.compose("train", self.overrides(self.root / "unused")))
 
-    def model(self, attention: str = "sdpa") -> AffectMLLM:
-        """A new model in eval mode."""
+    def model(self, attention: str = "sdpa", llm: Path | None = None) -> AffectMLLM:
+        """A new model in eval mode; with the LLM of the folder `llm`, without LoRA, if given."""
         node = self.cfg.model.copy()
         node.llm.attention = attention
+        if llm is not None:
+            node.llm.model, node.llm.lora = str(llm), None
         torch.manual_seed(0)
         return config.build(node).eval()
 

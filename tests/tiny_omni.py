@@ -3,50 +3,26 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
+from affect_mllm.data.example import Example
+from affect_mllm.media.waveform import SAMPLE_RATE_HZ
+from affect_mllm.models.tiny import omni
 from affect_mllm.models.tiny.language import tiny_tokenizer
-from affect_mllm.models.tiny.sizes import LANGUAGE, VLM_TOWER
+from affect_mllm.models.tiny.sizes import OMNI_SOUND
+from affect_mllm.models.vlm.native_vlm import NativeVLM
+from affect_mllm.types import Sample
+from tests import tiny_vlm
+from tests.tiny import QUESTION, Tiny
 
 hf: Any = transformers
-# How published tokenizers call their tokens, by what processors call them.
-TOKENS = {
-    "qwen2_5_omni": {
-        "image_token": "<|IMAGE|>",
-        "audio_token": "<|AUDIO|>",
-        "video_token": "<|VIDEO|>",
-        "vision_bos_token": "<|vision_bos|>",
-        "vision_eos_token": "<|vision_eos|>",
-        "audio_bos_token": "<|audio_bos|>",
-        "audio_eos_token": "<|audio_eos|>",
-    },
-    "qwen3_omni_moe": {
-        "image_token": "<|image_pad|>",
-        "audio_token": "<|audio_pad|>",
-        "video_token": "<|video_pad|>",
-        "vision_bos_token": "<|vision_start|>",
-        "vision_eos_token": "<|vision_end|>",
-        "audio_bos_token": "<|audio_start|>",
-        "audio_eos_token": "<|audio_end|>",
-    },
-}
-TOKENS["qwen2_audio"] = {
-    name: token for name, token in TOKENS["qwen2_5_omni"].items() if name.startswith("audio")
-}
-TOWER = {
-    "num_mel_bins": 128,
-    "d_model": 16,
-    "encoder_layers": 2,
-    "encoder_attention_heads": 2,
-    "encoder_ffn_dim": 32,
-}
-ROPE = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}
-PICTURES = {"size": {"shortest_edge": 784, "longest_edge": 3136}}
 
 
 def build(root: Path, kind: str, *, whole: bool = False) -> Path:
@@ -57,99 +33,35 @@ def build(root: Path, kind: str, *, whole: bool = False) -> Path:
     folder = root / f"{kind}{'_whole' if whole else ''}"
     if folder.exists():
         return folder
-    tokens, plain = TOKENS[kind], tiny_tokenizer()
-    tokenizer = hf.PreTrainedTokenizerFast(
-        tokenizer_object=plain.backend_tokenizer,
-        pad_token=plain.pad_token,
-        eos_token=plain.eos_token,
-        extra_special_tokens=tokens,
-    )
-    ids = {name: tokenizer.convert_tokens_to_ids(token) for name, token in tokens.items()}
     torch.manual_seed(0)
-    net, processor = (_audio if kind == "qwen2_audio" else _omni)(kind, tokenizer, ids)
-    with torch.no_grad():
-        for parameter in net.parameters():
-            if parameter.ndim > 1:
-                parameter.mul_(6)  # with transformers' 0.02 every answer would be the same token
-    net.generation_config.eos_token_id = tokenizer.eos_token_id
-    net.save_pretrained(folder)
-    processor.save_pretrained(folder)
+    if kind == "qwen2_audio":
+        _audio(folder)
+        return folder
+    net = omni.write(kind, tiny_tokenizer(), folder)
     if whole:
         _enclose(folder, kind, net.config)
     return folder
 
 
-def _text(tokenizer: Any, **more: Any) -> dict[str, Any]:
-    ends = tokenizer.eos_token_id
-    return {
-        **{name: value for name, value in LANGUAGE.items() if name != "head_dim"},
-        "vocab_size": len(tokenizer),
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-        "pad_token_id": tokenizer.pad_token_id,
-        "bos_token_id": ends,
-        "eos_token_id": ends,
-        **more,
-    }
-
-
-def _omni(kind: str, tokenizer: Any, ids: dict[str, int]) -> tuple[Any, Any]:
-    old = kind == "qwen2_5_omni"
-    name = "Qwen2_5Omni" if old else "Qwen3OmniMoe"
-    more = {} if old else {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
-    places = "token_index" if old else "token_id"
-    tower = VLM_TOWER["qwen2_5_vl" if old else "qwen3_vl"]
-    config = getattr(hf, f"{name}ThinkerConfig")(
-        text_config=_text(tokenizer, rope_parameters=ROPE, head_dim=16, **more),
-        vision_config=tower,
-        audio_config={**TOWER, "output_dim": 32, **({} if old else {"downsample_hidden_size": 8})},
-        **{f"{each}_{places}": ids[f"{each}_token"] for each in ("image", "audio", "video")},
-        audio_start_token_id=ids["audio_bos_token"],
-        audio_end_token_id=ids["audio_eos_token"],
-        vision_start_token_id=ids["vision_bos_token"],
-        vision_end_token_id=ids["vision_eos_token"],
-        tie_word_embeddings=False,
-    )
-    net = getattr(hf, f"{name}ThinkerForConditionalGeneration")(config)
-    pictures = {**PICTURES, "patch_size": tower.get("patch_size", 14)}
-    processor = getattr(hf, f"{name}Processor")(
-        hf.Qwen2VLImageProcessor(**pictures),
-        hf.Qwen2VLVideoProcessor(**pictures),
-        hf.WhisperFeatureExtractor(feature_size=128),
-        tokenizer,
-        chat_template=_template(tokenizer, pictures=True),
-    )
-    return net, processor
-
-
-def _audio(kind: str, tokenizer: Any, ids: dict[str, int]) -> tuple[Any, Any]:
+def _audio(folder: Path) -> None:
+    tokens = omni.TOKENS["qwen2_5_omni"]
+    tokens = {name: token for name, token in tokens.items() if name.startswith("audio")}
+    tokenizer, ids = omni.with_tokens(tiny_tokenizer(), tokens)
+    sound = {name: size for name, size in OMNI_SOUND.items() if name != "output_dim"}
     config = hf.Qwen2AudioConfig(
-        text_config=_text(tokenizer, model_type="qwen2"),
-        audio_config={**TOWER, "model_type": "qwen2_audio_encoder"},
+        text_config=omni.text_config(tokenizer, model_type="qwen2"),
+        audio_config={**sound, "model_type": "qwen2_audio_encoder"},
         audio_token_index=ids["audio_token"],
     )
-    extractor = hf.WhisperFeatureExtractor(feature_size=128)
-    return hf.Qwen2AudioForConditionalGeneration(config), hf.Qwen2AudioProcessor(
-        extractor, tokenizer, chat_template=_template(tokenizer, pictures=False)
-    )
-
-
-def _template(tokenizer: Any, *, pictures: bool) -> str:
-    """The chat as Qwen's own templates write it; Qwen2-Audio's numbers the sounds."""
-    sound = f"{tokenizer.audio_bos_token}{tokenizer.audio_token}{tokenizer.audio_eos_token}"
-    seen = ""
-    if pictures:
-        shown = f"{tokenizer.vision_bos_token}{tokenizer.image_token}{tokenizer.vision_eos_token}"
-        seen = f"{{% elif part.type == 'image' %}}{shown}"
-    else:
-        sound = f"{{% set n.n = n.n + 1 %}}Audio {{{{ n.n }}}}: {sound}\n"
-    return (
-        "{% set n = namespace(n=0) %}{% for m in messages %}<|im_start|>{{ m.role }}\n"
-        "{% for part in m.content %}"
-        f"{{% if part.type == 'audio' %}}{sound}{seen}"
-        "{% else %}{{ part.text }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}"
-        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-    )
+    net = hf.Qwen2AudioForConditionalGeneration(config)
+    omni.spread(net)
+    net.generation_config.eos_token_id = tokenizer.eos_token_id
+    net.save_pretrained(folder)
+    hf.Qwen2AudioProcessor(
+        hf.WhisperFeatureExtractor(feature_size=128),
+        tokenizer,
+        chat_template=omni.template(tokenizer, pictures=False),
+    ).save_pretrained(folder)
 
 
 def _enclose(folder: Path, kind: str, thinker: Any) -> None:
@@ -164,3 +76,77 @@ def _enclose(folder: Path, kind: str, thinker: Any) -> None:
     weights["talker.model.norm.weight"] = torch.ones(3)
     weights["token2wav.code2wav_bigvgan_model.conv_pre.bias"] = torch.ones(3)
     save_file(weights, file, {"format": "pt"})
+
+
+def sound(seed: int, seconds: float) -> np.ndarray:
+    """float32 at 16 kHz: a tone that changes, in noise."""
+    rng = np.random.default_rng(seed)
+    at = np.arange(round(seconds * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
+    tone = np.sin(2 * np.pi * (200 + 60 * seed) * at * (1 + 0.1 * np.sin(at)))
+    return (0.3 * tone + 0.05 * rng.standard_normal(len(at))).astype(np.float32)
+
+
+# By name: a picture or not, frames and seconds between them, seconds of sound.
+CASES: dict[str, tuple[bool, tuple[int, float], float]] = {
+    "picture": (True, (0, 0), 0),
+    "video": (False, (5, 0.75), 0),
+    "sound": (False, (0, 0), 2.3),
+    "sounding": (False, (8, 0.65), 5.0),  # steps of 1.3 s
+    "slow": (False, (6, 2.0), 11.3),  # steps of 4 s, longer than a chunk
+    "words": (False, (0, 0), 0),
+    "short": (False, (0, 0), 0.6),
+    "all": (True, (7, 0.5), 3.1),
+}
+
+
+def examples(
+    tiny: Tiny, model: NativeVLM, names: tuple[str, ...], answer: str | None = "happy"
+) -> list[Example]:
+    """One example a name of `CASES`."""
+    maker = replace(tiny.data.maker(model.llm.tokenizer, model.span_lengths()), max_tokens=4000)
+    transforms, made = model.transforms(), []
+    for number, name in enumerate(names):
+        picture, (frames, between_s), seconds = CASES[name]
+        media: dict[str, Any] = {}
+        if frames:
+            patches = transforms["frame"](tiny_vlm.pictures(number, frames, 64, 90))
+            media["frame"] = patches.timed(np.arange(frames) * between_s)
+        if picture:
+            media["image"] = transforms["image"](tiny_vlm.pictures(9 + number, 1, 70, 130))
+        if seconds:
+            media["audio"] = transforms["audio"](sound(number, seconds))
+        made.append(
+            maker.make(
+                Sample(f"e{number}", tiny.root, subtitle=f"sentence {'really ' * number}"),
+                media,
+                question=QUESTION,
+                answer=answer,
+                encoded=False,
+            )
+        )
+    return made
+
+
+def asked(net: Any, model: NativeVLM, example: Example) -> dict[str, Any]:
+    """What transformers' own thinker is given for one example, alone."""
+    ids = torch.tensor(example.input_ids)[None]
+    given: dict[str, Any] = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    for name, values, grid in (
+        ("image", "pixel_values", "image_grid_thw"),
+        ("frame", "pixel_values_videos", "video_grid_thw"),
+    ):
+        if name in example.media:
+            item: Any = example.media[name]
+            given[values] = model._tower.patches(torch.from_numpy(item.values)[None], [item.grid])
+            given[grid] = torch.tensor([item.grid])
+    if "frame" in example.media:
+        video: Any = example.media["frame"]
+        given["video_second_per_grid"] = torch.tensor([video.step_s])
+    if "audio" in example.media:
+        heard = torch.from_numpy(np.asarray(example.media["audio"])).T[None]
+        given["input_features"] = heard
+        given["feature_attention_mask"] = torch.ones(heard.shape[::2], dtype=torch.long)
+        starts = (ids[0, :-1] == net.config.vision_start_token_id).nonzero()[:, 0]
+        sounding = (ids[0, starts + 1] == net.config.audio_start_token_id).any()
+        given["use_audio_in_video"] = bool(sounding)
+    return given

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -49,6 +49,19 @@ class Example:
 
     def __len__(self) -> int:
         return len(self.input_ids)
+
+
+@runtime_checkable
+class JoinsSound(Protocol):
+    """A span rule of what is seen that has a place for it and its sound together."""
+
+    def __call__(self, item: Any, /) -> Placeholder:
+        """The place of an item that is not heard."""
+        ...
+
+    def joined(self, item: Any, sound: Any, /) -> Placeholder:
+        """The place of both; parts of the sound have its modality."""
+        ...
 
 
 class TooLong(DataError):
@@ -101,6 +114,7 @@ class ExampleMaker:
             )
         names = self._names(media)
         places = self._places(names, media)
+        names = [name for name in names if name in places]
         if question is None:
             rendered, cut = self._converse(sample, names, places)
         else:
@@ -209,14 +223,26 @@ class ExampleMaker:
         )
 
     def _places(self, names: Sequence[str], media: Mapping[str, Item | None]) -> Places:
+        """By item; a sound that stands among what is seen of its clip has no place of its own."""
         places: dict[str, int | Placeholder] = {}
+        joined: set[str] = set()
         for name in names:
             rule, item = self.span_lengths[modality_of(name)], media.get(name)
             if isinstance(rule, int):
                 places[name] = rule
+                continue
+            sound = "audio" + name[len(modality_of(name)) :]
+            if isinstance(rule, JoinsSound) and sound in names and sound not in joined:
+                joined.add(sound)
+                heard = media.get(sound)
+                if item is None or heard is None:
+                    place = Placeholder(self.assumed_tokens)
+                    places[name] = place._replace(then=(place._replace(modality="audio"),))
+                else:
+                    places[name] = rule.joined(item, heard)
             else:
                 places[name] = self.assumed_tokens if item is None else rule(item)
-        return places
+        return {name: place for name, place in places.items() if name not in joined}
 
 
 def visible(

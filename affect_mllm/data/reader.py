@@ -126,8 +126,10 @@ class _Reading:
             waveform = self._sound()
             if waveform is None:
                 self._warn("no sound; answered without the voice")
+            elif np.asarray(heard := transforms["audio"](waveform)).size:
+                found["audio"] = heard
             else:
-                found["audio"] = transforms["audio"](waveform)
+                self._warn("its sound is too short to be heard; answered without the voice")
         return found
 
     def _warn(self, what: str) -> None:

@@ -48,7 +48,9 @@ class Builder:
 
     def _place(self, modality: str, place: Placeholder) -> None:
         self.add([*(self._encode(place.words) if place.words else []), *place.before])
-        self.spans.append((modality, len(self.ids), place.length))
+        clip = modality.partition(".")[1:]
+        name = "".join([place.modality, *clip]) if place.modality else modality
+        self.spans.append((name, len(self.ids), place.length))
         self.add([self._filler if place.filler is None else place.filler] * place.length)
         self.add(place.after)
         for part in place.then:

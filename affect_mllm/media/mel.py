@@ -40,19 +40,35 @@ class WhisperMel:
         return [self._window(waveform[at : at + WINDOW_SAMPLES]) for at in starts]
 
     def _window(self, samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        # Two windows of silence behind the sound hold every frame that hears any of it; the other
-        # frames of the 30 s are pure silence and can't be the maximum.
-        length = min(WINDOW_SAMPLES, len(samples) + 2 * FFT_SAMPLES)
-        padded = np.pad(samples.astype(np.float32), (0, length - len(samples)))
-        padded = np.pad(padded, FFT_SAMPLES // 2, mode="reflect")
-        frames = np.lib.stride_tricks.sliding_window_view(padded, FFT_SAMPLES)[::HOP_SAMPLES]
-        frames = frames[:WINDOW_FRAMES]  # Whisper drops the frame that begins at 30 s
-        spectrum = np.fft.rfft(frames * _hann(), axis=1)
-        power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
-        log_mel = np.log10(np.maximum(power @ _mel_filters(self.n_mels), 1e-10))
-        log_mel = (np.maximum(log_mel, log_mel.max() - 8.0) + 4.0) / 4.0
+        padded = _silence_behind(samples, WINDOW_SAMPLES)
+        log_mel = _log_mel(padded, self.n_mels, frames=WINDOW_FRAMES)
         steps = -(-len(samples) // HOP_SAMPLES)
-        return np.ascontiguousarray(log_mel[:steps].T, dtype=np.float32)
+        return np.ascontiguousarray(log_mel[:steps].T)
+
+
+def _silence_behind(samples: npt.NDArray[np.float32], window: int) -> npt.NDArray[np.float32]:
+    """The samples with what of a window's silence matters, where the window is longer.
+
+    Two windows of the transform hold every frame that hears any of the sound; the other frames
+    are pure silence and can't be the maximum.
+    """
+    silent = max(0, min(window - len(samples), 2 * FFT_SAMPLES))
+    return np.pad(samples.astype(np.float32), (0, silent))
+
+
+def _log_mel(
+    samples: npt.NDArray[np.float32], n_mels: int, *, frames: int
+) -> npt.NDArray[np.float32]:
+    """`[T, n_mels]`, mirrored at both ends, at most 8 below the maximum, of at most `frames`.
+
+    Whisper drops the frame that begins where the samples end.
+    """
+    ends = np.pad(samples, FFT_SAMPLES // 2, mode="reflect")
+    cut = np.lib.stride_tricks.sliding_window_view(ends, FFT_SAMPLES)[::HOP_SAMPLES]
+    spectrum = np.fft.rfft(cut[:frames] * _hann(), axis=1)
+    power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
+    log_mel = np.log10(np.maximum(power @ _mel_filters(n_mels), 1e-10))
+    return ((np.maximum(log_mel, log_mel.max() - 8.0) + 4.0) / 4.0).astype(np.float32)
 
 
 def _hann() -> npt.NDArray[np.float32]:
@@ -98,3 +114,42 @@ class MelFrames:
     def made(self, waveform: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Nothing but the shape of what it makes of `waveform`: windows are whole frames long."""
         return np.broadcast_to(np.float32(0), (-(-len(waveform) // HOP_SAMPLES), self.n_mels))
+
+
+class ClipMel:
+    """A whole clip's log-mel frames, time first, normalised once: for towers of any length.
+
+    As Qwen-Omni's processors make them of one sound (WhisperFeatureExtractor, `n_samples` its
+    window). With a `window`, silence stands behind a sound that is shorter, and a part of a frame
+    counts whole; without, the sound's end is mirrored and a part of a frame does not count. A
+    sound beyond the window, which those processors cut there, is heard to its end.
+    """
+
+    def __init__(self, n_mels: int = 128, *, window: int | None = None, least: int = 1) -> None:
+        """`window` in samples; of a sound of fewer than `least` frames there are none."""
+        self.n_mels, self.window, self.least = n_mels, window, least
+
+    def __call__(self, waveform: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """float32 [T, n_mels] of `waveform` [n] at 16 kHz, one frame for 10 ms."""
+        if waveform.ndim != 1:
+            raise DataError("waveform", f"shape {waveform.shape}", expected="[n]")
+        frames = self.frames(len(waveform))
+        if frames < self.least:
+            return np.zeros((0, self.n_mels), np.float32)
+        most, padded = frames, waveform.astype(np.float32)
+        if self.window is not None:
+            most = max(frames, self.window // HOP_SAMPLES)
+            padded = _silence_behind(padded, self.window)
+        short = max(0, FFT_SAMPLES // 2 + 1 - len(padded))  # else there is too little to mirror
+        log_mel = _log_mel(np.pad(padded, (0, short)), self.n_mels, frames=most)
+        return log_mel[:frames]
+
+    def made(self, waveform: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Nothing but the shape of what it makes of `waveform`."""
+        frames = self.frames(len(waveform))
+        shape = (frames if frames >= self.least else 0, self.n_mels)
+        return np.broadcast_to(np.float32(0), shape)
+
+    def frames(self, samples: int) -> int:
+        """How many frames so many samples have."""
+        return samples // HOP_SAMPLES if self.window is None else -(-samples // HOP_SAMPLES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -30,6 +30,8 @@ class Hidden:
     every example with any medium for `multi`). All of them can be differentiated. `states` are
     computed when a loss first asks for them, so that one of media tokens alone does without the
     LLM; `idle` is a zero that depends on what ran for nothing, and `states` hold it already.
+    `router` are, once there are `states`, the logits of the LLM's own experts `[T, E]` by layer, of
+    real positions or of all, where a loss `reads_router`.
     """
 
     def __init__(
@@ -38,9 +40,11 @@ class Hidden:
         tokens: Tokens,
         gates: dict[str, torch.Tensor],
         idle: torch.Tensor | None = None,
+        router: Sequence[torch.Tensor] | None = None,
     ) -> None:
         self._states, self.tokens, self.gates = states, tokens, gates
         self.idle = torch.zeros(()) if idle is None else idle
+        self.router = () if router is None else router
 
     @property
     def states(self) -> torch.Tensor:

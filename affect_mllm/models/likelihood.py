@@ -27,11 +27,11 @@ def label_log_likelihoods(
     a label's tokens. The prompt is computed once: all labels stand behind it in one row, each
     seeing the prompt and itself (a tree of continuations), or a window of them where the LLM's
     layers do. Raises ConfigError for an empty list
-    or label, DataError for packed rows.
+    or label, or an LLM that reads a row through any mask, DataError for packed rows.
     """
     from transformers import DynamicCache
 
-    _check(batch, labels)
+    _check(model, batch, labels)
     prompt, _ = model.prompt(batch)
     real, positions = prompt.real, prompt.positions
     cache = DynamicCache()  # without the config: all of the prompt is kept, windows are masks
@@ -69,7 +69,14 @@ class _Tree:
         self.lengths = torch.tensor([len(label) for label in labels], device=device)
 
 
-def _check(batch: Batch, labels: Sequence[Sequence[int]]) -> None:
+def _check(model: AffectMLLM, batch: Batch, labels: Sequence[Sequence[int]]) -> None:
+    if not model.llm.packs:
+        raise ConfigError(
+            "label likelihoods",
+            "of an LLM whose linear attention would read one label behind another",
+            expected="an LLM that can read all labels in one row",
+            fix="let it generate the label",
+        )
     if not labels or not all(len(label) for label in labels):
         raise ConfigError("labels", "none, or one without a token", expected="a list of labels")
     if len(batch.input_ids) != len(batch.sample_ids):

@@ -24,6 +24,7 @@ from affect_mllm.models.layer_mix import LayerMix
 from affect_mllm.models.llm.deepstack import Deep
 from affect_mllm.models.llm.language_model import LanguageModel
 from affect_mllm.models.llm.prompt import Prompt
+from affect_mllm.models.llm.router import routed
 from affect_mllm.models.ragged import known
 from affect_mllm.models.spans import Limits, TokenRule
 from affect_mllm.models.splice import splice
@@ -85,19 +86,26 @@ class AffectMLLM(nn.Module):
         """
         names = self.branches if self.training else (*batch.media, *batch.idle)
         media = self._media(batch, names)
-        hidden = partial(self._hidden, batch, media)
-        return objective(self, batch, Hidden(hidden, media.tokens, media.gates, media.idle))
+        router: list[torch.Tensor] | None = [] if getattr(objective, "reads_router", 0) else None
+        states = partial(self._hidden, batch, media, router)
+        hidden = Hidden(
+            states, media.tokens, media.gates, media.idle, () if router is None else router
+        )
+        return objective(self, batch, hidden)
 
-    def _hidden(self, batch: Batch, media: Media) -> torch.Tensor:
+    def _hidden(
+        self, batch: Batch, media: Media, router: list[torch.Tensor] | None
+    ) -> torch.Tensor:
         """The LLM's last hidden states `[R, L, H]` of the text with its media."""
         embeds = splice(self.llm.embed(batch.input_ids, batch.segments), batch.spans, media.tokens)
-        return self.llm.hidden_states(
-            embeds + media.idle,
-            batch.segments,
-            self.positions(batch),
-            borders=batch.borders,
-            deep=Deep.of(batch, media.deep),
-        )
+        with routed(self.llm.net.get_decoder(), router):
+            return self.llm.hidden_states(
+                embeds + media.idle,
+                batch.segments,
+                self.positions(batch),
+                borders=batch.borders,
+                deep=Deep.of(batch, media.deep),
+            )
 
     def media_tokens(self, batch: Batch) -> tuple[Tokens, dict[str, torch.Tensor]]:
         """The LLM tokens of every media item, `multi` included, and the gates `[N, E]`."""

@@ -99,6 +99,8 @@ def _check_parameters(model: AffectMLLM, stage: Stage, data: DataSettings) -> No
             stage.add_heads(model)
             select(model, stage.trainable)
             check_heads(model, stage.losses)
+            for loss in stage.losses.values():
+                loss.check(model)
             check_cached(checkpoint.trained_base(model), data)
             stage.check_copies(model)
         finally:

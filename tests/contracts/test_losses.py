@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ import affect_mllm.train.loss
 from affect_mllm import config
 from affect_mllm.data.collate import collate
 from affect_mllm.models.mllm import AffectMLLM
+from affect_mllm.models.tiny.language import tiny_llm
 from affect_mllm.train.loss.objective import Loss, Objective
 from affect_mllm.types import Batch
 from tests import tiny as parts
@@ -44,10 +46,20 @@ def loss(request) -> Loss:
     return load(request.param)
 
 
+def experts(tiny) -> Path:
+    """The folder of an LLM that is a mixture of experts."""
+    folder = tiny.root / "llm_experts"
+    if not folder.exists():
+        torch.manual_seed(0)
+        sizes = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+        tiny_llm("qwen3_moe", folder, **sizes)
+    return folder
+
+
 @pytest.fixture
 def model(tiny, loss: Loss) -> AffectMLLM:
     """A tiny model with the loss's head, whose gates and experts are not at their neutral start."""
-    made = tiny.model()
+    made = tiny.model(llm=experts(tiny)) if loss.reads_router else tiny.model()
     torch.manual_seed(2)
     head = loss.head(made.llm.hidden_size)
     if head is not None:
@@ -112,6 +124,8 @@ def test_unless_it_is_coupled_it_does_not_depend_on_the_split(tiny, model, loss:
 def test_alone_it_falls_and_all_of_its_head_learns(tiny, model, loss: Loss) -> None:
     batch, objective = collate(examples(tiny, model), pad_id=0), Objective({"it": loss})
     wanted = {n: p for n, p in model.named_parameters() if n.startswith(("compressors.", "heads."))}
+    if loss.reads_router:
+        wanted |= {n: p for n, p in model.named_parameters() if n.endswith("mlp.gate.weight")}
     for parameter in wanted.values():
         parameter.requires_grad_(True)
     optimizer = torch.optim.AdamW(wanted.values(), lr=5e-3)

@@ -31,6 +31,8 @@ class LanguageModel(nn.Module):
     `attention=auto` is the best fused kernel where it runs (CUDA, half precision), else `blocked`.
     """
 
+    packs = True  # several examples can share a row
+
     def __init__(
         self,
         model: str,

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from affect_mllm.models.tiny import omni
 from affect_mllm.models.tiny.sizes import (
     LANGUAGE,
     SENTENCEPIECE,
@@ -98,7 +99,7 @@ def tiny_llm(model: str, folder: Path, **changes: Any) -> dict[str, Any]:
     tied = {"tie_word_embeddings": True} if _any(TIED, model) else {}
     sizes = LANGUAGE | _ids(tokenizer) | {"vocab_size": len(tokenizer)} | tied
     net = AutoModelForCausalLM.from_config(tiny_config(model, **(sizes | changes)))
-    _spread(net, 12)
+    omni.spread(net, 12)
     net.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return {"model": str(folder)}
@@ -110,8 +111,13 @@ def tiny_vlm(model: str, folder: Path, **changes: Any) -> dict[str, Any]:
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     kind = architecture(model)
+    pixels = {"image_pixels": [784, 6272], "video_pixels": [784, 6272]}
+    if kind in omni.TOKENS:
+        omni.write(kind, tiny_tokenizer(), folder)
+        return {"model": str(folder), **pixels}
     if kind not in VLM_TOWER:
-        raise ConfigError("model", f"{model}, a {kind}", expected=f"one of {sorted(VLM_TOWER)}")
+        known = sorted({*VLM_TOWER, *omni.TOKENS})
+        raise ConfigError("model", f"{model}, a {kind}", expected=f"one of {known}")
     tokenizer = tiny_tokenizer()
     tokenizer.add_special_tokens({"additional_special_tokens": list(VISION_TOKENS)})
     text = {
@@ -137,10 +143,10 @@ def tiny_vlm(model: str, folder: Path, **changes: Any) -> dict[str, Any]:
         **{"tie_word_embeddings": False, **changes},
     )
     net = AutoModelForImageTextToText.from_config(config, dtype=torch.float32)
-    _spread(net, 6)
+    omni.spread(net, 6)
     net.save_pretrained(folder)
     _processor(tokenizer, kind).save_pretrained(folder)
-    return {"model": str(folder), "image_pixels": [784, 6272], "video_pixels": [784, 6272]}
+    return {"model": str(folder), **pixels}
 
 
 def _any(parts: tuple[str, ...], model: str) -> bool:
@@ -152,20 +158,13 @@ def _ids(tokenizer: Any) -> dict[str, int]:
     return {"pad_token_id": tokenizer.pad_token_id, "bos_token_id": ends, "eos_token_id": ends}
 
 
-@torch.no_grad()
-def _spread(net: Any, factor: float) -> None:
-    """Wider weights: with transformers' 0.02 every answer would be the same token."""
-    for parameter in net.parameters():
-        if parameter.ndim > 1:
-            parameter.mul_(factor)
-
-
 def _processor(tokenizer: Any, kind: str) -> Any:
     import transformers
 
     pictures = VLM_PICTURES.get(kind, {})
-    name = {"qwen2_vl": "Qwen2VL", "qwen2_5_vl": "Qwen2_5_VL", "qwen3_vl": "Qwen3VL"}[kind]
-    videos = "Qwen3VL" if kind == "qwen3_vl" else "Qwen2VL"
+    third = kind.startswith("qwen3_vl")
+    name = "Qwen3VL" if third else {"qwen2_vl": "Qwen2VL", "qwen2_5_vl": "Qwen2_5_VL"}[kind]
+    videos = "Qwen3VL" if third else "Qwen2VL"
     return getattr(transformers, f"{name}Processor")(
         transformers.Qwen2VLImageProcessor(**pictures),
         tokenizer,

@@ -9,6 +9,9 @@ ALIASES = {
     "siglip2": "siglip",  # the variants of fixed size; NaFlex has the name to itself
     "gemma3": "gemma3_text",
     "smollm2": "llama",
+    "qwen3_omni": "qwen3_omni_moe",
+    "qwen3_vl_30b": "qwen3_vl_moe",
+    "qwen3_vl_235b": "qwen3_vl_moe",
 }
 # Of any configuration, and of those inside it: what a field is, where there is one of that name.
 SIZES: dict[str, Any] = {
@@ -102,7 +105,20 @@ VLM_TOWER: dict[str, dict[str, Any]] = {
         "deepstack_visual_indexes": [0, 2],
     },
 }
+VLM_TOWER["qwen3_vl_moe"] = VLM_TOWER["qwen3_vl"]
+# Four experts, of which two are taken for each token.
+OMNI_EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
 VLM_TEXT: dict[str, dict[str, Any]] = {"qwen3_vl": {"head_dim": 16, "num_hidden_layers": 3}}
+VLM_TEXT["qwen3_vl_moe"] = VLM_TEXT["qwen3_vl"] | OMNI_EXPERTS
 VLM_PICTURES: dict[str, dict[str, Any]] = {
     "qwen3_vl": {"patch_size": 14, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+}
+VLM_PICTURES["qwen3_vl_moe"] = VLM_PICTURES["qwen3_vl"]
+OMNI_SOUND: dict[str, Any] = {
+    "num_mel_bins": 128,
+    "d_model": 16,
+    "encoder_layers": 2,
+    "encoder_attention_heads": 2,
+    "encoder_ffn_dim": 32,
+    "output_dim": 32,
 }

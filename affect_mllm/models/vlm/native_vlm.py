@@ -1,9 +1,8 @@
-"""A Hugging Face VLM whose vision merger is the hybrid compressor: Emotion-Qwen's way."""
+"""A Hugging Face VLM whose merger is the hybrid compressor, and an omni model's audio tail too."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -13,61 +12,28 @@ import torch
 from torch import nn
 
 from affect_mllm.config import weights_path
+from affect_mllm.media.mel import ClipMel
 from affect_mllm.media.patches import PatchTransform
-from affect_mllm.models.compressor.base import Compressor
-from affect_mllm.models.encoders.base import States
+from affect_mllm.models.compressor.base import Compressor, Expert
+from affect_mllm.models.encoders.base import Encoder, States
 from affect_mllm.models.llm.attention import Attention
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.models.pretrained import loading
-from affect_mllm.models.spans import Limits
-from affect_mllm.models.vlm.vision_tower import MergerExpert, VisionTower
-from affect_mllm.models.vlm.vlm_text import VLMText
-from affect_mllm.types import (
-    Batch,
-    ConfigError,
-    DataError,
-    MediaBatch,
-    Patches,
-    Placeholder,
-    SpanRule,
+from affect_mllm.models.spans import Limit, Limits
+from affect_mllm.models.vlm.audio_tower import AudioTower, TailExpert, sound_count, take_tail
+from affect_mllm.models.vlm.placeholder import (
+    SOUND,
+    SoundingPlaceholder,
+    SoundPlaceholder,
+    VisionPlaceholder,
 )
+from affect_mllm.models.vlm.vision_tower import MergerExpert, VisionTower
+from affect_mllm.models.vlm.vlm_family import Hearing
+from affect_mllm.models.vlm.vlm_text import VLMText
+from affect_mllm.types import Batch, CheckpointError, ConfigError, MediaBatch, SpanRule
 
 VISUAL = "visual"
 VIDEO = ("frame", "face")  # several pictures in time; `image` is one
-
-
-@dataclass(frozen=True)
-class VisionPlaceholder:
-    """How many tokens patches take in the prompt, and the VLM's own ids around and in them.
-
-    `stamped`: each time step by itself, behind its time. The form is that of Qwen3-VL's processor
-    as published with it (transformers 4.57: `<1.5 seconds>`, then start, step, end); the 5.24 one
-    keeps the chat template's start and end around it all, which the published one replaces.
-    """
-
-    merge: int
-    start: int
-    end: int
-    filler: int
-    stamped: bool = False
-
-    def __call__(self, patches: Patches) -> Placeholder:
-        """One token for `merge²` patches. Raises DataError for a stamped video without times."""
-        count = int(np.prod(patches.grid)) // self.merge**2
-        whole = Placeholder(count, (self.start,), (self.end,), self.filler)
-        if not self.stamped:
-            return whole
-        steps = patches.grid[0]
-        if len(patches.times_s) != steps:
-            raise DataError(
-                "video",
-                f"{steps} time steps, {len(patches.times_s)} times",
-                expected="one each, which this VLM's prompts name",
-                fix="Patches.timed(times_s)",
-            )
-        step = whole._replace(length=count // steps)
-        first, *then = [step._replace(words=f"<{at_s:.1f} seconds>") for at_s in patches.times_s]
-        return first._replace(then=tuple(then))
 
 
 class NativeVLM(AffectMLLM):
@@ -77,6 +43,11 @@ class NativeVLM(AffectMLLM):
     that at step 0 the logits are the VLM's own (Emotion-Qwen, arXiv 2505.06685, figure;
     24DavidHuang/Emotion-Qwen@8c52bf3 names the parts). Tokens depend on the pictures' sizes;
     `image_pixels` and `video_pixels` are the fewest and most of one picture and of one frame.
+
+    Of an omni model it is the thinker, whose audio tower is the encoder `audio` and whose last
+    modules of that tower are a second compressor's experts. `sound` says where the sound of a
+    video goes that is both seen and heard: among its frames, as the base has it (`interleaved`,
+    its default), or as an item of its own (`apart`, as HumanOmniV2 has it).
     """
 
     def __init__(
@@ -89,6 +60,7 @@ class NativeVLM(AffectMLLM):
         attention: Attention = "auto",
         image_pixels: tuple[int, int] = (56 * 56, 28 * 28 * 1280),
         video_pixels: tuple[int, int] = (56 * 56, 28 * 28 * 256),
+        sound: Literal["interleaved", "apart"] | None = None,
     ) -> None:
         llm = VLMText(model, lora=lora, dtype=dtype, attention=attention)
         visual = llm.take_tower()
@@ -97,16 +69,36 @@ class NativeVLM(AffectMLLM):
             name: _transform(model, visual.config, pixels)
             for name, pixels in (("image", image_pixels), ("video", video_pixels))
         }
-        tower = VisionTower(visual, transform=transforms["video"], deepstack=llm.family.deepstack)
+        encoders: dict[str, Encoder] = {
+            VISUAL: VisionTower(
+                visual, transform=transforms["video"], deepstack=llm.family.deepstack
+            )
+        }
+        experts: dict[str, Callable[..., Expert]] = {
+            VISUAL: partial(_expert, merger=merger, merge=merge)
+        }
+        hearing = llm.family.hearing
+        if hearing is not None:
+            net = llm.take_tower("audio_tower")
+            experts[SOUND] = partial(_sound_expert, tail=take_tail(net, hearing.tail))
+            encoders[SOUND] = AudioTower(net, transform=_mel(model, net, hearing))
+        elif sound is not None:
+            raise ConfigError(
+                "model.sound",
+                f"{sound}, and {llm.family.name} does not hear",
+                expected="a base with an audio tower",
+                fix="leave it out, or take an omni model",
+            )
         super().__init__(
-            encoders={VISUAL: tower},
-            branches=dict.fromkeys((*VIDEO, "image"), VISUAL),
+            encoders=encoders,
+            branches=dict.fromkeys((*VIDEO, "image"), VISUAL) | ({SOUND: SOUND} if hearing else {}),
             compressors={
-                VISUAL: partial(compressor, expert=partial(_expert, merger=merger, merge=merge))
+                name: partial(compressor, expert=expert) for name, expert in experts.items()
             },
             llm=llm,
         )
         self.image_transform = transforms["image"]
+        self.sound = sound or "interleaved"
 
     @classmethod
     def tiny(cls, model: str, folder: Path) -> dict[str, Any]:
@@ -116,13 +108,14 @@ class NativeVLM(AffectMLLM):
         return tiny_vlm(model, folder)
 
     def encode(self, modality: str, items: MediaBatch) -> States:
-        """The tower's states of every patch of one modality's items."""
+        """The towers' states of one modality's items: of every patch, or of a sound."""
         if items.encoded:
             raise ConfigError(
                 "native VLM", "states from a feature cache", fix="set data.cache_dir=null"
             )
-        tower = self.encoders[VISUAL]
-        assert isinstance(tower, VisionTower)
+        if modality == SOUND:
+            return self.encoders[SOUND](items.values, items.mask)
+        tower = self._tower
         if items.values.shape[-1] != tower.patch_length:
             raise ConfigError(
                 "native VLM",
@@ -137,22 +130,45 @@ class NativeVLM(AffectMLLM):
         return self.vlm.positions(batch, VIDEO)
 
     def limits(self) -> Limits:
-        """None: the tower reads as many patches as a picture is cut into."""
-        return Limits({})
+        """Of sounds, that there is a token; a vision tower reads whatever a picture is cut into."""
+        if SOUND not in self.encoders:
+            return Limits({})
+        tower = self._audio_tower
+        return Limits({SOUND: Limit(tower.state_count(), tower.least_steps())})
 
     def span_lengths(self) -> dict[str, SpanRule]:
-        """Rules, since tokens depend on the size of the pictures."""
+        """Rules, since tokens depend on the size of pictures and the length of sounds."""
         config, merge = self.llm.net.config, self._tower.merge
         ends = (config.vision_start_token_id, config.vision_end_token_id)
+        image = VisionPlaceholder(merge, *ends, config.image_token_id)
         video = VisionPlaceholder(
             merge, *ends, config.video_token_id, stamped=self.vlm.family.stamped
         )
-        image = VisionPlaceholder(merge, *ends, config.image_token_id)
-        return {**dict.fromkeys(VIDEO, video), "image": image}
+        hearing = self.vlm.family.hearing
+        if hearing is None:
+            return {**dict.fromkeys(VIDEO, video), "image": image}
+        count = self._audio_tower.count
+        ids = (config.audio_start_token_id, config.audio_end_token_id, config.audio_token_id)
+        if self.sound == "interleaved":
+            video = SoundingPlaceholder(
+                merge,
+                *ends,
+                config.video_token_id,
+                count=count,
+                sound=ids,
+                mixed=hearing.mixed,
+                per_second=float(config.position_id_per_seconds),
+                chunk_s=float(getattr(config, "seconds_per_chunk", 2)),
+            )
+        heard = SoundPlaceholder(count, *ids)
+        return {**dict.fromkeys(VIDEO, video), "image": image, SOUND: heard}
 
     def transforms(self) -> dict[str, Callable[..., Any]]:
-        """Cutting into patches: images and videos have limits of their own."""
-        return {**dict.fromkeys(VIDEO, self._tower.transform), "image": self.image_transform}
+        """Resizing pictures, of which images and videos have limits of their own; log-mels."""
+        found = {**dict.fromkeys(VIDEO, self._tower.transform), "image": self.image_transform}
+        if SOUND in self.encoders:
+            found[SOUND] = self._audio_tower.transform
+        return found
 
     def encode_clip(self, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Refused: a tower's states are larger than the clip that they were made of."""
@@ -175,6 +191,12 @@ class NativeVLM(AffectMLLM):
         assert isinstance(tower, VisionTower)
         return tower
 
+    @property
+    def _audio_tower(self) -> AudioTower:
+        tower = self.encoders[SOUND]
+        assert isinstance(tower, AudioTower)
+        return tower
+
 
 def _expert(
     input_size: int, output_size: int, *, merger: nn.Module, merge: int, output_rms: float = 1.0
@@ -182,6 +204,31 @@ def _expert(
     """A copy of the VLM's merger, whose sizes and scale are right already."""
     del input_size, output_size, output_rms
     return MergerExpert(merger, merge)
+
+
+def _sound_expert(
+    input_size: int, output_size: int, *, tail: nn.Module, output_rms: float = 1.0
+) -> TailExpert:
+    """A copy of the audio tower's tail, as `_expert`."""
+    del input_size, output_size, output_rms
+    return TailExpert(tail)
+
+
+def _mel(model: str, net: Any, hearing: Hearing) -> ClipMel:
+    """Spectrograms as the model's own processor makes them of one sound."""
+    from transformers import AutoFeatureExtractor
+
+    from affect_mllm.media.waveform import SAMPLE_RATE_HZ
+
+    with loading(model, "an omni model with its feature extractor"):
+        extractor: Any = AutoFeatureExtractor.from_pretrained(weights_path(model))
+    if extractor.sampling_rate != SAMPLE_RATE_HZ:
+        raise CheckpointError(
+            model, f"hears at {extractor.sampling_rate} Hz", expected=f"{SAMPLE_RATE_HZ}"
+        )
+    window = int(extractor.n_samples) if hearing.padded else None
+    least = sound_count(net).least
+    return ClipMel(int(net.config.num_mel_bins), window=window, least=least)
 
 
 def _transform(model: str, vision: Any, pixels: tuple[int, int]) -> PatchTransform:

@@ -7,76 +7,105 @@ from typing import Any
 
 import torch
 
+from affect_mllm.borders import Borders
 from affect_mllm.models.indices import on_device
-from affect_mllm.models.llm.attention import on_tower
-from affect_mllm.models.llm.deepstack import by_places
+from affect_mllm.models.llm.attention import MASKED, on_tower
+from affect_mllm.models.llm.deepstack import Deep, by_places
 from affect_mllm.models.llm.language_model import LanguageModel
-from affect_mllm.models.vlm.vlm_family import family_of
-from affect_mllm.types import Batch
+from affect_mllm.models.vlm.rope import Shown, of_omni, of_vlm
+from affect_mllm.models.vlm.vlm_family import check_ids, family_of
+from affect_mllm.types import Batch, ConfigError
 
-IMAGE, VIDEO = 1, 2  # transformers' mm_token_type_ids; 0 is text
+TOWERS = ("visual", "audio_tower")
 
 
 class VLMText(LanguageModel):
-    """A VLM without its vision tower, which `take_tower` hands out once."""
+    """A VLM without its towers, which `take_tower` hands out once; of an omni model the thinker."""
 
     def _load(self, path: str, dtype: str) -> Any:
         from transformers import AutoModelForImageTextToText
 
-        self.family = family_of(path)
-        net = AutoModelForImageTextToText.from_pretrained(
-            path, dtype=dtype, attn_implementation=self.attention, use_safetensors=True
+        self.family, config = family_of(path)
+        if self.family.hearing and self.tokenizer is not None:
+            check_ids(path, config, self.tokenizer)
+        if not self.family.packs:
+            self.packs, self.attention = False, _masked(self.attention, self.family.name)
+        net: Any = AutoModelForImageTextToText.from_pretrained(
+            path,
+            config=config,
+            dtype=dtype,
+            attn_implementation=self.attention,
+            use_safetensors=True,
         )
-        # Taken out before LoRA is put in, whose names (`up_proj` …) the tower has too.
-        self._towers = [net.model.visual]
-        net.model.visual.config._attn_implementation = on_tower(self.attention)
-        net.model.visual = None
+        # Taken out before LoRA is put in, whose names (`up_proj`, `q_proj` …) the towers have too.
+        self._towers = {}
+        for name in TOWERS:
+            tower = getattr(net.model, name, None)
+            if tower is not None:
+                tower.config._attn_implementation = on_tower(self.attention)
+                self._towers[name] = tower
+                setattr(net.model, name, None)
         if self.family.deepstack:
             by_places(net.get_decoder())
         return net
 
-    def take_tower(self) -> Any:
-        """The vision tower, with its merger."""
-        return self._towers.pop()
+    def hidden_states(
+        self,
+        inputs_embeds: torch.Tensor,
+        segments: torch.Tensor,
+        position_ids: torch.Tensor,
+        *,
+        borders: Borders | None = None,
+        deep: Deep | None = None,
+    ) -> torch.Tensor:
+        """As of any LLM. ConfigError for examples that share a row where they must not."""
+        if not self.packs:
+            borders = borders or Borders.of(segments)
+            if len(borders.lengths) > len(segments):
+                raise ConfigError(
+                    "launch.row_tokens",
+                    f"several examples in a row of {self.family.name}",
+                    expected="one: its linear attention reads what stands before, masked or not",
+                    fix="set launch.row_tokens=0",
+                )
+        return super().hidden_states(
+            inputs_embeds, segments, position_ids, borders=borders, deep=deep
+        )
+
+    def take_tower(self, name: str = "visual") -> Any:
+        """The vision tower with its merger, or the audio tower with its tail."""
+        return self._towers.pop(name)
 
     def positions(self, batch: Batch, videos: Collection[str]) -> torch.Tensor:
         """Positions `[3, R, L]` by transformers' own `get_rope_index`, example by example.
 
-        A video whose time step is not known counts one second a step, as there.
+        They are float32 where that counts parts of a position. A video whose time step is not
+        known counts one second a step, as there.
         """
         host = batch.on_host
-        positions = torch.zeros(3, *host.segments.shape, dtype=torch.long)
+        found = []
         for number in range(len(host.sample_ids)):
             rows, places = (host.segments.cpu() == number).nonzero(as_tuple=True)
             ids = host.input_ids.cpu()[rows, places]
-            positions[:, rows, places] = self._rope_index(ids, host, number, videos)
+            shown = Shown.of(host, number, int(places[0]) if len(places) else 0, videos)
+            rope = of_omni if self.family.hearing else of_vlm
+            found.append((rows, places, rope(self.net, ids, shown)))
+        dtype = found[0][2].dtype if found else torch.long
+        positions = torch.zeros(3, *host.segments.shape, dtype=dtype)
+        for rows, places, each in found:
+            positions[:, rows, places] = each
         return on_device(positions, batch.input_ids.device)
 
-    def _rope_index(
-        self, ids: torch.Tensor, batch: Batch, example: int, videos: Collection[str]
-    ) -> torch.Tensor:
-        """`[3, L]` for the one example's ids `[L]`."""
-        spans = sorted((s for s in batch.spans if s.example == example), key=lambda s: s.start)
-        kinds = torch.zeros(1, len(ids), dtype=torch.int)
-        start = min((batch.segments[spans[0].row] == example).nonzero()).item() if spans else 0
-        grids: dict[int, list[tuple[int, int, int]]] = {IMAGE: [], VIDEO: []}
-        steps_s: list[float] = []
-        for span in spans:
-            kind = VIDEO if span.modality in videos else IMAGE
-            begin = span.start - int(start)
-            kinds[0, begin : begin + span.length] = kind
-        for modality, item in dict.fromkeys((span.modality, span.item) for span in spans):
-            kind = VIDEO if modality in videos else IMAGE
-            items = batch.media[modality]
-            place = [at for at, who in enumerate(items.examples) if who == example][item]
-            grids[kind].append(items.grids[place])
-            if kind == VIDEO:
-                steps_s.append(items.steps_s[place] or 1.0)
-        found, _ = self.net.model.get_rope_index(
-            ids[None],
-            mm_token_type_ids=kinds,
-            image_grid_thw=torch.tensor(grids[IMAGE]) if grids[IMAGE] else None,
-            video_grid_thw=torch.tensor(grids[VIDEO]) if grids[VIDEO] else None,
-            second_per_grid_ts=torch.tensor(steps_s) if steps_s else None,
+
+def _masked(attention: str, name: str) -> str:
+    """SDPA where nothing else was asked for. ConfigError for attention without a mask."""
+    if attention in MASKED:
+        return attention
+    if attention != "packed_auto":
+        raise ConfigError(
+            "model.attention",
+            f"{attention.removeprefix('packed_')}, which lays all examples in one row",
+            expected=f"one row an example, for {name}'s linear attention",
+            fix="model.attention=sdpa",
         )
-        return found[:, 0]
+    return "sdpa"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Sequence
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -201,4 +202,6 @@ def _as_node(made: Any) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return [float(number) for number in value]
+    if is_dataclass(value):
+        return _as_node(value)
     return list(value) if isinstance(value, tuple) else value

@@ -36,6 +36,7 @@ class Loss(ABC):
     """
 
     coupled = False
+    reads_router = False  # of the LLM's own experts
 
     def __init__(self, *, weight: float = 1.0) -> None:
         self.weight = weight
@@ -43,6 +44,10 @@ class Loss(ABC):
     def head(self, hidden_size: int) -> nn.Module | None:
         """A new trainable module of this loss, or None; it becomes `model.heads[name]`."""
         return None
+
+    def check(self, model: Any) -> None:
+        """ConfigError for a model that this loss cannot be about, before any step."""
+        del model
 
     @abstractmethod
     def count(self, batch: Batch) -> int:
@@ -60,6 +65,7 @@ class Objective:
 
     def __init__(self, losses: Mapping[str, Loss], *, world: int = 1) -> None:
         self.losses, self.world = dict(losses), world
+        self.reads_router = any(loss.reads_router for loss in losses.values())
 
     def __call__(self, model: Any, batch: Batch, hidden: Hidden) -> Terms:
         """Every loss's sum for one micro-batch."""

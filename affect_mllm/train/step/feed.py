@@ -17,6 +17,7 @@ from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.train.layout.engine import Engine
 from affect_mllm.train.layout.launch import Launch
 from affect_mllm.train.plan.stage import Stage
+from affect_mllm.types import ConfigError
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,13 @@ class Feed:
         self, model: AffectMLLM, mixture: Mixture, batch_size: int, *, dropout: float
     ) -> StepDataset:
         engine, data, launch = self.engine, self.data, self.launch
+        if launch.row_tokens and not model.llm.packs:
+            raise ConfigError(
+                "launch.row_tokens",
+                f"{launch.row_tokens}, and this LLM's linear attention reads all of a row",
+                expected="one example a row",
+                fix="set launch.row_tokens=0",
+            )
         features = data.features(model.transforms(), model.fingerprint, limits=model.limits())
         self._hold(model)
         ensure(

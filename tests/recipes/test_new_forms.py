@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from emodb import split_of
 
 from affect_mllm.eval.benchmarks import load_task
 from affect_mllm.eval.predictions import Prediction
@@ -214,3 +215,16 @@ def test_pooled_answers_of_a_published_log_have_its_scores() -> None:
     assert found["macro_f1"]["n"] == 442
     assert found["macro_f1"]["value"] == pytest.approx(0.7209484, abs=1e-6)
     assert found["uar"]["value"] == pytest.approx(0.7249792, abs=1e-6)
+
+
+def test_emodbs_folds_test_every_actor_once(tmp_path: Path, kit: Kit) -> None:
+    actors = ("03", "08", "09", "10", "11", "12", "13", "14", "15", "16")
+    kit.put(*(tmp_path / f"wav/{actor}a01Fa.wav" for actor in actors))
+    rows = run("emodb", [str(tmp_path), "--fold", "5", SUBSET], tmp_path).rows
+    splits = {row["speaker"]: row["split"] for row in rows.values()}
+    assert splits == {actor: split_of(actor, 5) for actor in actors}
+    told = {fold: [split_of(actor, fold) for actor in actors] for fold in range(1, 6)}
+    assert all((each.count("test"), each.count("val")) == (2, 1) for each in told.values())
+    assert all(sum(each[n] == "test" for each in told.values()) == 1 for n in range(10))
+    assert rows["03a01Fa"]["labels"]["emotion"] == "happy"
+    assert rows["03a01Fa"]["subtitle"] == "Der Lappen liegt auf dem Eisschrank."

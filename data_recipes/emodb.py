@@ -1,7 +1,8 @@
 """Berlin Database of Emotional Speech → manifest: `python data_recipes/emodb.py FOLDER [--fold 1]`.
 
 FOLDER is the unpacked `download.zip`, with `wav/03a01Fa.wav`: actor, sentence, emotion by the first
-letter of its German name, version. The publisher has no split: `--fold` makes one of five, which
+letter of its German name, version. Everyone says the same ten sentences, so they are the label
+`sentence` and no subtitle. The publisher has no split: `--fold` makes one of five, which
 test on two actors each, in the order of their numbers; of the two after them the first one is
 `val`. These folds are ours. Format: Burkhardt et al. 2005, http://emodb.bilderbar.info.
 """
@@ -98,8 +99,9 @@ def rows(inputs: Inputs, *, fold: int | None) -> Iterator[Entry]:
         if take is None or take["emotion"] not in EMOTIONS or take["sentence"] not in SENTENCES:
             raise DataError(str(sound), "a name of another form", expected="03a01Fa.wav")
         row: dict[str, Any] = {"id": name, "audio": sound, "language": "de"}
-        row |= {"speaker": take["actor"], "subtitle": SENTENCES[take["sentence"]]}
+        row["speaker"] = take["actor"]
         labels: dict[str, Any] = {"emotion": EMOTIONS[take["emotion"]]}
+        labels["sentence"] = SENTENCES[take["sentence"]]
         if fold is not None:
             row["split"] = split_of(take["actor"], fold)
             labels["fold"] = fold

@@ -62,8 +62,15 @@ def score_command(
     from affect_mllm.eval.score.sample_log import write_log
     from affect_mllm.eval.score.scoring import read_answers, score
     from affect_mllm.log import LOGGER
+    from affect_mllm.types import ConfigError
 
-    task = load_task(benchmark, manifest[0] if len(manifest) == 1 else None)
+    task, *others = (load_task(benchmark, each) for each in manifest)
+    if any(each != task for each in others):
+        raise ConfigError(
+            "--manifest",
+            "several with other labels",
+            expected=f"folds of one dataset, of which {benchmark} is one task",
+        )
     samples = _samples(manifest, task.split)
     told = form_of(form, id_key=id_key, response_key=response_key, id_template=id_template)
     known = {sample.id for sample in samples}

@@ -128,6 +128,33 @@ def test_files_are_scored_by_the_manifests_labels(path: Path, capsys) -> None:
     assert found["recalls"]["焦虑"] == 1 if "recalls" in found else True
 
 
+def test_folds_of_one_dataset_are_scored_as_one(tmp_path: Path, capsys) -> None:
+    answers = []
+    for fold in range(2):
+        rows = [
+            {"id": f"r{i}", "subtitle": "x", "split": "test" if i % 2 == fold else "train",
+             "labels": {"emotion": ("sad", "happy")[i // 2 % 2]}}
+            for i in range(8)
+        ]  # fmt: skip
+        manifest.write(rows, tmp_path / f"{fold}.jsonl")
+        answers += [{"id": row["id"], "response": "sad"} for row in rows if row["split"] == "test"]
+    said = tmp_path / "p.jsonl"
+    said.write_text("".join(json.dumps(row) + "\n" for row in answers))
+    words = ["score", "--benchmark", "own_clips", "--predictions", str(said), "--json"]
+    folds = [word for fold in range(2) for word in ("--manifest", str(tmp_path / f"{fold}.jsonl"))]
+    with pytest.raises(SystemExit) as left:
+        main([*words, *folds])
+    assert left.value.code == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["n"], found["metrics"]["accuracy"]["value"]) == (8, 0.5)
+    manifest.write([{"id": "o", "subtitle": "x", "split": "test", "labels": {"emotion": "odd"}}],
+                   tmp_path / "1.jsonl")  # fmt: skip
+    with pytest.raises(SystemExit) as left:
+        main([*words, *folds])
+    assert left.value.code == 2
+    assert "several with other labels" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "labels",
     [

@@ -227,4 +227,4 @@ def test_emodbs_folds_test_every_actor_once(tmp_path: Path, kit: Kit) -> None:
     assert all((each.count("test"), each.count("val")) == (2, 1) for each in told.values())
     assert all(sum(each[n] == "test" for each in told.values()) == 1 for n in range(10))
     assert rows["03a01Fa"]["labels"]["emotion"] == "happy"
-    assert rows["03a01Fa"]["subtitle"] == "Der Lappen liegt auf dem Eisschrank."
+    assert rows["03a01Fa"]["labels"]["sentence"] == "Der Lappen liegt auf dem Eisschrank."

@@ -53,9 +53,9 @@ def beside_probe(summary: Mapping[str, Any]) -> Iterator[str]:
         )
         if (metric["value"] > 0) if METRICS[name].scale == "error" else (metric["value"] < 0):
             yield (
-                "the model is below the probe: its clips say more than it answers. See whether "
-                "other layers or encoders tell more (`affect-mllm probe`), train more passes "
-                "(stages.instruct.epochs), or lower stages.instruct.trainable.lora.lr"
+                "the model is below the probe: its clips say more than it answers. Ask its head "
+                "(answer_by=head) to see whether the connectors or the LLM lose it, and "
+                "`affect-mllm probe` whether other layers or encoders tell more"
             )
 
 

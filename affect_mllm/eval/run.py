@@ -63,8 +63,10 @@ class EvalRun:
     `{plain}` being the benchmark's own), and `repeats` times with answers drawn by `sampling`.
     `decoding=sampled` draws the answers that count by `sampling`, `greedy` takes the likeliest
     tokens, null is the benchmark's own way (greedy unless it says). `answer_by=likelihood`
-    compares the labels of a closed task instead of generating. Without `max_new_tokens` an answer
-    is as long as the benchmark says or its kind needs (`asked.LENGTHS`). `workers` processes read
+    compares the labels of a closed task instead of generating; `head` asks the linear head on media
+    tokens that the checkpoint was trained with (`MediaLabels`), and no LLM. Without
+    `max_new_tokens` an answer is as long as the benchmark says or its kind needs
+    (`asked.LENGTHS`). `workers` processes read
     clips ahead of the answers. Where a publisher has a scorer, its scores stand beside ours, if it
     needs them by `wheel_tables`. `prices` is a YAML of what a million tokens cost,
     `max_bad_fraction` the share of rows that may lack an answer (null: as in the checkpoint's
@@ -90,7 +92,7 @@ class EvalRun:
     repeats: NonNegativeInt = 0
     sampling: TokenSampling = field(default_factory=TokenSampling)
     decoding: Literal["greedy", "sampled"] | None = None
-    answer_by: Literal["generation", "likelihood"] = "generation"
+    answer_by: Literal["generation", "likelihood", "head"] = "generation"
     batch_size: PositiveInt = 32
     workers: NonNegativeInt = 2
     max_new_tokens: PositiveInt | None = None
@@ -142,7 +144,7 @@ class EvalRun:
         check_required(self._task, chosen)
         check_closed(self._task, self.answer_by)
         drawn = main_way(self._task, self.decoding, self.sampling)
-        self._drawn = None if self.answer_by == "likelihood" else drawn
+        self._drawn = drawn if self.answer_by == "generation" else None
         self._ways = ways(self._task, self.variants, self.repeats, self.sampling)
         subsets, swaps = parse_subsets(self.subsets), parse_swaps(self.swaps)
         views = [*subsets, *swaps]
@@ -188,7 +190,8 @@ class EvalRun:
             workers=self.workers,
             max_new_tokens=self.max_new_tokens,
             donors=self._donors,
-            labels=self._task.labels if self.answer_by == "likelihood" else (),
+            labels=() if self.answer_by == "generation" else self._task.labels,
+            by_head=self.answer_by == "head",
             folder=self._folder,
             prices=self._prices,
         )

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from affect_mllm import config
+from affect_mllm.models.label_head import LabelHead
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.models.tensor_file import Writes
 from affect_mllm.types import CheckpointError
@@ -213,6 +214,33 @@ def load_heads(folder: Path, heads: nn.Module, *, strict: bool) -> None:
         )
     state = {name.removeprefix(HEADS_PREFIX): found[name] for name in wanted if name in found}
     heads.load_state_dict(state, strict=False)
+
+
+def load_label_head(folder: Path, label: str, width: int) -> tuple[LabelHead, tuple[str, ...]]:
+    """The head on media tokens that the checkpoint's stage trained for `label`, and its classes.
+
+    Raises CheckpointError where it has none.
+    """
+    from safetensors.torch import load_file
+
+    meta, stages = read_meta(folder), load_config(folder).get("stages", {})
+    losses = (stages.get(meta["stage"]) or {}).get("losses") or {}
+    for name, node in losses.items():
+        classes, scales = node.get("classes"), node.get("scales") or {}
+        if isinstance(classes, DictConfig) and label in classes and HEADS in meta["hashes"]:
+            sizes = {key: len(each) for key, each in classes.items()} | dict.fromkeys(scales, 1)
+            head = LabelHead(width, {str(key): size for key, size in sizes.items()})
+            prefix = f"{HEADS_PREFIX}{name}."
+            found = load_file(folder / HEADS).items()
+            own = {k.removeprefix(prefix): t for k, t in found if k.startswith(prefix)}
+            head.load_state_dict(own)
+            return head.eval(), tuple(map(str, classes[label]))
+    raise CheckpointError(
+        str(folder),
+        f"no head on media tokens for {label}",
+        expected="a stage with the loss MediaLabels, as own_clips has it",
+        fix="answer by generation or likelihood",
+    )
 
 
 def load_model(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from affect_mllm.data import manifest
 from affect_mllm.eval.main import main as evaluate
 from affect_mllm.tools.app import main
 from affect_mllm.train.run import TrainRun
-from affect_mllm.types import ExitCode
+from affect_mllm.types import CheckpointError, ConfigError, ExitCode
 from tests.tiny_experiments import experiment
 
 MOODS = ("boredom", "contempt", "焦虑")
@@ -90,6 +91,35 @@ def test_evaluation_and_report_have_the_manifests_classes(clips: Path, trained: 
     call("report", run)
     page = (run / "report.html").read_text(encoding="utf-8")
     assert all(mood in page for mood in MOODS)
+
+
+def test_the_head_answers_without_an_llm(clips: Path, trained: Path, monkeypatch) -> None:
+    from affect_mllm.models.llm.language_model import LanguageModel
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("the LLM ran")
+
+    monkeypatch.setattr(LanguageModel, "hidden_states", refuse)
+    monkeypatch.setattr(LanguageModel, "written", refuse)
+    run = clips / "by_head"
+    given = [f"checkpoint={trained}", "benchmark=own_clips", f"run_dir={run}", "answer_by=head"]
+    assert evaluate(given) == ExitCode.DONE
+    assert results(run)["runs"]["own_clips"]["n"] == 6
+    lines = (run / "eval/own_clips/face+audio+text.predictions.jsonl").read_text().splitlines()
+    for row in map(json.loads, lines):
+        assert set(row["scores"]) == set(MOODS)
+        assert sum(map(math.exp, row["scores"].values())) == pytest.approx(1, abs=1e-5)
+        assert row["response"] == max(row["scores"], key=row["scores"].__getitem__)
+    with pytest.raises(ConfigError, match="kind regression"):
+        evaluate([*given, "benchmark.truth=stress"])
+    with pytest.raises(ConfigError, match="nothing is drawn"):
+        evaluate([*given, "repeats=2"])
+
+
+def test_a_checkpoint_without_a_head_is_refused(tiny_run: Path, tmp_path: Path) -> None:
+    given = ["benchmark=synthetic", f"run_dir={tmp_path}", "answer_by=head"]
+    with pytest.raises(CheckpointError, match="no head on media tokens for emotion"):
+        evaluate([*given, f"checkpoint={tiny_run / 'instruct/final'}"])
 
 
 def test_texts_alone_are_trained_on_and_asked(tiny, tmp_path: Path) -> None:

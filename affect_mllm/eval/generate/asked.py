@@ -26,7 +26,8 @@ LENGTHS = {"open_vocabulary": 48, "multi_label": 48, "distribution": 64, "short_
 @dataclass(frozen=True)
 class Asking:
     """How one benchmark is asked: `data` is the hash of its manifest, `donors` as in `views`, with
-    `labels` these are compared instead of generating. Below `folder` replies are kept.
+    `labels` these are compared instead of generating, with `by_head` by the head on media tokens
+    that a checkpoint was trained with. Below `folder` replies are kept.
     """
 
     task: Task
@@ -37,6 +38,7 @@ class Asking:
     max_new_tokens: int | None = None
     donors: Mapping[str, Mapping[str, Sample]] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
+    by_head: bool = False
     folder: Path | None = None
     prices: Mapping[str, Price] = field(default_factory=dict)
 

@@ -23,6 +23,7 @@ from affect_mllm.eval.generate.question import (
 )
 from affect_mllm.eval.generate.views import View
 from affect_mllm.models.decoding import GREEDY, Repeat
+from affect_mllm.models.label_head import LabelHead, seen
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.types import Batch, Sample
 
@@ -34,9 +35,10 @@ class Asker:
     """A model with what it needs to be asked: examples, features, and the checkpoint's hash.
 
     `donors[modality]` gives the rows that a view's `swap` takes that modality from. With `labels`
-    nothing is generated: a row's `scores` are the log-likelihoods of these labels, its response
-    the likeliest one. With `repeat` answers are drawn, the same ones in any batch. `workers`
-    processes read clips ahead, `AHEAD` batches each. `lengths` tell which rows are long.
+    nothing is generated: a row's `scores` are the log-likelihoods of these labels, by the LLM or by
+    a `head` on media tokens whose classes they are, its response the likeliest one. With `repeat`
+    answers are drawn, the same ones in any batch. `workers` processes read clips ahead, `AHEAD`
+    batches each. `lengths` tell which rows are long.
     """
 
     model: AffectMLLM
@@ -48,6 +50,8 @@ class Asker:
     data: str = ""  # hash of the manifest that the rows come from
     donors: Mapping[str, Mapping[str, Sample]] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
+    head: LabelHead | None = None
+    truth: str = ""  # which of the head's labels
     repeat: Repeat | None = None
     workers: int = 0
     lengths: Lengths = field(default_factory=Lengths)
@@ -90,6 +94,8 @@ class Asker:
     def _how(self) -> str:
         chat = self.maker.chat
         end = chat.tokenizer.convert_ids_to_tokens(chat.end_id)
+        if self.head is not None:
+            return f"the head of {self.truth} among {', '.join(self.labels)}"
         if self.labels:
             return f"likelihoods of {', '.join(self.labels)}, with {end}"
         return f"{self.repeat or GREEDY} up to {end}, at most {self.max_new_tokens} tokens"
@@ -126,9 +132,24 @@ class Asker:
 
     def _compared(self, batch: Batch) -> list[dict[str, Any]]:
         """Log-likelihoods of the labels, and the likeliest one."""
+        if self.head is not None:
+            return self._told_by(self.head, batch)
         from affect_mllm.models.likelihood import label_log_likelihoods
 
         ids = [self.maker.chat.answer_ids(label) for label in self.labels]
         found = label_log_likelihoods(self.model, batch, ids).tolist()
         scores = [dict(zip(self.labels, row, strict=True)) for row in found]
         return [{"response": max(row, key=row.__getitem__), "scores": row} for row in scores]
+
+    @torch.no_grad()
+    def _told_by(self, head: LabelHead, batch: Batch) -> list[dict[str, Any]]:
+        """What the head says; nothing of an example without media."""
+        tokens, _ = self.model.media_tokens(batch)
+        which = seen(tokens)
+        found = head(tokens, which)[self.truth].log_softmax(-1).tolist() if which else []
+        rows = dict(zip(which, found, strict=True))
+        told: list[dict[str, Any]] = [{"response": ""} for _ in batch.sample_ids]
+        for place, row in rows.items():
+            scores = dict(zip(self.labels, row, strict=True))
+            told[place] = {"response": max(scores, key=scores.__getitem__), "scores": scores}
+        return told

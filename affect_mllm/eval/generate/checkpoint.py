@@ -110,6 +110,17 @@ class Checkpoint:
         if not all(isinstance(rule, int) for rule in spans.values()):
             share = ranks.share(samples)
             lengths = measure(features, share, gather=ranks.gather, index=data.index())
+        head, labels = None, asking.labels
+        if asking.by_head:
+            width, truth = model.llm.hidden_size, asking.task.truth
+            head, labels = checkpoint.load_label_head(self.folder, truth, width)
+            head = head.to(ranks.device)
+            if set(labels) != set(asking.labels):
+                raise ConfigError(
+                    "answer_by",
+                    f"head, which tells {list(labels)} apart",
+                    expected=f"the labels of {asking.task.name}: {list(asking.labels)}",
+                )
         return Asker(
             model,
             data.maker(model.llm.tokenizer, spans),
@@ -119,7 +130,9 @@ class Checkpoint:
             max_new_tokens=asking.length(self.LEAST),
             data=asking.data,
             donors=asking.donors,
-            labels=asking.labels,
+            labels=labels,
+            head=head,
+            truth=asking.task.truth,
             workers=asking.workers,
             lengths=lengths,
         )

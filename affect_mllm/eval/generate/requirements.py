@@ -34,7 +34,9 @@ def check_classes(task: Task, swaps: Sequence[str]) -> None:
 
 
 def check_closed(task: Task, answer_by: str) -> None:
-    """ConfigError where likelihoods are asked for and the task has no list of single labels."""
+    """ConfigError where likelihoods are asked for and the task has no list of single labels, or a
+    head and it is not of one label among classes.
+    """
     closed = task.kind in (
         "closed_label",
         "distribution",
@@ -46,14 +48,18 @@ def check_closed(task: Task, answer_by: str) -> None:
         raise ConfigError(
             "answer_by", "likelihood", expected=f"generation, for a task of kind {task.kind}"
         )
+    if answer_by == "head" and task.kind != "closed_label":
+        raise ConfigError(
+            "answer_by", "head", expected=f"generation, for a task of kind {task.kind}"
+        )
 
 
 def check_drawn(answer_by: str, *, repeats: int, decoding: str | None) -> None:
     """ConfigError where answers are to be drawn and none is generated."""
     asked = {"repeats": repeats, "decoding": decoding == "sampled"}
     for key, value in asked.items():
-        if value and answer_by == "likelihood":
-            got = f"{repeats if key == 'repeats' else decoding} with answer_by=likelihood"
+        if value and answer_by != "generation":
+            got = f"{repeats if key == 'repeats' else decoding} with answer_by={answer_by}"
             raise ConfigError(key, got, expected="none: nothing is drawn there")
 
 

@@ -1,4 +1,4 @@
-"""Heads on media tokens: what a clip's labels are, told from its tokens before any LLM."""
+"""The loss of a head on media tokens, for every label of a row at once."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy, smooth_l1_loss
 
 from affect_mllm.models.hidden import Hidden
 from affect_mllm.models.indices import on_device
+from affect_mllm.models.label_head import LabelHead, seen
 from affect_mllm.train.loss.objective import Loss
 from affect_mllm.types import Batch, ConfigError, DataError
 
@@ -50,12 +51,8 @@ class MediaLabels(Loss):
         return {**of_classes, **dict.fromkeys(self.scales, 1)}
 
     def head(self, hidden_size: int) -> nn.Module:
-        """Its layers, in float32."""
-        return nn.Sequential(
-            nn.LayerNorm(hidden_size, elementwise_affine=False),
-            nn.Dropout(self.dropout),
-            nn.Linear(hidden_size, max(1, sum(self.sizes.values()))),
-        )
+        """`LabelHead`."""
+        return LabelHead(hidden_size, self.sizes, dropout=self.dropout)
 
     def count(self, batch: Batch) -> int:
         """Labels of the examples, with media or without: the latter cost nothing."""
@@ -66,17 +63,13 @@ class MediaLabels(Loss):
     ) -> torch.Tensor:
         """The sum over labels. Raises DataError for a label that is none of the classes."""
         assert head is not None
-        which = sorted({example for owned in hidden.tokens.values() for example in owned})
+        which = seen(hidden.tokens)
         idle = hidden.idle + 0 * sum(p.sum() for p in head.parameters())
         if not which:
             return idle
-        parts = [[t[i] for t in hidden.tokens.values() if i in t] for i in which]
-        means = torch.stack([torch.cat(tokens).float().mean(0) for tokens in parts])
-        with torch.autocast(means.device.type, enabled=False):
-            found = head(means).split([*self.sizes.values()], dim=-1)
         rows = [(batch.sample_ids[i], batch.truths[i]) for i in which]
-        costs = [self._cost(name, out, rows) for name, out in zip(self.sizes, found, strict=True)]
-        return idle + sum(costs)
+        found = head(hidden.tokens, which)
+        return idle + sum(self._cost(name, outputs, rows) for name, outputs in found.items())
 
     def _cost(
         self, name: str, outputs: torch.Tensor, rows: Sequence[tuple[str, Mapping[str, Any]]]

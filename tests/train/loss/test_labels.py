@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch.nn.functional import cross_entropy, smooth_l1_loss
+from torch.nn.functional import cross_entropy, layer_norm, smooth_l1_loss
 
 from affect_mllm.data.collate import collate
 from affect_mllm.models.mllm import AffectMLLM
@@ -39,12 +39,11 @@ def test_it_is_the_cost_of_a_linear_head_on_the_mean_token(tiny, model) -> None:
     with torch.no_grad():
         tokens, _ = model.media_tokens(batch)
         found = model(batch, Objective({"labels": LOSS})).losses["labels"]
-        outputs = {
-            i: model.heads["labels"](
-                torch.cat([each[i] for each in tokens.values() if i in each]).mean(0)
-            )
-            for i in (0, 1, 3)
-        }
+        head = model.heads["labels"]
+        outputs = {}
+        for i in (0, 1, 3):
+            mean = torch.cat([each[i] for each in tokens.values() if i in each]).mean(0)
+            outputs[i] = head.linear(layer_norm(mean, mean.shape))
     moods = torch.stack([outputs[0][:2], outputs[1][:2]])
     wanted = cross_entropy(moods, torch.tensor([0, 1]), reduction="sum", label_smoothing=0.1)
     stress = torch.stack([outputs[0][2], outputs[3][2]])

@@ -17,7 +17,7 @@ help:
 	@echo "make demo    train, evaluate and report on a synthetic corpus (SEED=$(SEED))"
 	@echo "make readme  the README's commands, run on the demo's outputs"
 	@echo "make test    the tests, in $(JOBS) processes"
-	@echo "make soak    kills of training and evaluation, memory of 2,000 clips, fuzzed answers, every experiment with every launch, every part that trains under every strategy, overfitting"
+	@echo "make soak    kills and resumes of training and evaluation, memory of 2,000 clips, fuzzed answers, every experiment with every launch, every part that trains under every strategy, overfitting"
 	@echo "make bench   training speed against transformers and TRL"
 	@echo "make gpu-check  what a machine with CUDA GPUs has to show"
 	@echo "make docker-check  build the image without a Docker engine and train in it (root, buildah, debootstrap)"
@@ -55,7 +55,7 @@ test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 soak: $(STAMP)
-	AFFECT_SOAK=1 $(BIN)/python -m pytest tests/train/test_kill_ranks.py tests/train/test_moving.py tests/train/test_sharding.py tests/contracts/test_pairs.py tests/eval/metrics/test_simulation.py
+	AFFECT_SOAK=1 $(BIN)/python -m pytest tests/train/test_kill_ranks.py tests/train/test_resume.py tests/train/test_moving.py tests/train/test_sharding.py tests/contracts/test_pairs.py tests/eval/metrics/test_simulation.py
 	AFFECT_FUZZED=20000 $(BIN)/python -m pytest tests/eval/read/test_engine.py -k no_text
 	AFFECT_KILLS=10 $(BIN)/python -m pytest tests/eval/test_killed.py
 	AFFECT_CLIPS=2000 $(BIN)/python -m pytest tests/eval/test_memory.py

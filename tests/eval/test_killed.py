@@ -10,7 +10,7 @@ import pytest
 
 from tests.processes import DEADLINE_S, finished, started
 
-KILLS = int(os.environ.get("AFFECT_KILLS", "3"))
+KILLS = int(os.environ.get("AFFECT_KILLS", "1"))
 VARIANTS = ("face+audio+text", "audio", "swap-text")
 TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 

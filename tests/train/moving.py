@@ -20,6 +20,7 @@ from affect_mllm.data.collate import collate
 from affect_mllm.data.loader import StepBatch
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.train.keep.progress import Progress
+from affect_mllm.train.layout.engine import Engine
 from affect_mllm.train.layout.launch import Launch
 from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.loss.token import TokenLoss
@@ -32,6 +33,7 @@ from tests import tiny as parts
 from tests.tiny import Tiny
 
 STEPS = 20
+IN_TWO = 4  # of them in two micro-batches
 LR = 1e-6
 # Embeddings are left out: rows of tokens that no example has do not move.
 LAYERS = r"llm\.net\.(model\.layers|model\.norm|lm_head)\.(?!.*lora_).*"
@@ -99,15 +101,6 @@ def trainer_of(
         max_norm=1.0,
     )
     model.train()
-    everything = [
-        parts.examples(tiny, model, [KINDS[i % 4]], "sad and tired")[0] for i in range(12)
-    ]
-    mine = np.array_split(np.arange(12), engine.world)[engine.rank]
-    micro = tuple(
-        collate([everything[i] for i in part], pad_id=0) for part in np.array_split(mine, 2)
-    )
-    tokens = sum(label != -100 for i in mine for label in everything[i].labels)
-    batch = StepBatch(micro, tokens, len(mine), ())
     losses = {"lm": TokenLoss()}
     nothing: Any = None
     trainer = Trainer(
@@ -118,7 +111,21 @@ def trainer_of(
         checkpoints=nothing,
         progress=Progress(),
     )
-    return model, trainer, batch
+    return model, trainer, batch_of(tiny, model, engine, micro_batches=2)
+
+
+def batch_of(tiny: Tiny, model: AffectMLLM, engine: Engine, *, micro_batches: int) -> StepBatch:
+    """This rank's part of the same 12 examples."""
+    everything = [
+        parts.examples(tiny, model, [KINDS[i % 4]], "sad and tired")[0] for i in range(12)
+    ]
+    mine = np.array_split(np.arange(12), engine.world)[engine.rank]
+    micro = tuple(
+        collate([everything[i] for i in part], pad_id=0)
+        for part in np.array_split(mine, micro_batches)
+    )
+    tokens = sum(label != -100 for i in mine for label in everything[i].labels)
+    return StepBatch(micro, tokens, len(mine), ())
 
 
 def step(trainer: Trainer, batch: StepBatch, number: int) -> dict[str, Any]:
@@ -127,12 +134,15 @@ def step(trainer: Trainer, batch: StepBatch, number: int) -> dict[str, Any]:
 
 
 def run(tiny: Tiny, accelerator: Any, launch: Launch, case: Case) -> dict[str, Any]:
-    """20 steps."""
-    model, trainer, batch = trainer_of(tiny, accelerator, launch, case)
+    """20 steps: some of two micro-batches, then of one, which is faster and has to be the same."""
+    model, trainer, two = trainer_of(tiny, accelerator, launch, case)
     engine = trainer.engine
+    one = batch_of(tiny, model, engine, micro_batches=1)
     names = [name for name, p in model.named_parameters() if p.requires_grad]
     before = {n: t.clone() for n, t in engine.weights(names).items()}  # as they were: they move
-    rows = [step(trainer, batch, number) for number in range(1, STEPS + 1)]
+    rows = [
+        step(trainer, two if number <= IN_TWO else one, number) for number in range(1, STEPS + 1)
+    ]
     after = engine.weights(names)
     moved = sum(int((before[n] != after[n]).sum()) for n in names)
     engine.close()

@@ -11,10 +11,11 @@ RUN := outputs/demo$(if $(filter-out 1,$(SEED)),-seed$(SEED))
 EVAL := checkpoint=$(RUN)/train/instruct/final run_dir=$(RUN)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo readme test soak bench gpu-check docker-check check lint types layers clean
+.PHONY: help venv demo people readme test soak bench gpu-check docker-check check lint types layers clean
 
 help:
 	@echo "make demo    train, evaluate and report on a synthetic corpus (SEED=$(SEED))"
+	@echo "make people  acted voices learnt and asked, five folds (DIR=FOLDER of the Berlin Database of Emotional Speech)"
 	@echo "make readme  the README's commands, run on the demo's outputs"
 	@echo "make test    the tests, in $(JOBS) processes"
 	@echo "make soak    kills and resumes of training and evaluation, memory of 2,000 clips, fuzzed answers, every experiment with every launch, every part that trains under every strategy, overfitting"
@@ -48,6 +49,12 @@ demo: $(STAMP)
 	@echo "== 6/6 report"
 	$(BIN)/affect-mllm report $(RUN)
 
+# DIR is the unpacked Berlin Database of Emotional Speech, which its publisher has and we do not fetch.
+people: $(STAMP)
+	@test -d "$(DIR)/wav" || { echo "give DIR=FOLDER, the unpacked Berlin Database of Emotional Speech (FOLDER/wav)"; exit 2; }
+	$(BIN)/affect-mllm assets
+	BIN=$(BIN) SEED=$(SEED) scripts/people.sh "$(DIR)"
+
 readme: $(STAMP)
 	$(BIN)/python scripts/readme.py
 
@@ -77,7 +84,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/hadolint docker/Dockerfile
-	$(BIN)/shellcheck docker/check.sh scripts/train.sbatch .ci/run
+	$(BIN)/shellcheck docker/check.sh scripts/train.sbatch scripts/people.sh .ci/run
 
 types: $(STAMP)
 	$(BIN)/pyright --pythonpath $(BIN)/python

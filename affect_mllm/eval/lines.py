@@ -52,10 +52,12 @@ def beside_probe(summary: Mapping[str, Any]) -> Iterator[str]:
             f"[{ends}], paired, n {row['n']}"
         )
         if (metric["value"] > 0) if METRICS[name].scale == "error" else (metric["value"] < 0):
+            sure = low is not None and (low > 0 or high < 0)
             yield (
-                "the model is below the probe: its clips say more than it answers. Ask its head "
-                "(answer_by=head) to see whether the connectors or the LLM lose it, and "
-                "`affect-mllm probe` whether other layers or encoders tell more"
+                f"the model is below the probe{'' if sure else ', if not surely'}: its clips say "
+                "more than it answers. Ask its head (answer_by=head) to see whether the "
+                "connectors or the LLM lose it, and `affect-mllm probe` whether other layers or "
+                "encoders tell more"
             )
 
 

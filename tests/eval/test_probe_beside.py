@@ -118,3 +118,12 @@ def test_below_the_probe_is_said(name: str, value: float | None, count: int) -> 
     found = list(beside_probe(summary))
     assert len(found) == count
     assert ("below the probe" in " ".join(found)) == (count == 2)
+
+
+def test_a_sure_difference_is_said_as_such() -> None:
+    metric = {"name": "accuracy", "value": -0.2, "ci_low": -0.3, "ci_high": -0.1}
+    _, line = beside_probe({"comparisons": [{"other": "probe", "n": 9, "metric": metric}]})
+    assert line.startswith("the model is below the probe: ")
+    unsure = {**metric, "ci_high": 0.1}
+    _, line = beside_probe({"comparisons": [{"other": "probe", "n": 9, "metric": unsure}]})
+    assert line.startswith("the model is below the probe, if not surely: ")

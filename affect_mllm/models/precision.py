@@ -69,9 +69,12 @@ def own_precision(device: torch.device) -> AbstractContextManager[object]:
 
 
 @contextmanager
-def autocast_on_meta(dtype: torch.dtype | None) -> Iterator[None]:
-    """Inside it, shapes on the meta device get the types that CUDA's autocast gives; None: none."""
-    with _told(dtype), nullcontext() if dtype is None else _Autocast():
+def autocast_on_meta(dtype: torch.dtype | None, *, again: bool = False) -> Iterator[None]:
+    """Inside it, shapes on the meta device get the types that CUDA's autocast gives; None: none.
+
+    `again`: for a layer that a backward pass computes again; no cast of a weight outlives it.
+    """
+    with _told(dtype), nullcontext() if dtype is None else _Autocast(keeps=not again):
         yield
 
 
@@ -91,8 +94,9 @@ class _Autocast(TorchFunctionMode):
     function is made of is not taken apart: `F.multi_head_attention_forward` runs as it is.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps: bool) -> None:
         super().__init__()
+        self.keeps = keeps
         self._casts: dict[torch.Tensor, torch.Tensor] = {}
 
     def __torch_function__(
@@ -110,7 +114,7 @@ class _Autocast(TorchFunctionMode):
     def _lowered(self, tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         if not _is_cast(tensor) or tensor.dtype == dtype:
             return tensor
-        if not (tensor.is_leaf and tensor.requires_grad):
+        if not (self.keeps and tensor.is_leaf and tensor.requires_grad):
             return tensor.to(dtype)
         if tensor not in self._casts:
             self._casts[tensor] = tensor.to(dtype)

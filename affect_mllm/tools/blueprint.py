@@ -30,13 +30,15 @@ class Blueprint:
 class Nominal:
     """One modality of a nominal clip: encoder states, tokens in the sequence, patch grid.
 
-    `input` is the shape of what its encoder reads; None for patches and for a fusion.
+    `input` is the shape of what its encoder reads; None for patches and for a fusion. `positions`
+    is how many its encoder computes (`Encoder.positions`).
     """
 
     states: int
     tokens: int
     grid: tuple[int, int, int] | None
     input: tuple[int, ...] | None = None
+    positions: int = 0
 
 
 def blueprint(overrides: Sequence[str]) -> Blueprint:
@@ -84,7 +86,8 @@ def nominal(plan: Blueprint, clip_s: float) -> dict[str, Nominal]:
 
 def _nominal(model: AffectMLLM, name: str, item: Any, rule: Any) -> Nominal:
     tokens = rule if isinstance(rule, int) else rule(item).tokens
-    if isinstance(item, Patches):
-        return Nominal(len(item.values), tokens, item.grid)
     encoder = model._encoder(model.branches[name])
-    return Nominal(encoder.state_count()(item), tokens, None, item.shape)
+    positions = encoder.positions()(item)
+    if isinstance(item, Patches):
+        return Nominal(len(item.values), tokens, item.grid, None, positions)
+    return Nominal(encoder.state_count()(item), tokens, None, item.shape, positions)

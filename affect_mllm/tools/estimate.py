@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from affect_mllm import config
 from affect_mllm.types import ConfigError
 
 if TYPE_CHECKING:
     from affect_mllm.tools.blueprint import Blueprint, Nominal
     from affect_mllm.tools.rehearsal import Account, Shape
+    from affect_mllm.train.plan.speed import Speed
+    from affect_mllm.train.plan.stage import Stage
 
 GIB = 2**30
+RESERVED = 2 * GIB  # a device's context, and what the allocator keeps
 TEXT, ANSWER = 96, 24  # tokens of prompt and answer beside the media
 # What each strategy splits over the processes: optimizer, gradients, weights.
 SPLITS = {
@@ -36,12 +42,17 @@ def estimate_command(
     text_tokens: Annotated[int, typer.Option(help="prompt tokens beside media")] = TEXT,
     answer_tokens: Annotated[int, typer.Option(help="supervised tokens of an example")] = ANSWER,
     processes: Annotated[int, typer.Option(help="devices that share the work")] = 1,
+    fit: Annotated[
+        str | None, typer.Option(help="memory of a device (80GiB): the most clips that fit")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
 ) -> None:
     """Rehearse a step of every stage with shapes alone; no weights are read, nothing is allocated.
 
     Memory is what torch allocates for one micro-batch: a device also holds its context and what
     the allocator keeps, some 1 to 2 GiB. Encoders run in the step unless `data.cache_dir` is set.
+    With `--fit`, which leaves 2 GiB of it for these, the largest micro-batch of each stage under
+    the launch's strategy, and the settings that make it.
     """
     if min(clip_s, text_tokens, answer_tokens, processes) <= 0:
         raise ConfigError("estimate", "a number that is not above 0", expected="all above 0")
@@ -50,6 +61,7 @@ def estimate_command(
         clip_s=clip_s,
         text=(text_tokens, answer_tokens),
         processes=processes,
+        fit=None if fit is None else read_bytes(fit),
     )
     if as_json:
         typer.echo(json.dumps(found, indent=1))
@@ -58,10 +70,17 @@ def estimate_command(
 
 
 def estimate(
-    overrides: list[str], *, clip_s: float, text: tuple[int, int], processes: int
+    overrides: list[str],
+    *,
+    clip_s: float,
+    text: tuple[int, int],
+    processes: int,
+    fit: int | None = None,
 ) -> dict[str, Any]:
     """Bytes by stage of training and strategy, FLOPs a micro-batch and a step.
 
+    A micro-batch holds what `launch.micro_batches` and `launch.budget` leave it, of clips that all
+    are `clip_s` long. With `fit` bytes of a device, the largest one instead, if any fits.
     Raises what `blueprint` raises.
     """
     from affect_mllm.tools.blueprint import blueprint, nominal
@@ -73,7 +92,7 @@ def estimate(
     plan = blueprint(overrides)
     lower = DTYPES.get(plan.cfg.launch.precision)
     items = nominal(plan, clip_s)
-    stages = {}
+    stages: dict[str, Any] = {}
     base = [(parameter, parameter.dtype) for parameter in plan.model.parameters()]
     for stage in plan.stages:
         plan.model.use_experts(stage.experts)
@@ -85,22 +104,98 @@ def estimate(
         optimizer = build(
             groups, stage.trainable, weight_decay=stage.weight_decay, settings=settings
         )
-        micro = max(1, plan.cfg.launch.micro_batches)
-        examples = math.ceil(stage.batch_size / processes / micro)
-        shape = shape_of(plan, items, examples=examples, text=text)
-        account = rehearse(plan.model.train(), shape, optimizer, autocast=lower)
+        speed_of(plan, stage).rehearsed(plan.model, lower)
+        of_rank = math.ceil(stage.batch_size / processes)
+
+        def rehearsed(examples: int, optimizer: Any = optimizer) -> tuple[Shape, Account]:
+            shape = shape_of(plan, items, examples=examples, text=text)
+            return shape, rehearse(plan.model.train(), shape, optimizer, autocast=lower)
+
+        def taken(examples: int, rehearsed: Any = rehearsed) -> int:
+            strategy = str(plan.cfg.launch.strategy)
+            return on_device(rehearsed(examples)[1], strategy, processes)
+
+        if fit is None:
+            examples = at_once(plan, items, text, of_rank)
+        else:
+            examples = largest(taken, fit - RESERVED, of_rank)
+        shape, account = rehearsed(max(1, examples))
+        micro = math.ceil(of_rank / max(1, examples))
         stages[stage.name] = {
             "micro_batch": asdict(shape),
             "account": asdict(account),
             "bytes": {name: on_device(account, name, processes) for name in SPLITS},
             "flops_step": account.flops * micro * processes,
+            "examples": examples,
+            "micro_batches": micro,
+            "tokens": shape.rows * shape.length,
         }
     return {
         "experiment": plan.cfg.name,
         "strategy": str(plan.cfg.launch.strategy),
         "processes": processes,
+        "fit": fit,
         "stages": stages,
     }
+
+
+def read_bytes(text: str) -> int:
+    """Bytes of `80GiB`, `80GB` or `81920MiB`. ConfigError for anything else."""
+    found = re.fullmatch(r"\s*([\d.]+)\s*([KMGT])(i?)B\s*", text)
+    if found is None:
+        raise ConfigError("--fit", repr(text), expected="a number of bytes such as 80GiB")
+    number, unit, binary = found.groups()
+    return round(float(number) * (1024 if binary else 1000) ** ("KMGT".index(unit) + 1))
+
+
+def speed_of(plan: Blueprint, stage: Stage) -> Speed:
+    """What makes the stage's steps cheaper: the run's settings, with the stage's own."""
+    target = "affect_mllm.train.plan.speed.Speed"
+    return config.build({"_target_": target, **plan.cfg.speed, **stage.speed})
+
+
+def at_once(plan: Blueprint, items: dict[str, Nominal], text: tuple[int, int], of_rank: int) -> int:
+    """How many of a rank's examples a micro-batch holds, by the launch's settings."""
+    launch = plan.cfg.launch
+    names = _shown(plan, items)
+    budget = config.build(launch.budget)
+    count = math.ceil(of_rank / max(1, launch.micro_batches))
+    length = sum(text) + sum(items[name].tokens for name in names)
+    if budget.tokens is not None:
+        count = min(count, budget.tokens // length)
+    units = budget.units_of({n: items[n].positions for n in names})
+    if budget.units is not None and units and plan.cfg.data.cache_dir is None:
+        count = min(count, int(budget.units // units))
+    return max(1, count)
+
+
+def largest(taken: Callable[[int], int], limit: int, most: int) -> int:
+    """The most examples, at most `most`, that take no more than `limit` bytes; 0 if none does.
+
+    What they take grows with their number, about evenly: few are tried.
+    """
+    low, one = 1, taken(1)
+    if one > limit:
+        return 0
+    high, step = most + 1, taken(min(2, most)) - one
+    while high - low > 1:
+        guess = high - 1 if step <= 0 else 1 + (limit - one) // step
+        tried = min(max(guess, low + 1), high - 1)
+        found = taken(tried)
+        if found <= limit:
+            low = tried
+        else:
+            high = tried
+        step = max((found - one) // max(1, tried - 1), 1)
+    return low
+
+
+def _shown(plan: Blueprint, items: dict[str, Nominal]) -> list[str]:
+    """What a clip is seen and heard as."""
+    reader = plan.cfg.data.reader
+    picture = next((n for n in (reader.visual, "frame") if n in items), None)
+    still = "image" if reader.get("still") else None
+    return [name for name in (picture, still, "audio", "multi") if name in items]
 
 
 def shape_of(
@@ -109,10 +204,7 @@ def shape_of(
     """One micro-batch of `examples` clips with pictures, sound where it is heard, and text."""
     from affect_mllm.tools.rehearsal import Shape
 
-    reader = plan.cfg.data.reader
-    picture = next((n for n in (reader.visual, "frame") if n in items), None)
-    still = "image" if reader.get("still") else None
-    names = [name for name in (picture, still, "audio", "multi") if name in items]
+    names = _shown(plan, items)
     length = sum(text) + sum(items[name].tokens for name in names)
     budget = int(plan.cfg.launch.row_tokens)
     a_row = max(1, budget // length)
@@ -149,6 +241,7 @@ def _show(found: dict[str, Any]) -> None:
     for name, stage in found["stages"].items():
         account, shape = stage["account"], stage["micro_batch"]
         title = f"{found['experiment']}, stage {name}: {shape['rows']} × {shape['length']} tokens"
+        title += f", {stage['examples']} clips" if stage["examples"] else ", and not even one fits"
         table = Table("bytes on one device", "GiB", title=title, title_justify="left")
         for part in ("weights", "gradients", "optimizer", "activations"):
             table.add_row(part, f"{account[part] / GIB:.3f}")
@@ -159,5 +252,10 @@ def _show(found: dict[str, Any]) -> None:
         console.print(table)
         console.print(
             f"{account['flops'] / 1e12:.3f} TFLOP a micro-batch, "
-            f"{stage['flops_step'] / 1e12:.3f} a step"
+            f"{stage['flops_step'] / 1e12:.3f} a step of {stage['micro_batches']} micro-batches"
         )
+        if found["fit"] and stage["examples"]:
+            console.print(
+                f"largest that fits: launch.micro_batches={stage['micro_batches']}, or for clips "
+                f"of any length launch.budget.tokens={stage['tokens']}"
+            )

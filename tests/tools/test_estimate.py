@@ -17,13 +17,14 @@ from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.models.pretrained import weightless
 from affect_mllm.tools.app import main
 from affect_mllm.tools.describe import describe
-from affect_mllm.tools.estimate import estimate, on_device
+from affect_mllm.tools.estimate import RESERVED, estimate, on_device, read_bytes
 from affect_mllm.tools.rehearsal import Account, Shape, rehearse
 from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.loss.token import TokenLoss
 from affect_mllm.train.plan.optim import AdamW, build
+from affect_mllm.train.plan.speed import Speed
 from affect_mllm.train.plan.trainable import Group, select
-from affect_mllm.types import CheckpointError, Sample
+from affect_mllm.types import CheckpointError, ConfigError, Sample
 from tests import tiny as parts
 from tests import tiny_vlm
 from tests.tools.tracker import Tracker
@@ -48,18 +49,23 @@ def accounted(
     optimizer = optimizer_of(model, encoders=encoders)
     memory, flops = Tracker(), FlopCounterMode(display=False)
     memory.track_external(model, optimizer)
-    with memory, flops:
+
+    def step() -> None:
+        with torch.autocast("cpu", autocast, enabled=autocast is not None):
+            loss = model(batch, Objective({"lm": TokenLoss()})).losses["lm"]
+        loss.backward()
+        del loss
+        optimizer.step()
+        optimizer.zero_grad()
+
+    with memory:
         for _ in range(2):
             memory.reset_mod_stats()
-            with torch.autocast("cpu", autocast, enabled=autocast is not None):
-                loss = model(batch, Objective({"lm": TokenLoss()})).losses["lm"]
-            loss.backward()
-            del loss
-            optimizer.step()
-            optimizer.zero_grad()
-    return memory.get_tracker_snapshot("peak")[torch.device("cpu")][
-        "Total"
-    ], flops.get_total_flops() // 2
+            step()
+    with flops:  # by itself: its hooks hold on to what a checkpointed layer computes again
+        step()
+    peak = memory.get_tracker_snapshot("peak")[torch.device("cpu")]["Total"]
+    return peak, flops.get_total_flops()
 
 
 @pytest.mark.parametrize(
@@ -111,6 +117,47 @@ def test_it_is_within_a_tenth_of_torchs_accounting(
     assert found.peak == pytest.approx(peak, rel=0.1)
     if attention != "sdpa":  # torch does not count the CPU's fused attention
         assert found.flops == pytest.approx(flops, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "names", "autocast"),
+    [
+        ("encoders", MIXED * 6, None),
+        ("encoders", MIXED * 6, torch.bfloat16),
+        ("qwen2_5_vl", ("video", "high", "video", "wide", "video"), None),
+        ("qwen3_vl", ("video", "high", "video", "wide", "video"), torch.bfloat16),
+    ],
+)
+def test_what_is_computed_again_is_not_kept(tiny, tmp_path, kind, names, autocast) -> None:
+    """Checkpointed layers against torch's accounting, and against the same step without."""
+
+    def build() -> AffectMLLM:
+        if kind == "encoders":
+            return tiny.model("auto")
+        return tiny_vlm.model(tiny_vlm.build(tiny, tmp_path, kind), attention="auto")
+
+    real = build()
+    maker = parts.examples if kind == "encoders" else tiny_vlm.examples
+    batch = collate(maker(tiny, real, names), pad_id=0, row_tokens=1000)
+    items = {name: tuple(media.mask.shape) for name, media in batch.media.items()}
+    grids = {name: media.grids for name, media in batch.media.items() if media.grids}
+    supervised = int((batch.labels[:, 1:] != -100).sum())
+    shape = Shape(*batch.input_ids.shape, supervised, items, grids, lengths=batch.borders.lengths)
+    with torch.device("meta"), weightless():
+        shadow = build()
+    optimizer = optimizer_of(shadow)
+    whole = rehearse(shadow, shape, optimizer, autocast=autocast, device="cpu")
+    Speed(gradient_checkpointing=("llm",)).rehearsed(shadow, autocast)
+    found = rehearse(shadow, shape, optimizer, autocast=autocast, device="cpu")
+    Speed(gradient_checkpointing=("llm",)).apply(real)
+    peak, flops = accounted(real, batch, autocast=autocast)
+    assert found.peak == pytest.approx(peak, rel=0.1)
+    assert found.flops == pytest.approx(flops, rel=0.1)
+    assert found.activations < 0.8 * whole.activations
+    Speed().rehearsed(shadow, autocast)
+    again = rehearse(shadow, shape, optimizer, autocast=autocast, device="cpu")
+    assert again.flops == whole.flops
+    assert again.activations == pytest.approx(whole.activations, rel=0.05)
 
 
 @pytest.mark.parametrize("trained", [False, True])
@@ -176,6 +223,49 @@ def test_longer_clips_and_larger_batches_take_more(tiny, tmp_path) -> None:
     base = activations(2.0, 2)
     assert activations(6.0, 2) > 1.3 * base
     assert activations(2.0, 8) > 2 * base
+
+
+def test_budgets_and_what_fits(tiny, tmp_path) -> None:
+    """A micro-batch holds what its budget admits; the largest one that fits is found."""
+    overrides = [*vlm_overrides(tiny, tmp_path), "stage=vlm_instruct", "launch=zero2"]
+
+    def found(*more: str, **fit: int) -> dict[str, Any]:
+        given = estimate([*overrides, *more], clip_s=2.0, text=(40, 8), processes=2, **fit)
+        return given["stages"]["vlm_instruct"]
+
+    one = found("stages.vlm_instruct.batch_size=2")
+    assert (one["examples"], one["micro_batches"]) == (1, 1)
+    bound = found(f"launch.budget.tokens={3 * one['tokens']}")
+    assert (bound["examples"], bound["micro_batches"]) == (3, 6)
+    units = found("launch.budget.units=0.5")
+    assert units["examples"] < 16
+    limit = found("launch.micro_batches=3")["bytes"]["zero2"]  # of six clips
+    fits = found(fit=limit + RESERVED)
+    assert fits["examples"] == 6
+    assert fits["bytes"]["zero2"] <= limit
+    assert found(fit=RESERVED)["examples"] == 0
+
+
+def test_checkpointing_of_the_run_and_of_a_stage_is_counted(tiny, tmp_path) -> None:
+    """By what is computed twice."""
+    overrides = vlm_overrides(tiny, tmp_path)
+
+    def flops(*more: str) -> list[int]:
+        given = estimate([*overrides, *more], clip_s=2.0, text=(40, 8), processes=16)
+        return [stage["account"]["flops"] for stage in given["stages"].values()]
+
+    plain = flops()
+    one = flops("+stages.vlm_emotion.speed.gradient_checkpointing=[llm]")
+    every = flops("speed.gradient_checkpointing=[llm]")
+    assert [a > b for a, b in zip(one, plain, strict=True)] == [False, True, False]
+    assert all(a > b for a, b in zip(every, plain, strict=True))
+
+
+@pytest.mark.parametrize(("text", "count"), [("80GiB", 80 * 2**30), ("1.5 GB", 1.5e9)])
+def test_bytes_are_read(text: str, count: int) -> None:
+    assert read_bytes(text) == count
+    with pytest.raises(ConfigError, match="80GiB"):
+        read_bytes("80")
 
 
 @pytest.mark.parametrize("kind", ["qwen2_5_vl", "qwen3_vl"])

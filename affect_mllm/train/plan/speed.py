@@ -5,16 +5,23 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
 
 from affect_mllm.log import LOGGER
 from affect_mllm.models.mllm import AffectMLLM
+from affect_mllm.models.precision import autocast_on_meta
 from affect_mllm.types import ConfigError
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+TIMM_SWITCH = "set_grad_checkpointing"  # of timm's models
 Part = Literal["llm", "encoders"]
 
 
@@ -43,6 +50,19 @@ class Speed:
         if self.compile:
             for layer in net.get_decoder().layers:
                 layer.compile(dynamic=True)
+
+    def rehearsed(self, model: AffectMLLM, autocast: torch.dtype | None) -> None:
+        """The same of a model without weights, as far as it decides what is kept.
+
+        What is computed again is so in the types that `autocast` gives on the meta device.
+        """
+        for net in [model.llm.net, *(n for e in model.encoders.values() for n in e.children())]:
+            _checkpoint_no_more(net)  # of the stage before
+        replace(self, compile=False, liger="never").apply(model)
+        if "llm" in self.gradient_checkpointing:
+            # torch's own restores the autocast of a device, of which meta is none.
+            again = partial(autocast_on_meta, autocast, again=True)
+            _switch_on(model.llm.net, context_fn=lambda: (nullcontext(), again()))
 
     def _use_liger(self, net: Any) -> None:
         if self.liger == "never":
@@ -99,14 +119,30 @@ def _checkpoint(net: nn.Module, where: str) -> None:
     from transformers import PreTrainedModel
 
     if isinstance(net, PreTrainedModel) and net.supports_gradient_checkpointing:
-        with warnings.catch_warnings():  # its new name is not in the oldest transformers we admit
-            warnings.simplefilter("ignore", FutureWarning)
-            # Re-entrant checkpointing loses gradients where a layer's input needs none.
-            net.gradient_checkpointing_enable({"use_reentrant": False})
+        _switch_on(net)
         return
-    switch = getattr(net, "set_grad_checkpointing", None)  # timm's models have it
+    switch = getattr(net, TIMM_SWITCH, None)
     if switch is None:
         raise ConfigError(
             "speed.gradient_checkpointing", f"{where} is a {type(net).__name__}, which cannot"
         )
     switch(True)
+
+
+def _switch_on(net: PreTrainedModel, **options: Any) -> None:
+    with warnings.catch_warnings():  # its new name is not in the oldest transformers we admit
+        warnings.simplefilter("ignore", FutureWarning)
+        # Re-entrant checkpointing loses gradients where a layer's input needs none.
+        net.gradient_checkpointing_enable({"use_reentrant": False, **options})
+
+
+def _checkpoint_no_more(net: nn.Module) -> None:
+    """Undo `_checkpoint`."""
+    from transformers import PreTrainedModel
+
+    if isinstance(net, PreTrainedModel) and net.supports_gradient_checkpointing:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            net.gradient_checkpointing_disable()
+    elif hasattr(net, TIMM_SWITCH):
+        net.set_grad_checkpointing(False)

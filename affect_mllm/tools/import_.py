@@ -6,6 +6,7 @@ import importlib.metadata
 import pickle
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +29,10 @@ def import_command(
     llm: Annotated[str, typer.Option(help="The base LLM: a folder or a Hub id.")],
     out: Annotated[Path, typer.Option(help="The checkpoint folder to write.")],
     heads: Annotated[int, typer.Option(help="Attention heads of its Q-Formers, if any.")] = 12,
+    query_tokens: Annotated[
+        list[str] | None,
+        typer.Option(help="video=N, audio=N, multi=N or image=N, where the file does not say."),
+    ] = None,
 ) -> None:
     """Write a checkpoint folder with the trained weights of another project's file."""
     from affect_mllm.types import ConfigError
@@ -37,7 +42,11 @@ def import_command(
     if out.exists():
         raise ConfigError("--out", f"{out} exists", fix="name a new folder")
     mapped, ignored = import_affectgpt(
-        checkpoint, out, changes=[f"model.llm.model={llm}", *(overrides or [])], heads=heads
+        checkpoint,
+        out,
+        changes=[f"model.llm.model={llm}", *(overrides or [])],
+        heads=heads,
+        query_tokens=query_tokens or (),
     )
     said = f"{mapped} tensors mapped"
     if ignored:
@@ -46,20 +55,27 @@ def import_command(
 
 
 def import_affectgpt(
-    path: Path, out: Path, *, changes: list[str], heads: int = 12
+    path: Path,
+    out: Path,
+    *,
+    changes: list[str],
+    heads: int = 12,
+    query_tokens: Sequence[str] = (),
 ) -> tuple[int, list[str]]:
     """Write `out`; how many tensors were mapped, and which names are no parameters.
 
-    `changes` are overrides of `experiment=affectgpt`. Raises CheckpointError when the file holds
+    `changes` are overrides of `experiment=affectgpt`; `query_tokens` are
+    `importers.affectgpt.query_tokens`'s. Raises CheckpointError when the file holds
     more than plain data, or when a parameter is missing, unexpected or of another shape.
     """
     from affect_mllm import config
     from affect_mllm.models import checkpoint
     from affect_mllm.tools.importers import affectgpt
 
-    weights = read_tensors(path)
+    weights, settings = read_tensors(path)
     found, ignored = affectgpt.renamed(weights)
-    chosen = [*affectgpt.overrides(weights, heads=heads), *changes]
+    counts = affectgpt.query_tokens(settings, query_tokens)
+    chosen = [*affectgpt.overrides(weights, heads=heads, counts=counts), *changes]
     whole = config.compose("train", ["experiment=affectgpt", *chosen])
     model = config.build(whole.model, plugins=whole.plugins)
     fix = "name the LLM and the encoders that it was trained with (--llm, model.encoders.…)"
@@ -85,8 +101,9 @@ def import_affectgpt(
     return len(found), ignored
 
 
-def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """The `model` tensors of a .pth, by torch's restricted unpickler, which runs no code of it.
+def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], Any]:
+    """The `model` tensors of a .pth and its `config`, by torch's restricted unpickler, which runs
+    no code of it.
 
     Raises CheckpointError for anything else than tensors and plain data.
     """
@@ -109,7 +126,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         isinstance(t, torch.Tensor) for t in weights.values()
     ):
         raise CheckpointError(str(path), "no dictionary of tensors under `model`")
-    return weights
+    return weights, whole.get("config")
 
 
 def _config(kept: dict[str, Any]) -> Any:

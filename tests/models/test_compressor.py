@@ -327,6 +327,17 @@ def test_a_projector_is_a_pooler_and_one_linear_map() -> None:
     assert gates is None
 
 
+def test_a_projectors_tokens_may_be_repeated() -> None:
+    pooler = partial(AttentionPooler, num_tokens=2)
+    several = Projector(6, 4, pooler=pooler, repeat=3)
+    tokens = several(random_states(), WHOLE).tokens
+    assert several.num_tokens == tokens.shape[1] == several.token_count()(11) == 6
+    once = several.project(several.pooler(random_states(), WHOLE))
+    assert torch.equal(tokens, once[:, [0, 0, 0, 1, 1, 1]])
+    with pytest.raises(ConfigError, match="repeat"):
+        Projector(6, 4, repeat=3)
+
+
 def test_an_experts_pooler_of_another_width_is_refused() -> None:
     with pytest.raises(ConfigError, match="8 wide"):
         Merger(6, 5, pooler=partial(QFormerPooler, shape=QFormerShape(hidden_size=8, heads=2)))

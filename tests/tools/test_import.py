@@ -12,10 +12,12 @@ import torch
 from safetensors.torch import load_file
 from torch.nn.functional import cross_entropy
 
-from affect_mllm.models.checkpoint import load_model
+from affect_mllm.data.collate import collate
+from affect_mllm.data.settings import DataSettings
+from affect_mllm.models.checkpoint import load_model, load_part
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.tools.app import main
-from affect_mllm.types import Batch, MediaBatch, Span
+from affect_mllm.types import Batch, MediaBatch, Sample, Span
 from tests import tiny_encoders
 from tests.models.bert import written_out
 
@@ -131,6 +133,38 @@ def test_the_checkpoint_knows_where_it_comes_from(root, encoders, tmp_path, caps
     meta = json.loads((out / "meta.json").read_text())
     assert meta["lineage"][0]["source"]["file"] == "checkpoint.pth"
     assert run(root, root / "attention/checkpoint.pth", out, *encoders) == 2, "written over"
+
+
+@torch.no_grad()
+def test_several_query_tokens_repeat_the_one_vector(root, encoders, tmp_path, capsys) -> None:
+    """By the file's own config, or as the command line says; both at odds are refused."""
+    whole = torch.load(root / "attention/checkpoint.pth", weights_only=True)
+    counts = {"video": 3, "audio": 2, "multi": 4}
+    told = {f"num_{name}_query_token": count for name, count in counts.items()}
+    path = tmp_path / "several.pth"
+    torch.save({"model": whole["model"], "config": {"model": told}}, path)
+    assert run(root, path, tmp_path / "of_config", *encoders) == 0
+    torch.save({"model": whole["model"]}, tmp_path / "silent.pth")
+    said = [f"--query-tokens={name}={count}" for name, count in counts.items()]
+    assert run(root, tmp_path / "silent.pth", tmp_path / "told", *encoders, *said) == 0
+    assert run(root, path, tmp_path / "x", *encoders, "--query-tokens=video=5") == 2
+    assert "video=3, as its config says" in capsys.readouterr().err
+    outputs = load_file(root / "attention/outputs.safetensors")
+    made, _, _ = batch(root, dict.fromkeys(("face", "audio", "multi"), 1))
+    for name in ("of_config", "told"):
+        model = load_model(tmp_path / name)
+        tokens, _ = model.media_tokens(made)
+        for ours, theirs in (("face", "video"), ("audio", "audio"), ("multi", "multi")):
+            got = torch.stack([tokens[ours][i] for i in range(3)])
+            expected = outputs[f"{ours}_tokens"].expand(-1, counts[theirs], -1)
+            torch.testing.assert_close(got, expected, rtol=0, atol=1e-4)
+        data = load_part(tmp_path / name, "data", DataSettings)
+        maker = data.maker(model.llm.tokenizer, model.span_lengths())
+        media = {n: items.values[0].numpy() for n, items in made.media.items()}
+        example = maker.make(Sample("a", tmp_path), media, question="What?", answer="happy")
+        whole_batch = collate([example], pad_id=0)
+        logits = model(whole_batch, lambda m, _, hidden: m.llm.logits(hidden.states))
+        assert logits.shape[:2] == whole_batch.input_ids.shape
 
 
 # --- the Q-Former's names -----------------------------------------------------------------------

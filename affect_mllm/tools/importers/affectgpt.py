@@ -6,14 +6,16 @@ The names are those of zeroQiaoba/AffectGPT@fffca79 (`my_affectgpt/models/affect
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
-from affect_mllm.types import CheckpointError
+from affect_mllm.types import CheckpointError, ConfigError
 
 Weights = Mapping[str, torch.Tensor]
 OF = {"visual": "video", "audio": "audio"}  # our encoder: the word in their names
+QUERIES = ("video", "audio", "multi", "image")
 PROJECTORS = {"visual": "affectgpt_proj", "audio": "audio_llama_proj", "image": "image_llama_proj"}
 POSITIONS = {"visual": "video_frame_position_embedding", "audio": "audio_position_embedding"}
 LORA = "llama_model.base_model.model."
@@ -53,11 +55,37 @@ def renamed(weights: Weights) -> tuple[dict[str, torch.Tensor], list[str]]:
     return found, ignored
 
 
-def overrides(weights: Weights, *, heads: int) -> list[str]:
+def query_tokens(settings: Any, told: Sequence[str]) -> dict[str, int]:
+    """How many tokens `video`, `audio`, `multi` and `image` take: of the file's own `settings`
+    (`model.num_video_query_token` …), else as `told` (`video=8`), else one.
+
+    Raises ConfigError for what was told and is no such number, or is another than the file's.
+    """
+    counts: dict[str, int] = {}
+    model = settings.get("model", {}) if isinstance(settings, Mapping) else {}
+    for name in QUERIES:
+        found = model.get(f"num_{name}_query_token") if isinstance(model, Mapping) else None
+        if isinstance(found, int) and found > 0:
+            counts[name] = found
+    for each in told:
+        name, _, number = each.partition("=")
+        if name not in QUERIES or not number.isdecimal() or not int(number):
+            expected = f"NAME=NUMBER, with a name of {', '.join(QUERIES)}"
+            raise ConfigError("--query-tokens", repr(each), expected=expected)
+        if counts.get(name, int(number)) != int(number):
+            raise ConfigError(
+                "--query-tokens", each, expected=f"{name}={counts[name]}, as its config says"
+            )
+        counts[name] = int(number)
+    return counts
+
+
+def overrides(weights: Weights, *, heads: int, counts: Mapping[str, int]) -> list[str]:
     """What `conf/model/affectgpt` must be changed to, as the names and shapes say.
 
-    `heads` of the Q-Formers cannot be seen in a shape. Raises CheckpointError where a part that
-    every AffectGPT has is missing.
+    `heads` of the Q-Formers cannot be seen in a shape, nor can `counts` of the tokens that their
+    attention or mean repeats its one vector to. Raises CheckpointError where a part that every
+    AffectGPT has is missing.
     """
     needed = ["multi_video_embs.weight", "multi_audio_embs.weight", "affectgpt_proj.weight"]
     missing = [name for name in needed if name not in weights]
@@ -75,6 +103,14 @@ def overrides(weights: Weights, *, heads: int) -> list[str]:
     changes = [f"model.llm.lora.r={rank}"]
     for ours, theirs in OF.items():
         changes += _pooler(weights, ours, theirs, heads)
+    repeated = {
+        ours: counts.get(theirs, 1)
+        for ours, theirs in (*OF.items(), ("image", "image"), ("multi", "multi"))
+        if f"{theirs}_query_tokens" not in weights
+    }
+    changes += [
+        f"+model.compressors.{ours}.repeat={count}" for ours, count in repeated.items() if count > 1
+    ]
     common = len(weights["multi_video_embs.weight"])
     if "multi_query_tokens" not in weights:
         return [*changes, f"model.fusion.hidden_size={common}"]

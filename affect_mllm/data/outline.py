@@ -14,7 +14,7 @@ from affect_mllm.data.messages import media_of
 from affect_mllm.data.mixture import Draw
 from affect_mllm.data.packing import UNIT, Budget, Load
 from affect_mllm.data.template import Conversation, Instruction
-from affect_mllm.types import Placeholder, Sample, modality_of
+from affect_mllm.types import Patches, Sample, modality_of
 
 T = TypeVar("T")
 VISUAL = ("face", "frame", "image")
@@ -29,7 +29,7 @@ class Outline:
     `expected` are the modalities that the row names, clip by clip (`image.2`) where it has several;
     `hidden` those that must not be seen, in any clip.
     `planned` is the example without media, if what was measured (else what is expected) is there;
-    None where nothing is. `seed` is the draw's, `places` what stands in the prompt for media.
+    None where nothing is. `seed` is the draw's, `places` what decides the media's places.
     """
 
     sample: Sample
@@ -42,7 +42,7 @@ class Outline:
     planned: Example | None
     load: Load
     seed: tuple[int, int]
-    places: Mapping[str, int | Placeholder | None] = field(default_factory=dict)
+    places: Mapping[str, Any] = field(default_factory=dict)
 
     def shown(self, there: Collection[str]) -> list[str]:
         """Those of the modalities found in the file that may be seen.
@@ -173,12 +173,16 @@ class Outliner:
             encoded=self.encoded,
         )
 
-    def _places(self, items: Mapping[str, Item | None]) -> dict[str, int | Placeholder | None]:
-        """What stands in the prompt for each; None for what was planned with a guess."""
-        places: dict[str, int | Placeholder | None] = {}
+    def _places(self, items: Mapping[str, Item | None]) -> dict[str, Any]:
+        """What decides the prompt of each; None for what was planned with a guess."""
+        places: dict[str, Any] = {}
         for name, item in items.items():
             rule = self.maker.span_lengths[modality_of(name)]
-            places[name] = rule if isinstance(rule, int) else None if item is None else rule(item)
+            if isinstance(rule, int):
+                places[name] = rule
+            else:  # a sound may stand among its video's steps, by their times
+                timed = item.times_s if isinstance(item, Patches) else ()
+                places[name] = None if item is None else (rule(item), timed)
         return places
 
 

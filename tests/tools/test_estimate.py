@@ -209,7 +209,8 @@ def vlm_overrides(tiny, tmp_path: Path, kind: str = "qwen2_5_vl") -> list[str]:
     for file in folder.glob("*.safetensors"):
         file.unlink()  # no weights are needed
     chosen = ["model=qwen3_vl_8b"] if kind == "qwen3_vl" else []
-    return ["experiment=emotion_qwen", *chosen, *tiny_vlm.overrides(folder)]
+    plain = ["speed.gradient_checkpointing=[]", "launch.budget.tokens=null"]
+    return ["experiment=emotion_qwen", *chosen, *plain, *tiny_vlm.overrides(folder)]
 
 
 def test_longer_clips_and_larger_batches_take_more(tiny, tmp_path) -> None:

@@ -1,0 +1,150 @@
+"""Whether each experiment fits eight devices of 80 GB at its published clip lengths, by `estimate`.
+
+    python benchmarks/fits.py [--only NAME …] [--memory 80GB]
+
+`affect-mllm estimate … --processes 8 --fit` with the settings that docs/training.md starts each
+experiment with, at the clip length beside it, and what a micro-batch could hold at most (of the
+examples that a device gets in a step). Sizes are those of the published config.json files, written
+here: nothing is fetched, and no weight exists. Nothing runs on a device, and none of these steps
+was taken on one.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from affect_mllm.tools.estimate import RESERVED, estimate, read_bytes
+
+GIB = 2**30
+# As published with these models.
+# fmt: off
+HF: dict[str, dict[str, Any]] = {
+    "qwen25": {
+        "model_type": "qwen2", "vocab_size": 152064, "hidden_size": 3584,
+        "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28,
+        "num_key_value_heads": 4, "max_position_embeddings": 32768,
+        "tie_word_embeddings": False,
+    },
+    "llama2": {
+        "model_type": "llama", "vocab_size": 32000, "hidden_size": 4096,
+        "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32,
+        "num_key_value_heads": 32, "max_position_embeddings": 4096,
+    },
+    "clip": {
+        "model_type": "clip", "projection_dim": 768,
+        "vision_config": {
+            "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24,
+            "num_attention_heads": 16, "patch_size": 14, "projection_dim": 768,
+        },
+        "text_config": {"projection_dim": 768},
+    },
+    "hubert": {
+        "model_type": "hubert", "hidden_size": 1024, "intermediate_size": 4096,
+        "num_hidden_layers": 24, "num_attention_heads": 16, "feat_extract_norm": "layer",
+        "conv_bias": True, "do_stable_layer_norm": True,
+    },
+    "whisper": {
+        "model_type": "whisper", "d_model": 1280, "encoder_layers": 32,
+        "encoder_attention_heads": 20, "encoder_ffn_dim": 5120, "num_mel_bins": 128,
+        "decoder_layers": 32, "decoder_attention_heads": 20, "decoder_ffn_dim": 5120,
+        "vocab_size": 51866,
+    },
+    "videomae": {
+        "model_type": "videomae", "hidden_size": 1024, "intermediate_size": 4096,
+        "num_hidden_layers": 24, "num_attention_heads": 16,
+    },
+    "eva": {"architecture": "eva_giant_patch14_clip_224", "num_classes": 0},
+}
+VL_TEXT = {**HF["qwen25"], "model_type": "qwen2_5_vl_text",
+           "rope_parameters": {"rope_type": "default", "mrope_section": [16, 24, 24],
+                               "rope_theta": 1000000.0}}
+VL_VISION = {
+    "depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16,
+    "out_hidden_size": 3584, "patch_size": 14, "window_size": 112,
+    "fullatt_block_indexes": [7, 15, 23, 31],
+}
+AFFECTGPT = {
+    "llm.model": "qwen25", "encoders.visual.model": "clip", "encoders.audio.model": "hubert",
+}
+# The experiment → launch settings of docs/training.md, published clip length in s, parts.
+CASES: dict[str, tuple[list[str], float, dict[str, str]]] = {
+    "affectgpt": (["launch=ddp", "stages.affectgpt.batch_size=24"], 16.0, AFFECTGPT),
+    "affectgpt_qformer": (["launch=ddp", "stages.affectgpt.batch_size=24"], 16.0, AFFECTGPT),
+    "emotion_llama": (
+        ["launch=ddp", "stages.emotion_llama_coarse.batch_size=8",
+         "stages.emotion_llama_fine.batch_size=8"], 10.0,
+        {"llm.model": "llama2", "encoders.picture.model": "eva", "encoders.clip.model": "videomae",
+         "encoders.audio.model": "hubert"},
+    ),
+    "emotion_llama_v2": (
+        ["launch=ddp", "stages.emotion_llama_v2_perceive.batch_size=8",
+         "stages.emotion_llama_v2_reason.batch_size=8"], 30.0,
+        {"llm.model": "llama2", "encoders.picture.model": "eva", "encoders.clip.model": "eva",
+         "encoders.audio.model": "whisper"},
+    ),
+    "emotion_qwen": (["launch=zero2"], 32.0, {"model": "qwen25vl"}),
+    "affect_hybrid": (
+        ["launch=fsdp2"], 10.0,
+        {"llm.model": "qwen25", "encoders.visual.model": "clip", "encoders.audio.model": "whisper"},
+    ),
+}
+# fmt: on
+
+
+def main(
+    only: Annotated[list[str] | None, typer.Option(help="Of these experiments.")] = None,
+    memory: Annotated[str, typer.Option(help="What a device has.")] = "80GB",
+) -> None:
+    """Print a row a stage, as of a table in Markdown."""
+    print("| experiment | stage | clip | positions of a micro-batch | GiB | most clips that fit |")
+    print("|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        root = _parts(Path(folder))
+        for name in only or CASES:
+            settings, clip_s, parts = CASES[name]
+            given = [
+                f"experiment={name}",
+                *settings,
+                *(f"model.{key}={root / part}" for key, part in parts.items()),
+            ]
+            how: dict[str, Any] = {"clip_s": clip_s, "text": (96, 128), "processes": 8}
+            asked = estimate(given, **how)
+            stages = asked["stages"]
+            size = {stage: found["bytes"][asked["strategy"]] for stage, found in stages.items()}
+            room = read_bytes(memory) - RESERVED
+            most = {stage: found["examples"] for stage, found in stages.items()}
+            if any(found["micro_batches"] > 1 or size[n] > room for n, found in stages.items()):
+                largest = estimate(given, fit=read_bytes(memory), **how)["stages"]
+                most = {stage: found["examples"] for stage, found in largest.items()}
+            for stage, found in stages.items():
+                ok = "" if size[stage] <= room else " **does not fit**"
+                shape = found["micro_batch"]
+                tokens = f"{shape['rows']} × {shape['length']}"
+                print(
+                    f"| `{name}` | `{stage}` | {found['examples']} × {clip_s:g} s | "
+                    f"{tokens} | {size[stage] / GIB:.1f}{ok} | {most[stage]} |",
+                    flush=True,
+                )
+
+
+def _parts(root: Path) -> Path:
+    """The folder with one for each model, of configs alone."""
+    from transformers import Qwen2_5_VLConfig
+    from transformers.models.qwen2_vl.image_processing_qwen2_vl import Qwen2VLImageProcessor
+
+    for name, sizes in HF.items():
+        (root / name).mkdir()
+        (root / name / "config.json").write_text(json.dumps(sizes))
+    vlm = Qwen2_5_VLConfig(text_config=VL_TEXT, vision_config=VL_VISION, tie_word_embeddings=False)
+    vlm.save_pretrained(root / "qwen25vl")
+    Qwen2VLImageProcessor().save_pretrained(root / "qwen25vl")
+    return root
+
+
+if __name__ == "__main__":
+    typer.run(main)

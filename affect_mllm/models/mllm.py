@@ -149,13 +149,20 @@ class AffectMLLM(nn.Module):
             asked = None if text is None else text[list(owners[name])]
             compressed = self._compress(name, item_states, asked)
             real = compressed.items(self._known(batch, name, item_states))
-            tokens[name] = _by_example(owners[name], real)
+            tokens[name] = _by_example(owners[name], self.shortened(name, real, batch))
             for layer, features in enumerate(item_states.deep):
-                parts = features.split([len(each) for each in real])
+                parts = self.shortened(name, features.split([len(each) for each in real]), batch)
                 deep.setdefault(layer, {})[name] = _by_example(owners[name], parts)
             if compressed.gate is not None:
                 gates[name] = compressed.gate
         return Media(tokens, gates, tuple(deep.values()), idle)
+
+    def shortened(
+        self, name: str, items: Sequence[torch.Tensor], batch: Batch
+    ) -> Sequence[torch.Tensor]:
+        """What of each item's tokens `[K, H]` goes into the prompt; here, all."""
+        del name, batch
+        return items
 
     def _seen(self, batch: Batch, name: str, items: MediaBatch) -> States:
         """The states of one modality's items; of their mask the host has a copy."""

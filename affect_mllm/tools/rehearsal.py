@@ -142,6 +142,7 @@ def _loss(model: AffectMLLM, shape: Shape, inputs: Inputs) -> torch.Tensor:
     tokens = _tokens(model, shape, inputs)
     words = torch.zeros(shape.rows, shape.length, dtype=torch.long, device="meta")
     embeds = llm.embed(words)
+    tokens = tokens[: shape.rows * shape.length]  # what is pooled behind them is in no prompt
     places = torch.arange(tokens.shape[0], device="meta")
     embeds = embeds.flatten(0, 1).index_put((places,), tokens.to(embeds.dtype))
     embeds = embeds.view(shape.rows, shape.length, -1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +27,7 @@ from affect_mllm.models.vlm.placeholder import (
     SoundPlaceholder,
     VisionPlaceholder,
 )
+from affect_mllm.models.vlm.slow_steps import SlowFastSteps
 from affect_mllm.models.vlm.vision_tower import MergerExpert, VisionTower
 from affect_mllm.models.vlm.vlm_family import Hearing
 from affect_mllm.models.vlm.vlm_text import VLMText
@@ -61,6 +62,7 @@ class NativeVLM(AffectMLLM):
         image_pixels: tuple[int, int] = (56 * 56, 28 * 28 * 1280),
         video_pixels: tuple[int, int] = (56 * 56, 28 * 28 * 256),
         sound: Literal["interleaved", "apart"] | None = None,
+        pooling: SlowFastSteps | None = None,
     ) -> None:
         llm = VLMText(model, lora=lora, dtype=dtype, attention=attention)
         visual = llm.take_tower()
@@ -99,6 +101,14 @@ class NativeVLM(AffectMLLM):
         )
         self.image_transform = transforms["image"]
         self.sound = sound or "interleaved"
+        if pooling is not None and hearing is not None:
+            raise ConfigError(
+                "model.pooling",
+                f"with {llm.family.name}, which hears",
+                expected="a base whose videos stand by themselves",
+                fix="leave it out",
+            )
+        self.pooling = pooling
 
     @classmethod
     def tiny(cls, model: str, folder: Path) -> dict[str, Any]:
@@ -127,7 +137,19 @@ class NativeVLM(AffectMLLM):
 
     def positions(self, batch: Batch) -> torch.Tensor:
         """Positions in time, height and width `[3, R, L]`, as the VLM itself counts them."""
-        return self.vlm.positions(batch, VIDEO)
+        pooling, merge = self.pooling, self._tower.merge
+        kept = None if pooling is None else partial(pooling.kept, merge=merge)
+        return self.vlm.positions(batch, VIDEO, kept)
+
+    def shortened(
+        self, name: str, items: Sequence[torch.Tensor], batch: Batch
+    ) -> Sequence[torch.Tensor]:
+        """Videos with some of their time steps pooled, if the model says so."""
+        if self.pooling is None or name not in VIDEO:
+            return items
+        merge, grids = self._tower.merge, batch.on_host.media[name].grids
+        both = zip(items, grids, strict=True)
+        return [self.pooling.tokens(item, grid, merge) for item, grid in both]
 
     def limits(self) -> Limits:
         """Of sounds, that there is a token; a vision tower reads whatever a picture is cut into."""
@@ -142,7 +164,11 @@ class NativeVLM(AffectMLLM):
         ends = (config.vision_start_token_id, config.vision_end_token_id)
         image = VisionPlaceholder(merge, *ends, config.image_token_id)
         video = VisionPlaceholder(
-            merge, *ends, config.video_token_id, stamped=self.vlm.family.stamped
+            merge,
+            *ends,
+            config.video_token_id,
+            stamped=self.vlm.family.stamped,
+            pooling=self.pooling,
         )
         hearing = self.vlm.family.hearing
         if hearing is None:

@@ -8,6 +8,7 @@ from itertools import groupby, pairwise
 
 import numpy as np
 
+from affect_mllm.models.vlm.slow_steps import SlowFastSteps
 from affect_mllm.models.vlm.sound_count import SoundCount
 from affect_mllm.models.vlm.vlm_family import Mixed
 from affect_mllm.types import DataError, Patches, Placeholder
@@ -29,11 +30,18 @@ class VisionPlaceholder:
     end: int
     filler: int
     stamped: bool = False
+    pooling: SlowFastSteps | None = None
 
     def __call__(self, patches: Patches) -> Placeholder:
-        """One token for `merge²` patches. Raises DataError for a stamped video without times."""
+        """One token for `merge²` patches, but for those that are pooled.
+
+        Raises DataError for a stamped video without times.
+        """
         count = int(np.prod(patches.grid)) // self.merge**2
-        whole = Placeholder(count, (self.start,), (self.end,), self.filler)
+        each = [count // patches.grid[0]] * patches.grid[0]
+        if self.pooling is not None:
+            each = [len(step) for step in self.pooling.kept(patches.grid, self.merge)]
+        whole = Placeholder(sum(each), (self.start,), (self.end,), self.filler)
         if not self.stamped:
             return whole
         steps = patches.grid[0]
@@ -44,8 +52,10 @@ class VisionPlaceholder:
                 expected="one each, which this VLM's prompts name",
                 fix="Patches.timed(times_s)",
             )
-        step = whole._replace(length=count // steps)
-        first, *then = [step._replace(words=f"<{at_s:.1f} seconds>") for at_s in patches.times_s]
+        timed = zip(each, patches.times_s, strict=True)
+        first, *then = [
+            whole._replace(length=length, words=f"<{at_s:.1f} seconds>") for length, at_s in timed
+        ]
         return first._replace(then=tuple(then))
 
 

@@ -13,6 +13,7 @@ from affect_mllm.models.llm.attention import MASKED, on_tower
 from affect_mllm.models.llm.deepstack import Deep, by_places
 from affect_mllm.models.llm.language_model import LanguageModel
 from affect_mllm.models.vlm.rope import Shown, of_omni, of_vlm
+from affect_mllm.models.vlm.slow_steps import Kept, expanded
 from affect_mllm.models.vlm.vlm_family import check_ids, family_of
 from affect_mllm.types import Batch, ConfigError
 
@@ -76,11 +77,13 @@ class VLMText(LanguageModel):
         """The vision tower with its merger, or the audio tower with its tail."""
         return self._towers.pop(name)
 
-    def positions(self, batch: Batch, videos: Collection[str]) -> torch.Tensor:
+    def positions(
+        self, batch: Batch, videos: Collection[str], kept: Kept | None = None
+    ) -> torch.Tensor:
         """Positions `[3, R, L]` by transformers' own `get_rope_index`, example by example.
 
         They are float32 where that counts parts of a position. A video whose time step is not
-        known counts one second a step, as there.
+        known counts one second a step, as there. `kept`: of videos whose tokens were pooled.
         """
         host = batch.on_host
         found = []
@@ -89,7 +92,11 @@ class VLMText(LanguageModel):
             ids = host.input_ids.cpu()[rows, places]
             shown = Shown.of(host, number, int(places[0]) if len(places) else 0, videos)
             rope = of_omni if self.family.hearing else of_vlm
-            found.append((rows, places, rope(self.net, ids, shown)))
+            if kept is None:
+                found.append((rows, places, rope(self.net, ids, shown)))
+            else:
+                whole, shown, at = expanded(ids, shown, kept, stamped=self.family.stamped)
+                found.append((rows, places, rope(self.net, whole, shown)[:, at]))
         dtype = found[0][2].dtype if found else torch.long
         positions = torch.zeros(3, *host.segments.shape, dtype=dtype)
         for rows, places, each in found:

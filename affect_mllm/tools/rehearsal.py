@@ -82,7 +82,8 @@ def rehearse(
     numbers, and keys and values repeated for every head.
     """
     lean = _Lean.on(model, device)
-    flops, live = FlopCounterMode(display=False), Live()
+    flops: Any = FlopCounterMode(display=False)
+    live = Live()
     flops.mod_tracker = _NoModules()
     highest = 0
     optimizer.state.clear()  # of another rehearsal, whose bytes this one would not see

@@ -29,7 +29,7 @@ from affect_mllm.media.sampling import Sampling
 from affect_mllm.models.encoders.base import Encoder
 from affect_mllm.models.spans import OneFor, TokenRule
 from affect_mllm.types import Sample
-from tests import tiny_encoders, tiny_vlm
+from tests import tiny_encoders, tiny_omni, tiny_vlm
 from tests.data import tokenizers
 from tests.media import clips
 
@@ -159,6 +159,17 @@ def test_plans_are_what_batches_of_a_native_vlm_hold(corpus, tiny, tmp_path_fact
         assert outline.load.tokens == int((batch.segments >= 0).sum()), outline.sample.id
         patches = sum(int(items.mask.sum()) for items in batch.media.values())
         assert outline.load.units == patches / UNIT, outline.sample.id
+
+
+def test_plans_are_what_batches_of_a_model_that_hears_hold(corpus, tmp_path_factory) -> None:
+    """A sound stands among the steps of its video, by their times."""
+    model = tiny_vlm.model(tiny_omni.build(tmp_path_factory.mktemp("omni"), "qwen2_5_omni"))
+    features = Features(READER, model.transforms())
+    index = ContentIndex(tmp_path_factory.mktemp("index") / "contents.sqlite")
+    known = lengths.measure(features, corpus, index=index, workers=0)
+    made = outliner(model.span_lengths(), model.encoder_positions(), known)
+    for outline, batch in planned(made, features, corpus):
+        assert outline.load.tokens == int((batch.segments >= 0).sum()), outline.sample.id
 
 
 def test_files_are_measured_once_and_anew_when_they_change(

@@ -144,5 +144,7 @@ def _checkpoint_no_more(net: nn.Module) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             net.gradient_checkpointing_disable()
-    elif hasattr(net, TIMM_SWITCH):
-        net.set_grad_checkpointing(False)
+        return
+    switch: Any = getattr(net, TIMM_SWITCH, None)
+    if switch is not None:
+        switch(False)

@@ -162,7 +162,8 @@ def _tokens(model: AffectMLLM, shape: Shape, inputs: Inputs) -> torch.Tensor:
         else _states(model, name, *size)
         for name, size in shape.items.items()
     }
-    idle = {name: _states(model, name, 1, 1) for name in model.branches if name not in read}
+    absent = (name for name in model.branches if name not in read)
+    idle = {n: _states(model, n, 1, model._compressor(n).frame_states) for n in absent}
     states = {name: model._mixed(name, given) for name, given in read.items()}
     idle = {name: model._mixed(name, given) for name, given in idle.items()}
     if model.fusion is not None and states:
@@ -208,7 +209,9 @@ class Live(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Run the operation and count what it made."""
+        """Run the operation and count what it made; whether a mask is whole, is answered by no."""
+        if func is torch.ops.aten._local_scalar_dense.default and args[0].is_meta:
+            return False
         result = func(*args, **(kwargs or {}))
         given = {
             leaf.untyped_storage()._cdata

@@ -262,6 +262,21 @@ class MediaBatch:
         return replace(self, values=change(self.values), mask=change(self.mask))
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """A model's own answers to one prompt: what each was worth, and how likely it was when drawn.
+
+    `rewards[k]` is None where answer `k` could not be rewarded: then nothing is learnt from it.
+    `logps[k]` are the log-probabilities of its tokens at `temperature`. An answer has at most
+    `limit` tokens.
+    """
+
+    rewards: tuple[float | None, ...]
+    logps: tuple[tuple[float, ...], ...]
+    limit: int
+    temperature: float = 1.0
+
+
 @dataclass
 class Batch:
     """Packed or padded examples: `[R, L]` ids, labels (−100 ignored) and positions.
@@ -273,6 +288,10 @@ class Batch:
     `host` is the same batch on the CPU, where it was moved from: what Python has to know of it is
     read there, since reading it from a GPU waits for all that is queued.
     `borders` say where examples stand, host numbers included; made of `segments` unless given.
+    `branches` `[R, L]` numbers the answers of examples that have several behind one prompt, which
+    they all see, and none another (−1: no such answer); None where no example has. `drawn[i]` is
+    known of answers that the model itself gave. `reference` `[M]` are log-probabilities of their
+    tokens under other weights (`train.loss.answers.Answers` says in which order).
     """
 
     input_ids: torch.Tensor
@@ -284,6 +303,9 @@ class Batch:
     sample_ids: tuple[str, ...]
     truths: tuple[dict[str, Any], ...] = ()
     idle: dict[str, MediaBatch] = field(default_factory=dict)
+    branches: torch.Tensor | None = None
+    drawn: tuple[Drawn | None, ...] = ()
+    reference: torch.Tensor | None = None
     host: Batch | None = field(default=None, repr=False)
     borders: Borders = None  # type: ignore[assignment]
 
@@ -291,7 +313,7 @@ class Batch:
         """On the host, where batches are made: a device would have to be waited for."""
         from affect_mllm.borders import Borders
 
-        self.borders = self.borders or Borders.of(self.segments)
+        self.borders = self.borders or Borders.of(self.segments, self.branches)
 
     @property
     def on_host(self) -> Batch:
@@ -308,6 +330,8 @@ class Batch:
             segments=change(self.segments),
             media={name: items.each(change) for name, items in self.media.items()},
             idle={name: items.each(change) for name, items in self.idle.items()},
+            branches=None if self.branches is None else change(self.branches),
+            reference=None if self.reference is None else change(self.reference),
             borders=self.borders.each(change),
         )
 

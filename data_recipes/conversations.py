@@ -58,18 +58,18 @@ def rows(inputs: Inputs, *, file: Path, split: str) -> Iterator[Entry]:
     """A row for each conversation."""
     if not file.is_file():
         raise ConfigError("FILE", f"{file} is no file", expected="a JSON list of conversations")
-    seen: Counter[str] = Counter()
+    times: Counter[str] = Counter()
     for at, where, record in records(file):
         if not isinstance(record, dict):
             raise DataError(where, f"a {type(record).__name__}", expected="an object")
         id = str(need(where, record, "id", (str, int)))
-        seen[id] += 1
+        times[id] += 1
         media = {kind: _paths(where, record, kind) for kind in MEDIA if record.get(kind)}
-        row: dict[str, Any] = {"id": id if seen[id] == 1 else f"{id}#{seen[id]}", "split": split}
-        row |= _seen(inputs.media_root, media)
+        row: dict[str, Any] = {"id": id if times[id] == 1 else f"{id}#{times[id]}", "split": split}
+        row |= seen(inputs.media_root, media)
         row["messages"] = messages(where, record, {k: len(paths) for k, paths in media.items()})
         yield Entry(row, file, at)
-    if again := sum(count > 1 for count in seen.values()):
+    if again := sum(count > 1 for count in times.values()):
         inputs.notes.append(f"{again} ids are used several times; the later ones got #2, #3 …")
 
 
@@ -123,7 +123,7 @@ def _paths(where: str, record: dict[str, Any], kind: str) -> list[str]:
     return paths
 
 
-def _seen(root: Path, media: dict[str, list[str]]) -> dict[str, Any]:
+def seen(root: Path, media: dict[str, list[str]]) -> dict[str, Any]:
     """The media of a row, or its clips where there are several of a kind."""
     if all(len(paths) == 1 for paths in media.values()):
         return {kind: root / paths[0] for kind, paths in media.items()}

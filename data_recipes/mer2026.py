@@ -4,7 +4,9 @@ FOLDER is the release (`video/`, `audio/`, `openface_face/`, `subtitle_chieng.cs
 `track1` (`track1_train.csv`: `name, discrete`, six emotions of the person who speaks), `human`
 and `mercaptionplus` of track 2 (`track2_train_NAME.csv`: `name, openset`), `emoprefer` and
 `emopreferv2` of track 3 (`track3_NAME.csv`: `name, a1, a2, preference`, of which the answer that
-people prefer is named `a1` or `a2`). Test labels are not published. Formats:
+people prefer is named `a1` or `a2`, or neither as `same`; a pair that is decided has labels
+`chosen` and `rejected` besides). EmoPrefer-Data's own `preference_emoprefer.csv` is that file
+under another name. Test labels are not published. Formats:
 zeroQiaoba/MERTools@89120b7, MER2026.
 """
 
@@ -18,6 +20,7 @@ import typer
 from commandline import Folder, Plan, command
 from readers.media import Clips
 from readers.mer import EMOTIONS, open_labels, said, subtitles
+from readers.pairs import longer_wins
 from readers.tables import Line, read_csv
 from recipe import Dataset, Entry, Inputs
 
@@ -59,13 +62,16 @@ def rows(inputs: Inputs, *, part: Part) -> Iterator[Entry]:
     lines = read_csv(inputs.folder / file, ["name", *columns])
     texts = subtitles(inputs.folder / "subtitle_chieng.csv", "english")
     clips = Clips(inputs)
+    pairs: list[tuple[str, str]] = []
     for line in lines:
         name = line.text("name")
         id = f"{name}#{line.number}" if "preference" in columns else name
         text = texts[name].optional("english") if name in texts else ""
         row: dict[str, Any] = {"id": id, **clips.of(name), **said(text, "en"), "split": "train"}
-        row |= {"labels": _labels(line, columns), "group": name}
-        yield Entry(row, line.path, line.number)
+        labels = _labels(line, columns)
+        pairs += [(labels["chosen"], labels["rejected"])] if "chosen" in labels else []
+        yield Entry(row | {"labels": labels, "group": name}, line.path, line.number)
+    inputs.notes += longer_wins(pairs)
     if silent := len({line.text("name") for line in lines} - texts.keys()):
         inputs.notes.append(f"{silent} clips have no line in subtitle_chieng.csv and no subtitle")
 
@@ -76,9 +82,13 @@ def _labels(line: Line, columns: tuple[str, ...]) -> dict[str, Any]:
     if columns == ("discrete",):
         return {"emotion": line.text("discrete")}
     found = {column: line.text(column) for column in columns}
-    if found["preference"] not in ("a1", "a2"):
-        raise DataError(line.where, f"preference {found['preference']!r}", expected="a1 or a2")
-    return found
+    preferred = found["preference"]
+    if preferred not in ("a1", "a2", "same"):
+        raise DataError(line.where, f"preference {preferred!r}", expected="a1, a2 or same")
+    if preferred == "same":
+        return found
+    other = {"a1": "a2", "a2": "a1"}[preferred]
+    return found | {"chosen": found[preferred], "rejected": found[other]}
 
 
 APP = command(plan)

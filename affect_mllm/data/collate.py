@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from affect_mllm.borders import counted
 from affect_mllm.data.example import Example
 from affect_mllm.data.packing import pack
 from affect_mllm.data.rendered import IGNORED
@@ -30,6 +31,7 @@ def collate(examples: Sequence[Example], *, pad_id: int, row_tokens: int = 0) ->
     labels = torch.full((len(rows), width), IGNORED)
     positions = torch.zeros(len(rows), width, dtype=torch.long)
     segments = torch.full((len(rows), width), -1)
+    branches = torch.full((len(rows), width), -1)
     spans: list[Span] = []
     for row, members in enumerate(rows):
         start = 0
@@ -38,7 +40,8 @@ def collate(examples: Sequence[Example], *, pad_id: int, row_tokens: int = 0) ->
             place = slice(start, start + len(example))
             input_ids[row, place] = torch.tensor(example.input_ids)
             labels[row, place] = torch.tensor(example.labels)
-            positions[row, place] = torch.arange(len(example))
+            positions[row, place] = torch.tensor(counted(_fork(example)))
+            branches[row, place] = torch.tensor(_branches(example))
             segments[row, place] = number
             spans += [
                 replace(
@@ -54,7 +57,28 @@ def collate(examples: Sequence[Example], *, pad_id: int, row_tokens: int = 0) ->
             start += len(example)
     ids = tuple(example.sample_id for example in examples)
     media, truths = _media(examples), tuple(example.truth for example in examples)
-    return Batch(input_ids, labels, positions, segments, tuple(spans), media, ids, truths)
+    return Batch(
+        input_ids,
+        labels,
+        positions,
+        segments,
+        tuple(spans),
+        media,
+        ids,
+        truths,
+        branches=branches if any(example.answers for example in examples) else None,
+        drawn=tuple(example.drawn for example in examples),
+    )
+
+
+def _fork(example: Example) -> tuple[int, ...]:
+    """The lengths of the prompt and of the answers behind it; without several, of all."""
+    return (len(example) - sum(example.answers), *example.answers)
+
+
+def _branches(example: Example) -> list[int]:
+    prompt, *answers = _fork(example)
+    return [-1] * prompt + [n for n, length in enumerate(answers) for _ in range(length)]
 
 
 def _idle(pad_id: int) -> Batch:

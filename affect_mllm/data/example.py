@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from affect_mllm.data.chat import Chat
 from affect_mllm.data.messages import media_of, turns_of, user_content
-from affect_mllm.data.rendered import Places, Rendered
+from affect_mllm.data.rendered import IGNORED, Places, Rendered
 from affect_mllm.data.template import Conversation, Instruction, Prompt, Segments, Turn
 from affect_mllm.types import (
     ConfigError,
     DataError,
+    Drawn,
     Patches,
     Placeholder,
     Sample,
@@ -28,6 +29,13 @@ from affect_mllm.types import (
 Item = np.ndarray | Patches
 
 
+class Open(NamedTuple):
+    """A prompt that the model itself is to answer: its place in the mixture, and what it asks."""
+
+    place: int
+    question: str
+
+
 @dataclass(frozen=True)
 class Example:
     """Ids `[L]`, labels `[L]` (−100 on the prompt), spans, and media arrays by modality.
@@ -35,7 +43,9 @@ class Example:
     Of a row with clips they are by item: `image.2` is the second clip's, in spans, too. One that
     was planned has spans without arrays.
     `encoded`: the arrays are encoder states `[S, D]`, not encoder inputs. `truth`: the row's
-    labels. `cut` says what was shortened to fit: `subtitle` or `turns`.
+    labels. `cut` says what was shortened to fit: `subtitle` or `turns`. `answers` are the lengths
+    of several answers to one prompt, which stand one behind another at the end and do not see each
+    other; `drawn` is known of those that the model itself gave. `open`: they are still to be given.
     """
 
     sample_id: str
@@ -46,9 +56,24 @@ class Example:
     encoded: bool
     truth: dict[str, Any] = field(default_factory=dict)
     cut: tuple[str, ...] = ()
+    answers: tuple[int, ...] = ()
+    drawn: Drawn | None = None
+    open: Open | None = None
 
     def __len__(self) -> int:
         return len(self.input_ids)
+
+    def answered(self, answers: Sequence[Sequence[int]], drawn: Drawn | None = None) -> Example:
+        """This prompt with several answers behind it, each of them learnt; ids as they are."""
+        ids = [token for answer in answers for token in answer]
+        return replace(
+            self,
+            input_ids=[*self.input_ids, *ids],
+            labels=[*self.labels, *ids],
+            answers=tuple(len(answer) for answer in answers),
+            drawn=drawn,
+            open=None,
+        )
 
 
 @runtime_checkable
@@ -91,14 +116,15 @@ class ExampleMaker:
         media: Mapping[str, Item | None],
         *,
         question: str | None,
-        answer: str | None = None,
+        answer: str | Sequence[str] | None = None,
         subtitle: bool = True,
         encoded: bool = True,
     ) -> Example:
         """The example of a question about `media`; an item that is None is planned with.
 
         `question=None`: the row's own `messages`, whose media are those that they name. Without
-        `answer` it is a prompt to generate from.
+        `answer` it is a prompt to generate from; several answers stand behind one prompt. Of a
+        row's own messages, `answer` takes part beside the last.
 
         Raises DataError when nothing at all is left to look at, TooLong when it does not fit.
         """
@@ -115,28 +141,35 @@ class ExampleMaker:
         names = self._names(media)
         places = self._places(names, media)
         names = [name for name in names if name in places]
+        several = [] if answer is None or isinstance(answer, str) else list(answer)
         if question is None:
-            rendered, cut = self._converse(sample, names, places)
+            turns = turns_of(sample, names, system=self.prompt.system)
+            if isinstance(answer, str):
+                several, turns = [_said(sample, turns[-1]), answer], turns[:-1]
+            answers = [self.chat.answer_ids(each) for each in several]
+            rendered, cut = self._converse(sample, turns, places, answers)
         else:
 
             def asked(said: str | None) -> list[Turn]:
                 content = user_content(self.prompt, sample, names, said, question)
-                answered = [] if answer is None else [Turn("assistant", [answer])]
+                answered = [Turn("assistant", [answer])] if isinstance(answer, str) else []
                 return [*self._turns(content), *answered]
 
-            rendered, cut = self._answer(sample, text, asked, places)
+            answers = [self.chat.answer_ids(each) for each in several]
+            rendered, cut = self._answer(sample, text, asked, places, answers)
         spans = tuple(Span(name, start, length) for name, start, length in rendered.spans)
         spoken = {span.modality for span in spans}
-        return Example(
+        example = Example(
             sample.id,
             rendered.input_ids,
-            rendered.labels,
+            rendered.labels if not answers else [IGNORED] * len(rendered.labels),
             spans,
             {name: item for name, item in media.items() if item is not None and name in spoken},
             encoded,
             sample.labels,
             cut,
         )
+        return example.answered(answers) if answers else example
 
     def prompt_hash(self, question: str) -> str:
         """Hash of everything that decides the prompt of `question` besides the row itself."""
@@ -171,53 +204,65 @@ class ExampleMaker:
         text: str | None,
         asked: Callable[[str | None], Sequence[Turn]],
         places: Places,
+        answers: Sequence[Sequence[int]] = (),
     ) -> tuple[Rendered, tuple[str, ...]]:
         """One question, its subtitle `text` shortened until all fits; and what was cut."""
+        most = self.max_tokens - max(map(len, answers), default=0)
 
         def rendered(subtitle: str | None) -> Rendered:
             return self.chat.render(asked(subtitle), places)
 
         whole = rendered(text)
-        if len(whole.input_ids) <= self.max_tokens:
+        if len(whole.input_ids) <= most:
             return whole, ()
         shortest = rendered(None)
-        if len(shortest.input_ids) > self.max_tokens:
-            raise self._too_long(sample, shortest)
+        if len(shortest.input_ids) > most:
+            raise self._too_long(sample, shortest, answers)
         low, high = 0, len(text or "")  # a beginning of `low` characters fits, of `high` does not
         while high - low > 1:
             middle = (low + high) // 2
-            if len(rendered(_beginning(text, middle)).input_ids) <= self.max_tokens:
+            if len(rendered(_beginning(text, middle)).input_ids) <= most:
                 low = middle
             else:
                 high = middle
         return rendered(_beginning(text, low)), ("subtitle",)
 
     def _converse(
-        self, sample: Sample, names: Sequence[str], places: Places
+        self,
+        sample: Sample,
+        turns: Sequence[Turn],
+        places: Places,
+        answers: Sequence[Sequence[int]] = (),
     ) -> tuple[Rendered, tuple[str, ...]]:
-        """The row's own turns, without the newest exchanges where they do not fit."""
-        turns = turns_of(sample, names, system=self.prompt.system)
+        """The row's own turns, without the newest exchanges where they do not fit.
+
+        None is left out of a question that has several answers.
+        """
+        most = self.max_tokens - max(map(len, answers), default=0)
         whole = rendered = self.chat.render(turns, places)
         exchanges = sum(turn.role == "assistant" for turn in turns)
-        while len(rendered.input_ids) > self.max_tokens and exchanges > 1:
+        while len(rendered.input_ids) > most and exchanges > 1 and not answers:
             exchanges -= 1
             shorter = turns[: len(turns) - 2]
             if _media_of(shorter) != _media_of(turns):
                 break  # the media are in the part that would go
             turns = shorter
             rendered = self.chat.render(turns, places)
-        if len(rendered.input_ids) > self.max_tokens:
-            raise self._too_long(sample, rendered)
+        if len(rendered.input_ids) > most:
+            raise self._too_long(sample, rendered, answers)
         return rendered, (() if rendered is whole else ("turns",))
 
     def _turns(self, content: Segments) -> list[Turn]:
         system = [Turn("system", [self.prompt.system])] if self.prompt.system else []
         return [*system, Turn("user", content)]
 
-    def _too_long(self, sample: Sample, rendered: Rendered) -> TooLong:
+    def _too_long(
+        self, sample: Sample, rendered: Rendered, answers: Sequence[Sequence[int]]
+    ) -> TooLong:
+        tokens = len(rendered.input_ids) + max(map(len, answers), default=0)
         return TooLong(
             f"row {sample.id}",
-            f"{len(rendered.input_ids)} tokens without what may be cut",
+            f"{tokens} tokens without what may be cut",
             expected=f"at most {self.max_tokens}",
             fix="raise data.max_tokens",
         )
@@ -280,3 +325,14 @@ def _beginning(text: str | None, characters: int) -> str:
 
 def _media_of(turns: Sequence[Turn]) -> list[object]:
     return [part for turn in turns for part in turn.content if not isinstance(part, str)]
+
+
+def _said(sample: Sample, turn: Turn) -> str:
+    """The text of an answer. Raises DataError where a medium stands in it."""
+    if _media_of([turn]):
+        raise DataError(
+            f"row {sample.id}",
+            "a medium in its last answer, which stands beside another",
+            expected="words alone",
+        )
+    return "".join(map(str, turn.content))

@@ -26,6 +26,8 @@ class StepBatch:
     rows are faults, those `too_long` among them; `unasked` counts questions about a modality that
     their row does not have, which is no fault. `cut` counts examples by what was shortened.
     `imbalance` is how much more work than the average the busiest rank was planned to have.
+    Where the model itself gives answers, `prompts` are the micro-batches' examples, which are made
+    batches when these are there.
     """
 
     micro_batches: tuple[Batch, ...]
@@ -36,6 +38,7 @@ class StepBatch:
     too_long: int = 0
     cut: dict[str, int] = field(default_factory=dict)
     imbalance: float = 0.0
+    prompts: tuple[tuple[Example, ...], ...] = ()
 
     @property
     def padding(self) -> float:
@@ -117,8 +120,9 @@ class StepDataset(Dataset[StepBatch]):
         if self.plan.world == 1:
             micro = [examples for examples in micro if examples]
         everything = [example for examples in micro for example in examples]
+        waits = self.outliner.room is not None
         return StepBatch(
-            tuple(self._collated(examples) for examples in micro),
+            () if waits else tuple(self._collated(examples) for examples in micro),
             sum(label != -100 for example in everything for label in example.labels),
             len(everything),
             tuple(found.skipped),
@@ -126,6 +130,7 @@ class StepDataset(Dataset[StepBatch]):
             found.too_long,
             dict(Counter(what for example in everything for what in example.cut)),
             imbalance,
+            tuple(map(tuple, micro)) if waits else (),
         )
 
     def _outlines(self, step: int, found: _Found) -> list[Outline]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
 
-from affect_mllm.data.example import Example, ExampleMaker, Item, visible
+from affect_mllm.data.example import Example, ExampleMaker, Item, Open, visible
 from affect_mllm.data.lengths import Lengths
 from affect_mllm.data.messages import media_of
 from affect_mllm.data.mixture import Draw
@@ -22,6 +22,17 @@ ASSUMED_PICTURES = 8  # of a face or a scene, or as much of sound, where nobody 
 
 
 @dataclass(frozen=True)
+class Room:
+    """What answers that the model itself gives while it trains may take.
+
+    `tokens` of an example, all of its answers together; to these questions (none: to all).
+    """
+
+    tokens: int
+    questions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Outline:
     """A question about a row, what of the row it may see, and what it is expected to take.
 
@@ -30,11 +41,12 @@ class Outline:
     `hidden` those that must not be seen, in any clip.
     `planned` is the example without media, if what was measured (else what is expected) is there;
     None where nothing is. `seed` is the draw's, `places` what decides the media's places.
+    `open`: the model itself is to answer.
     """
 
     sample: Sample
     question: str | None
-    answer: str | None
+    answer: str | Sequence[str] | None
     subtitle: bool
     expected: tuple[str, ...]
     hidden: frozenset[str]
@@ -42,6 +54,7 @@ class Outline:
     planned: Example | None
     load: Load
     seed: tuple[int, int]
+    open: bool = False
     places: Mapping[str, Any] = field(default_factory=dict)
 
     def shown(self, there: Collection[str]) -> list[str]:
@@ -66,7 +79,8 @@ class Outliner:
 
     `encoded`: no encoder runs in a step; else `positions` count what the modality's encoder
     computes of an item (`AffectMLLM.encoder_positions`). A row that `lengths` do not know is
-    planned as if all that it names were there, of a usual size.
+    planned as if all that it names were there, of a usual size. `room` is there where the model
+    itself gives answers.
     """
 
     maker: ExampleMaker
@@ -78,6 +92,7 @@ class Outliner:
     budget: Budget = field(default_factory=Budget)
     lengths: Lengths = field(default_factory=Lengths)
     positions: Mapping[str, Callable[[Any], int]] = field(default_factory=dict)
+    room: Room | None = None
 
     def outline(self, draw: Draw) -> Outline | None:
         """The outline of a draw; None where the row has nothing of what is asked about.
@@ -98,7 +113,10 @@ class Outliner:
         subtitle = True
         if not isinstance(instruction, Conversation):
             question, answer = instruction.ask(sample, rng)
+            answer = None if self._is_open(draw) else answer
             subtitle = "text" in seen
+        else:
+            answer = instruction.answer_beside(sample)
         outline = Outline(
             sample,
             question,
@@ -110,6 +128,7 @@ class Outliner:
             None,
             Load(0),
             draw.seed,
+            self._is_open(draw),
         )
         items: Mapping[str, Item | None] | None
         measured = self.lengths.of(sample)
@@ -122,11 +141,12 @@ class Outliner:
         if items is None:
             return outline
         planned = self._made(outline, items)
+        room = self.room.tokens if self.room is not None and outline.open else 0
         return replace(
             outline,
             planned=replace(planned, media={}),
             places=self._places(items),
-            load=Load(len(planned), self._units(items)),
+            load=Load(len(planned) + room, self._units(items)),
         )
 
     def _seen(self, outline: Outline, media: Mapping[str, T]) -> dict[str, T] | None:
@@ -160,8 +180,15 @@ class Outliner:
         planned = outline.planned
         places = self._places(shown)
         if planned is None or None in places.values() or places != outline.places:
-            return self._made(outline, shown)
-        return replace(planned, media=shown)
+            example = self._made(outline, shown)
+        else:
+            example = replace(planned, media=shown)
+        asked = Open(outline.seed[1], outline.question or "") if outline.open else None
+        return example if asked is None else replace(example, open=asked)
+
+    def _is_open(self, draw: Draw) -> bool:
+        room = self.room
+        return room is not None and (not room.questions or draw.instruction in room.questions)
 
     def _made(self, outline: Outline, media: Mapping[str, Item | None]) -> Example:
         return self.maker.make(

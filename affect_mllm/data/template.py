@@ -57,7 +57,8 @@ class Instruction:
     `droppable`: modality dropout may hide a modality from it. `shuffle_labels` lists the label
     space in another order for every example. `scale` is the range that a number is stated in,
     where it differs from the manifest's (valence: −1 to 1); of a number that a manifest may have
-    in any range, it is that range. A wording taken from elsewhere says
+    in any range, it is that range. `rejected` is written like an answer and stands beside it as the
+    one that is not preferred, for losses that compare the two. A wording taken from elsewhere says
     so in `source` and `licence`. Raises ConfigError for a question that names something else.
     """
 
@@ -70,6 +71,7 @@ class Instruction:
     scale: tuple[float, float] | None = None
     source: str = ""
     licence: str = ""
+    rejected: str = ""
 
     def __post_init__(self) -> None:
         for question in self.questions:
@@ -96,7 +98,8 @@ class Instruction:
     @property
     def needs(self) -> list[str]:
         """The labels that the answers are made of."""
-        return list(dict.fromkeys(name for answer in self.answers for name in _fields(answer)))
+        written = (*self.answers, self.rejected)
+        return list(dict.fromkeys(name for answer in written for name in _fields(answer)))
 
     @property
     def labels_used(self) -> list[str]:
@@ -104,8 +107,8 @@ class Instruction:
         asked = [name for question in self.questions for name in _fields(question)]
         return list(dict.fromkeys([*self.needs, *(n for n in asked if n in ("context", "cues"))]))
 
-    def ask(self, sample: Sample, rng: np.random.Generator) -> tuple[str, str]:
-        """A question about the row and its answer, one phrasing of each.
+    def ask(self, sample: Sample, rng: np.random.Generator) -> tuple[str, str | tuple[str, str]]:
+        """A question about the row and its answer, one phrasing of each, or a pair of answers.
 
         Raises DataError naming the row if it lacks a label or has one outside `allowed`.
         """
@@ -116,7 +119,11 @@ class Instruction:
         if self.shuffle_labels:
             space = [space[i] for i in rng.permutation(len(space))]
         values = {name: _of_row(sample, name) for name in _fields(question) if name in OF_THE_ROW}
-        return question.format(**values, **self._task(question, space)), self._write(sample, answer)
+        asked, said = (
+            question.format(**values, **self._task(question, space)),
+            self._write(sample, answer),
+        )
+        return asked, (said, self._write(sample, self.rejected)) if self.rejected else said
 
     def answer_for(self, sample: Sample) -> str:
         """The answer in its first phrasing. Raises DataError as `ask`."""
@@ -192,11 +199,21 @@ class Instruction:
 class Conversation:
     """The row's own `messages`, every turn of the assistant supervised.
 
-    `only` and `droppable` are as in `Instruction`.
+    `only` and `droppable` are as in `Instruction`. `rejected` names the label that holds another
+    last answer, which is not preferred: then the two are compared, and nothing else is learnt.
     """
 
     only: tuple[str, ...] = ()
     droppable: bool = False
+    rejected: str = ""
+
+    def answer_beside(self, sample: Sample) -> str | None:
+        """The other last answer, if there is to be one. Raises DataError naming the row."""
+        if not self.rejected:
+            return None
+        if not isinstance(found := sample.labels.get(self.rejected), str):
+            raise DataError(f"row {sample.id}", f"no label {self.rejected}", expected="an answer")
+        return found
 
     @property
     def allowed(self) -> tuple[str, ...]:

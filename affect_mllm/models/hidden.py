@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -31,7 +31,8 @@ class Hidden:
     computed when a loss first asks for them, so that one of media tokens alone does without the
     LLM; `idle` is a zero that depends on what ran for nothing, and `states` hold it already.
     `router` are, once there are `states`, the logits of the LLM's own experts `[T, E]` by layer, of
-    real positions or of all, where a loss `reads_router`.
+    real positions or of all, where a loss `reads_router`. `shared` is what one loss leaves there
+    for the others.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Hidden:
         self._states, self.tokens, self.gates = states, tokens, gates
         self.idle = torch.zeros(()) if idle is None else idle
         self.router = () if router is None else router
+        self.shared: dict[str, Any] = {}
 
     @property
     def states(self) -> torch.Tensor:

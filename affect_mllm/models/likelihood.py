@@ -7,10 +7,9 @@ from typing import Any
 
 import torch
 
-from affect_mllm.models.llm.deepstack import prompted
-from affect_mllm.models.llm.language_model import LanguageModel, decoder_masks, windowed
+from affect_mllm.models.llm.cached import continued, prefilled
+from affect_mllm.models.llm.language_model import LanguageModel, windowed
 from affect_mllm.models.mllm import AffectMLLM
-from affect_mllm.models.pretrained import cache_keyword
 from affect_mllm.types import Batch, ConfigError, DataError
 
 ROWS = 4  # rows whose logits exist at once
@@ -29,17 +28,14 @@ def label_log_likelihoods(
     layers do. Raises ConfigError for an empty list
     or label, or an LLM that reads a row through any mask, DataError for packed rows.
     """
-    from transformers import DynamicCache
-
     _check(model, batch, labels)
     prompt, _ = model.prompt(batch)
     real, positions = prompt.real, prompt.positions
-    cache = DynamicCache()  # without the config: all of the prompt is kept, windows are masks
-    masks = decoder_masks(torch.where(real, 0, -1), model.llm.config.to_dict())
-    with prompted(model.llm.net.get_decoder(), prompt.deep):
-        first = _continue(model.llm, prompt.embeds, masks, positions, cache)[:, -1:]
+    last, cache = prefilled(model.llm, prompt)
     tree = _Tree([list(label) for label in labels], model.llm.device)
-    hidden = torch.cat([first, _branches(model.llm, tree, real, positions, cache)], dim=1)
+    hidden = torch.cat(
+        [last.unsqueeze(1), _branches(model.llm, tree, real, positions, cache)], dim=1
+    )
     found = torch.cat([_scores(model.llm, part, tree) for part in hidden.split(ROWS)])
     return found / tree.lengths if normalize else found
 
@@ -99,27 +95,7 @@ def _branches(
     masks = windowed(mask, distance, llm.config.to_dict())
     places = positions[..., -1:] + 1 + tree.depths
     embeds = llm.embed(tree.inputs).expand(rows, count, -1)
-    return _continue(llm, embeds, masks, places, cache)
-
-
-def _continue(
-    llm: LanguageModel,
-    embeds: torch.Tensor,
-    masks: dict[str, torch.Tensor],
-    positions: torch.Tensor,
-    cache: Any,
-) -> torch.Tensor:
-    """Hidden states `[N, L, H]` of `embeds`, which see `masks` `[N, 1, L, cached + L]`."""
-    embeds = embeds.to(llm.dtype)
-    decoder = llm.net.get_decoder()
-    output = decoder(
-        inputs_embeds=embeds,
-        attention_mask=llm.as_given(masks, embeds.dtype),
-        position_ids=positions,
-        use_cache=True,
-        **{cache_keyword(decoder): cache},
-    )
-    return output.last_hidden_state
+    return continued(llm, embeds, masks, places, cache)
 
 
 def _scores(llm: LanguageModel, hidden: torch.Tensor, tree: _Tree) -> torch.Tensor:

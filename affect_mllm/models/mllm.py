@@ -105,6 +105,7 @@ class AffectMLLM(nn.Module):
                 self.positions(batch),
                 borders=batch.borders,
                 deep=Deep.of(batch, media.deep),
+                branches=batch.branches,
             )
 
     def media_tokens(self, batch: Batch) -> tuple[Tokens, dict[str, torch.Tensor]]:

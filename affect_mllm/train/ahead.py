@@ -18,9 +18,12 @@ from affect_mllm.media.augment import RandomTransform
 from affect_mllm.models import checkpoint
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.train.keep.ema import check_ema
+from affect_mllm.train.keep.reference import check_reference
 from affect_mllm.train.layout.launch import Launch
+from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.plan.stage import Stage, check_heads
 from affect_mllm.train.plan.trainable import select
+from affect_mllm.train.rollout.settings import check_rollout
 from affect_mllm.train.watch.benchmarks import MakeBenchmark, made
 from affect_mllm.types import ConfigError, DataError, Patches
 
@@ -39,6 +42,10 @@ def check_settings(
         check_instructions(stage.sources, data.instructions)
         _check_batch(stage)
         check_ema(stage.ema, launch.strategy)
+        if stage.compares:
+            check_reference(stage.name, launch.strategy)
+        if stage.rollout is not None:
+            check_rollout(stage.name, stage.rollout, data, launch.strategy)
         stage.optimizer.check(launch.strategy)
         if stage.init_from != "previous" and not _comes(stage, stages):
             checkpoint.read_meta(Path(stage.init_from))
@@ -142,7 +149,9 @@ def _check_best(stage: Stage) -> None:
     """Whether anything is evaluated that has the name to choose by."""
     if stage.best is None:
         return
-    losses = [] if stage.validation is None else ["loss", *stage.losses]
+    losses = (
+        [] if stage.validation is None else ["loss", *stage.losses, *Objective(stage.losses).notes]
+    )
     asked = [] if stage.benchmarks is None else stage.benchmarks.names
     known = [f"val/{name}" for name in losses]
     known_parts = [f"val/{name}/" for name in asked]

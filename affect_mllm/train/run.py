@@ -26,6 +26,7 @@ from affect_mllm.train import ahead
 from affect_mllm.train.keep import lineage
 from affect_mllm.train.keep.ema import Ema
 from affect_mllm.train.keep.progress import Progress
+from affect_mllm.train.keep.reference import Reference, first_weights
 from affect_mllm.train.keep.stage_checkpoints import StageCheckpoints
 from affect_mllm.train.layout.engine import Engine, lost_rank
 from affect_mllm.train.layout.launch import Launch
@@ -33,7 +34,8 @@ from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.plan import dates, of_manifest, order
 from affect_mllm.train.plan.speed import Speed
 from affect_mllm.train.plan.stage import Stage, check_heads
-from affect_mllm.train.plan.trainable import select, spoken
+from affect_mllm.train.plan.trainable import quiet, select, spoken
+from affect_mllm.train.rollout.rollouts import Rollouts
 from affect_mllm.train.step.feed import Feed
 from affect_mllm.train.step.trainer import Stopped, Trainer
 from affect_mllm.train.step.validation import ValidationLoss
@@ -168,13 +170,14 @@ class TrainRun:
             self._unchecked = []
         stage.add_heads(model)
         select(model, stage.trainable)
+        first = first_weights(model, stage, parent)
         origin = resume[0] if resume else parent
         if origin is not None:
             checkpoint.load_weights(origin, model)
             checkpoint.load_heads(origin, model.heads, strict=resume is not None)
         stage.prepare(model, fresh=resume is None)
         try:
-            self._train(engine, model, stage, checkpoints, resume)
+            self._train(engine, model, stage, checkpoints, resume, first)
         finally:
             engine.close()
 
@@ -193,6 +196,7 @@ class TrainRun:
         stage: Stage,
         checkpoints: StageCheckpoints,
         resume: tuple[Path, int] | None,
+        reference: Reference | None,
     ) -> None:
         groups = self._freeze(model, stage, checkpoints)
         feed = Feed(engine, self._data, self._launch, self.seed)
@@ -210,8 +214,18 @@ class TrainRun:
         if held_out is not None and stage.validation is not None:
             batches = partial(feed.loader, held_out, 0, stage.validation.batches)
             every = stage.validation.every
-            callbacks.append(ValidationLoss(engine, objective, batches, every=every))
+            watched = ValidationLoss(engine, objective, batches, every=every, reference=reference)
+            callbacks.append(watched)
         callbacks += [each for each in (asked, average) if each is not None]
+        rollouts = Rollouts.made(
+            engine,
+            stage.rollout,
+            self._data.chat(model.llm.tokenizer),
+            row_tokens=self._launch.row_tokens,
+            told=(self.seed, stage.name),
+            folder=checkpoints.folder,
+            first_step=first,
+        )
         trainer = Trainer(
             engine,
             stage=stage,
@@ -219,6 +233,8 @@ class TrainRun:
             callbacks=callbacks,
             checkpoints=checkpoints,
             progress=progress,
+            reference=reference,
+            rollouts=rollouts,
         )
         self._fit(trainer, feed.loader(dataset, first, stage.steps), first)
 
@@ -242,6 +258,8 @@ class TrainRun:
         groups = spoken(select(model, stage.trainable), stage.trainable)
         self._speeds[stage.name].apply(model)
         check_heads(model, stage.losses)
+        if stage.compares or stage.rollout is not None:
+            quiet(model)
         checkpoints.meta["trained"] = self._trained(model, checkpoints.meta["trained"])
         lora_idle = model.llm.lora_is_zero() and not any(
             p.requires_grad for n, p in model.llm.named_parameters() if "lora_" in n
@@ -280,7 +298,10 @@ class TrainRun:
 
     def _decides(self, stage: Stage) -> Node:
         """What decides a stage's result beside seed, parent and data."""
+        rewards = {} if stage.rollout is None else stage.rollout.rewards
+        tables = {name: each.identity() for name, each in rewards.items() if each.identity()}
         return {
+            **({"rewards": tables} if tables else {}),
             "model": self.model,
             "data": lineage.deciding(self.data),
             "stage": lineage.deciding(self.stages[stage.name]),

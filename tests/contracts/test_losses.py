@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,20 @@ from omegaconf import OmegaConf
 import affect_mllm.train.loss
 from affect_mllm import config
 from affect_mllm.data.collate import collate
+from affect_mllm.data.example import Example
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.models.tiny.language import tiny_llm
+from affect_mllm.train.loss.answers import scored
 from affect_mllm.train.loss.objective import Loss, Objective
-from affect_mllm.types import Batch
+from affect_mllm.train.loss.policy import Divergence, GroupPolicy
+from affect_mllm.train.loss.preference import PairLoss
+from affect_mllm.types import Batch, Drawn
 from tests import tiny as parts
 from tests.variants import names, variant
 
 LOSSES = names("loss")
+DRAWN = (GroupPolicy, Divergence)
+COMPARING = (PairLoss, *DRAWN)
 KINDS = [("face", "audio", "text"), ("face", "audio"), ("audio", "text"), ("face", "text")]
 LABELS: list[dict[str, Any]] = [
     {"emotion": "happy", "emotions": ["happy", "proud"], "intensity": 0.9, "valence": 0.8}
@@ -73,11 +80,32 @@ def model(tiny, loss: Loss) -> AffectMLLM:
     return made
 
 
-def examples(tiny, model: AffectMLLM, *, labelled: bool = True) -> list:
-    made = parts.examples(tiny, model, KINDS)
+def examples(tiny, model: AffectMLLM, loss: Loss, *, labelled: bool = True) -> list:
+    """With labels, or with two answers each where the loss is about such."""
+    answers = ("happy", "sad and slow") if labelled and isinstance(loss, COMPARING) else "happy"
+    made = parts.examples(tiny, model, KINDS, answers)
+    if labelled and isinstance(loss, DRAWN):
+        made = [replace(example, drawn=drawn(example, i)) for i, example in enumerate(made)]
     for example, labels in zip(made, LABELS, strict=True):
         example.truth.update(labels if labelled else {})
     return made
+
+
+def drawn(example: Example, number: int) -> Drawn:
+    """Rewards of a group, one of which is dead."""
+    logps = tuple(tuple([-1.0] * length) for length in example.answers)
+    return Drawn((1.0, 1.0 if number == 1 else -0.5), logps, limit=30)
+
+
+def batched(model: AffectMLLM, made: list, row_tokens: int = 0) -> Batch:
+    """With a reference that is another than the model, the same for an example in any batch."""
+    batch = collate(made, pad_id=0, row_tokens=row_tokens)
+    if batch.branches is None:
+        return batch
+    with torch.no_grad():
+        found = model(batch, scored)
+    away = [torch.sin(torch.arange(n) + n) for n in found.answers.lengths]
+    return replace(batch, reference=found.logps + torch.cat(away))
 
 
 def of(loss: Loss, model: AffectMLLM, batch: Batch) -> torch.Tensor:
@@ -99,8 +127,8 @@ def test_every_loss_of_the_package_has_a_yaml() -> None:
 
 
 def test_it_is_a_sum_over_items_whatever_the_rows_look_like(tiny, model, loss: Loss) -> None:
-    every = examples(tiny, model)
-    padded, packed = (collate(every, pad_id=0, row_tokens=width) for width in (0, 400))
+    every = examples(tiny, model, loss)
+    padded, packed = (batched(model, every, width) for width in (0, 400))
     assert loss.count(padded) == loss.count(packed) > 0, "the contract's rows have no item of it"
     with torch.no_grad():
         found, other = (of(loss, model, batch) for batch in (padded, packed))
@@ -110,9 +138,9 @@ def test_it_is_a_sum_over_items_whatever_the_rows_look_like(tiny, model, loss: L
 
 
 def test_unless_it_is_coupled_it_does_not_depend_on_the_split(tiny, model, loss: Loss) -> None:
-    every = examples(tiny, model)
-    whole, splits = collate(every, pad_id=0), (every[:1], every[1:])
-    made = [collate(part, pad_id=0) for part in splits]
+    every = examples(tiny, model, loss)
+    whole, splits = batched(model, every), (every[:1], every[1:])
+    made = [batched(model, part) for part in splits]
     if loss.coupled:
         return
     assert sum(map(loss.count, made)) == loss.count(whole)
@@ -122,7 +150,7 @@ def test_unless_it_is_coupled_it_does_not_depend_on_the_split(tiny, model, loss:
 
 
 def test_alone_it_falls_and_all_of_its_head_learns(tiny, model, loss: Loss) -> None:
-    batch, objective = collate(examples(tiny, model), pad_id=0), Objective({"it": loss})
+    batch, objective = batched(model, examples(tiny, model, loss)), Objective({"it": loss})
     wanted = {n: p for n, p in model.named_parameters() if n.startswith(("compressors.", "heads."))}
     if loss.reads_router:
         wanted |= {n: p for n, p in model.named_parameters() if n.endswith("mlp.gate.weight")}
@@ -139,6 +167,8 @@ def test_alone_it_falls_and_all_of_its_head_learns(tiny, model, loss: Loss) -> N
         heads = [p for name, p in wanted.items() if name.startswith("heads.")]
         assert all(p.grad is not None and p.grad.any() for p in heads)
         optimizer.step()
+    if isinstance(loss, GroupPolicy):  # a surrogate: its gradient is meant, its value is not
+        return
     assert seen[-1] < seen[0] - 0.05 * abs(seen[0])
 
 
@@ -146,7 +176,7 @@ def test_without_a_label_it_is_still_connected_and_zero_without_an_item(
     tiny, model, loss: Loss
 ) -> None:
     """Every rank runs the same modules in every micro-batch, whatever its rows have."""
-    batch = collate(examples(tiny, model, labelled=False), pad_id=0)
+    batch = collate(examples(tiny, model, loss, labelled=False), pad_id=0)
     for parameter in model.parameters():
         parameter.requires_grad_(True)
     found = of(loss, model, batch)

@@ -133,6 +133,24 @@ def test_a_sample_does_not_depend_on_its_batch(tiny, model, row_tokens: int) -> 
         assert (got - alone).abs().max() <= 1e-5 * alone.abs().max()
 
 
+@pytest.mark.parametrize("row_tokens", [0, 10_000])
+def test_an_answer_among_several_is_what_it_is_alone(tiny, model, row_tokens: int) -> None:
+    """Positions in time, height and width go on from the prompt for each of them."""
+    one, two = (parts.examples(tiny, model, NAMES, answer) for answer in ("sad and slow", "no"))
+    asked = parts.examples(tiny, model, NAMES, answer=None)
+    both = [
+        prompt.answered([each.input_ids[len(prompt) :] for each in pair])
+        for prompt, *pair in zip(asked, one, two, strict=True)
+    ]
+    batch = collate(both, pad_id=0, row_tokens=row_tokens)
+    for number, got in enumerate(logits(model, batch)):
+        shared, *answers = got.split([len(asked[number]), *both[number].answers])
+        for example, own in zip((one, two), answers, strict=True):
+            (alone,) = logits(model, collate([example[number]], pad_id=0))
+            far = (torch.cat([shared, own]) - alone).abs().max()
+            assert far <= 1e-5 * alone.abs().max()
+
+
 def test_generating_is_what_the_vlm_generates(tiny, fresh, base) -> None:
     prompts = parts.examples(tiny, fresh, NAMES, answer=None)
     together, gates = fresh.generate(collate(prompts, pad_id=0), max_new_tokens=8)

@@ -38,6 +38,7 @@ def published(name: str) -> list[Dataset]:
         return list(module.DATASETS.values())
     return {
         "conversations": list,  # the user's own
+        "preferences": list,
         "emer": lambda: [module.dataset(1), module.dataset(2)],
         "merr": lambda: [module.dataset("coarse"), module.dataset("fine")],
         "ch_sims_v2": lambda: [module.FINAL],

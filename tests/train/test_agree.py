@@ -142,7 +142,7 @@ def test_a_tally_adds_up_and_names_what_is_broken() -> None:
     gates = {"face": torch.tensor([0.5, 0.5])}
     names = {"face": ("general", "emotion")}
     for loss in (value, value * torch.inf):
-        tally.add(("s",), Terms({"lm": value}, {"lm": value}, gates, names), loss)
+        tally.add(("s",), Terms({"lm": value}, {"lm": value}, gates, names, {}), loss)
     found = tally.read()
     assert found == Sums({"lm": 3.0}, {"face": {"general": 1.0, "emotion": 1.0}}, ["s"])
 

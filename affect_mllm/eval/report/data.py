@@ -10,10 +10,11 @@ from typing import Any
 
 from affect_mllm.eval.metrics.registry import METRICS
 from affect_mllm.eval.report.charts import Bar
+from affect_mllm.eval.report.rollouts import Rollouts
 from affect_mllm.types import DataError
 
 BASELINES = ("untrained", "probe", "majority")
-_STAGES = ("align", "emotion", "perceive", "instruct")
+_STAGES = ("align", "emotion", "perceive", "instruct", "cold_start", "reinforce", "control")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Stage:
     name: str
     rows: list[dict[str, Any]]
     bad_lines: int = 0
+    rollouts: Rollouts = field(default_factory=Rollouts)
 
     @property
     def loss(self) -> list[tuple[float, float]]:
@@ -196,9 +198,10 @@ def _stage(path: Path) -> Stage:
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             row = json.loads(line)
-            if "eval" not in row or "loss" in row:
+            if not {"eval", "rollout"} & row.keys() or "loss" in row:
                 float(row["loss"])
             by_step[float(row["step"])] = row
         except (ValueError, TypeError, KeyError):
             bad += 1
-    return Stage(path.parent.name, [by_step[step] for step in sorted(by_step)], bad)
+    rows = [by_step[step] for step in sorted(by_step)]
+    return Stage(path.parent.name, rows, bad, Rollouts.read(path.parent))

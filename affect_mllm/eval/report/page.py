@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from affect_mllm.eval.files import write_text_atomic
-from affect_mllm.eval.report import charts, data
+from affect_mllm.eval.report import charts, data, rollouts
 from affect_mllm.eval.report.clips import Clips, load_clips
 from affect_mllm.eval.report.data import Run
 from affect_mllm.eval.report.html import environment
@@ -129,7 +129,9 @@ def _stage(stage: data.Stage) -> dict[str, Any]:
         "seconds": last.get("seconds"),
         "tokens_per_s": last.get("supervised_tokens_per_s"),
         "data_wait": last.get("data_wait"),
-        "bad_lines": stage.bad_lines,
+        "bad_lines": stage.bad_lines + stage.rollouts.bad_lines,
+        "rewards": rollouts.curve(stage.name, stage.rows),
+        "rollouts": stage.rollouts.shown(),
         "loss": charts.lines(
             {"loss": stage.loss}, title=f"{stage.name}: loss per supervised token", unit="step"
         ),

@@ -98,6 +98,7 @@ def arguments(borders: Borders) -> dict[str, Any]:
         "cu_seq_lens_q": borders.starts,
         "max_length_q": borders.longest,
         "borders": (borders,),
+        "forked": bool(borders.forks),
     }
 
 
@@ -126,11 +127,14 @@ def attend(
     # Autocast leaves rotated queries and keys in float32 beside values in half precision.
     query, key = query.to(value.dtype), key.to(value.dtype)
     why = unfit(value.device.type, value)
+    if options.get("forked"):
+        why = why or "some examples have several answers behind one prompt"
     if fused and only and why:
         raise ConfigError(
             "model.llm.attention",
             f"{fused}, but {why}",
-            expected="a CUDA device, and bf16 or fp16 by model.llm.dtype or launch.precision",
+            expected="a CUDA device, bf16 or fp16 by model.llm.dtype or launch.precision, and one "
+            "answer an example",
             fix="model.llm.attention=auto",
         )
     if fused and not why:
@@ -180,11 +184,10 @@ def _blocked(
     rule: Rule,
 ) -> torch.Tensor:
     """`blocked` between `starts`, whose numbers the host has where they are among the `known`."""
-    cuts = next((each.cuts for each in known if each.starts is starts), None)
-    if cuts is None:
-        cuts = starts.tolist()
+    given = next((each for each in known if each.starts is starts), None)
+    cuts, forks = (starts.tolist(), ()) if given is None else (given.cuts, given.forks)
     with own_precision(query.device):  # autocast would make weights float32, backward would not
-        mixed = Blocked.apply(query[0], key[0], value[0], cuts, rule)
+        mixed = Blocked.apply(query[0], key[0], value[0], cuts, rule, forks)
     return mixed.transpose(0, 1).unsqueeze(0)
 
 

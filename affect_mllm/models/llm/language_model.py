@@ -114,17 +114,21 @@ class LanguageModel(nn.Module):
         *,
         borders: Borders | None = None,
         deep: Deep | None = None,
+        branches: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Last hidden states `[R, L, H]`; attention is causal and stays inside a segment.
 
         `position_ids` is `[R, L]`, or `[3, R, L]` where a VLM counts time, height and width.
-        `borders` are those of the segments, asked of the device unless given.
+        `borders` are those of the segments, asked of the device unless given. Of several answers
+        to one prompt (`Batch.branches`) each sees the prompt and itself.
         """
+        borders = borders or Borders.of(segments, branches)
         if self.attention not in MASKED:
-            borders = borders or Borders.of(segments)
             return self._flat_hidden_states(inputs_embeds, borders, position_ids, deep)
         decoder = self.net.get_decoder()
         masks = decoder_masks(segments, self.config.to_dict())
+        if branches is not None:
+            masks = branched(segments, branches, borders, self.config.to_dict())
         output = decoder(
             inputs_embeds=inputs_embeds,
             attention_mask=self.as_given(masks, inputs_embeds.dtype),
@@ -268,14 +272,27 @@ def decoder_masks(segments: torch.Tensor, config: dict[str, Any]) -> dict[str, t
     return windowed(block_causal_mask(segments), place.unsqueeze(1) - place, config)
 
 
+def branched(
+    segments: torch.Tensor, branches: torch.Tensor, borders: Borders, config: dict[str, Any]
+) -> dict[str, torch.Tensor]:
+    """`decoder_masks` where examples have several answers, all of which begin behind the prompt."""
+    shared = branches.unsqueeze(1) < 0
+    mask = block_causal_mask(segments)
+    mask = mask & (shared | (branches.unsqueeze(2) == branches.unsqueeze(1))).unsqueeze(1)
+    counted = torch.tensor(borders.counted, device=segments.device)
+    place = torch.zeros_like(segments).flatten().index_copy(0, borders.places, counted)
+    place = place.view_as(segments)
+    return windowed(mask, (place.unsqueeze(2) - place.unsqueeze(1)).unsqueeze(1), config)
+
+
 def windowed(
     mask: torch.Tensor, distance: torch.Tensor, config: dict[str, Any]
 ) -> dict[str, torch.Tensor]:
     """The masks `[R, 1, Q, K]` that a decoder's kinds of layers want, by transformers' names.
 
-    `distance` `[Q, K]` is how far a key stands before its query. One mask, unless some layers look
-    at all of an example and others at a window of it (Gemma). A decoder that is given a mask does
-    not apply its window itself (Mistral, Phi-3).
+    `distance`, of a shape that goes with the mask's, is how far a key stands before its query. One
+    mask, unless some layers look at all of an example and others at a window of it (Gemma). A
+    decoder that is given a mask does not apply its window itself (Mistral, Phi-3).
     """
     window = config.get("sliding_window")
     kinds = set(config.get("layer_types") or []) or {"sliding_attention"}

@@ -58,6 +58,7 @@ class VLMText(LanguageModel):
         *,
         borders: Borders | None = None,
         deep: Deep | None = None,
+        branches: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """As of any LLM. ConfigError for examples that share a row where they must not."""
         if not self.packs:
@@ -70,7 +71,7 @@ class VLMText(LanguageModel):
                     fix="set launch.row_tokens=0",
                 )
         return super().hidden_states(
-            inputs_embeds, segments, position_ids, borders=borders, deep=deep
+            inputs_embeds, segments, position_ids, borders=borders, deep=deep, branches=branches
         )
 
     def take_tower(self, name: str = "visual") -> Any:
@@ -88,15 +89,21 @@ class VLMText(LanguageModel):
         host = batch.on_host
         found = []
         for number in range(len(host.sample_ids)):
-            rows, places = (host.segments.cpu() == number).nonzero(as_tuple=True)
+            mine = host.segments.cpu() == number
+            shared = mine if host.branches is None else mine & (host.branches.cpu() < 0)
+            rows, places = shared.nonzero(as_tuple=True)
             ids = host.input_ids.cpu()[rows, places]
             shown = Shown.of(host, number, int(places[0]) if len(places) else 0, videos)
             rope = of_omni if self.family.hearing else of_vlm
             if kept is None:
-                found.append((rows, places, rope(self.net, ids, shown)))
+                each = rope(self.net, ids, shown)
             else:
                 whole, shown, at = expanded(ids, shown, kept, stamped=self.family.stamped)
-                found.append((rows, places, rope(self.net, whole, shown)[:, at]))
+                each = rope(self.net, whole, shown)[:, at]
+            found.append((rows, places, each))
+            rows, places = (mine & ~shared).nonzero(as_tuple=True)  # of answers: words alone
+            behind = host.position_ids.cpu()[rows, places] - each.shape[1]
+            found.append((rows, places, each[:, -1:] + 1 + behind.to(each.dtype)))
         dtype = found[0][2].dtype if found else torch.long
         positions = torch.zeros(3, *host.segments.shape, dtype=dtype)
         for rows, places, each in found:

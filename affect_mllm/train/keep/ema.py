@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -37,20 +37,13 @@ class Ema(Callback):
             self.average[name].lerp_(weight.float(), 1 - keep)
 
     @contextlib.contextmanager
-    @torch.no_grad()
     def in_place(self) -> Iterator[None]:
         """The model has the averaged weights; afterwards its own again.
 
         Weights in float32 are not copied: inside it they are the average itself, to be read only.
         """
-        own = {name: weight.data for name, weight in self.weights.items()}
-        for name, weight in self.weights.items():
-            weight.data = self.average[name].to(weight.dtype)
-        try:
+        with exchanged(self.weights, self.average):
             yield
-        finally:
-            for name, weight in self.weights.items():
-                weight.data = own[name]
 
     def save(self, folder: Path, writes: Writes) -> None:
         """The average, to resume from."""
@@ -69,6 +62,22 @@ class Ema(Callback):
                     tensor.copy_(file.get_tensor(name))
         except (OSError, SafetensorError, KeyError, RuntimeError) as error:
             raise CheckpointError(str(folder / FILE), str(error)) from error
+
+
+@contextlib.contextmanager
+def exchanged(
+    weights: Mapping[str, nn.Parameter], others: Mapping[str, torch.Tensor]
+) -> Iterator[None]:
+    """Inside it, each of `weights` has the value of that name in `others`, of which no copy is made
+    where it is of the same dtype and on the same device."""
+    own = {name: weight.data for name, weight in weights.items()}
+    for name, weight in weights.items():
+        weight.data = others[name].to(weight.device, weight.dtype)
+    try:
+        yield
+    finally:
+        for name, weight in weights.items():
+            weight.data = own[name]
 
 
 def check_ema(decay: float | None, strategy: str) -> None:

@@ -17,13 +17,15 @@ class Terms(NamedTuple):
     """What one micro-batch gives: each loss as a sum, and gate weights summed by modality `[E]`.
 
     `values` holds the same sums for the log, where a loss that is coupled over ranks counts only
-    this rank's share. `experts` names the columns of `gates`.
+    this rank's share. `experts` names the columns of `gates`. `notes` are what losses say beside
+    their values, by `LOSS/NOTE`: a sum and the number of what was added up, `[2]`.
     """
 
     losses: dict[str, torch.Tensor]
     values: dict[str, torch.Tensor]
     gates: dict[str, torch.Tensor]
     experts: dict[str, tuple[str, ...]]
+    notes: dict[str, torch.Tensor]
 
 
 class Loss(ABC):
@@ -32,11 +34,16 @@ class Loss(ABC):
     It is a sum over items (tokens, examples, pairs), and the trainer divides it by `count` added
     up over all ranks and micro-batches of the step: so its gradient does not depend on how the
     step is split. A `coupled` loss compares items of one micro-batch with each other, gathered
-    over ranks; it does depend on the layout.
+    over ranks; it does depend on the layout. One with a `reference` reads `Batch.reference`, a
+    `drawn` one `Batch.drawn`.
+    `notes` names the numbers that it leaves for the log by `note`, in every call.
     """
 
     coupled = False
     reads_router = False  # of the LLM's own experts
+    reference = False
+    drawn = False
+    notes: tuple[str, ...] = ()
 
     def __init__(self, *, weight: float = 1.0) -> None:
         self.weight = weight
@@ -48,6 +55,17 @@ class Loss(ABC):
     def check(self, model: Any) -> None:
         """ConfigError for a model that this loss cannot be about, before any step."""
         del model
+
+    def active(self, batch: Batch) -> int:
+        """Items of `batch` that can have a gradient."""
+        return self.count(batch)
+
+    def note(self, hidden: Hidden, count: torch.Tensor | float, **sums: torch.Tensor) -> None:
+        """Leave sums over `count` things for the log, where their means stand."""
+        kept = hidden.shared.setdefault("notes", {}).setdefault(self, {})
+        for name, value in sums.items():
+            number = torch.as_tensor(count, dtype=torch.float64, device=value.device)
+            kept[name] = torch.stack([value.detach().double(), number])
 
     @abstractmethod
     def count(self, batch: Batch) -> int:
@@ -78,7 +96,14 @@ class Objective:
             for name, value in found.items()
         }
         gates = {name: gate.detach().float().sum(0) for name, gate in hidden.gates.items()}
-        return Terms(found, values, gates, {name: model.gate_names(name) for name in gates})
+        left = hidden.shared.get("notes", {})
+        notes = {f"{n}/{e}": left[loss][e] for n, loss in self.losses.items() for e in loss.notes}
+        return Terms(found, values, gates, {n: model.gate_names(n) for n in gates}, notes)
+
+    @property
+    def notes(self) -> list[str]:
+        """The names of `Terms.notes`."""
+        return [f"{name}/{each}" for name, loss in self.losses.items() for each in loss.notes]
 
     def experts(self, model: Any) -> list[tuple[str, str]]:
         """Every modality and expert that `Terms.gates` can have a weight of."""
@@ -87,6 +112,10 @@ class Objective:
     def counts(self, batch: Batch) -> dict[str, int]:
         """Each loss's items in one micro-batch of this rank."""
         return {name: loss.count(batch) for name, loss in self.losses.items()}
+
+    def active(self, batch: Batch) -> int:
+        """Items of all losses in one micro-batch of this rank that can have a gradient."""
+        return sum(loss.active(batch) for loss in self.losses.values())
 
     def total(self, sums: Mapping[str, Any], counts: Mapping[str, int]) -> Any:
         """The weighted sum of the losses, each over its items in the whole step."""

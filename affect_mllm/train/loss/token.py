@@ -24,7 +24,10 @@ LOGIT_OPTIONS = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 
 
 class TokenLoss(Loss):
-    """Cross-entropy of the supervised tokens, `chunk` positions at a time."""
+    """Cross-entropy of the supervised tokens, `chunk` positions at a time.
+
+    Of examples with one answer: several to one prompt are there to be compared, by other losses.
+    """
 
     def __init__(self, *, weight: float = 1.0, chunk: PositiveInt = 256) -> None:
         super().__init__(weight=weight)
@@ -32,7 +35,7 @@ class TokenLoss(Loss):
 
     def count(self, batch: Batch) -> int:
         """Supervised tokens."""
-        return int((batch.on_host.labels[:, 1:] != -100).sum())
+        return int((_learnt(batch)[:, 1:] != -100).sum())
 
     def __call__(
         self, model: Any, batch: Batch, hidden: Hidden, head: nn.Module | None
@@ -42,11 +45,19 @@ class TokenLoss(Loss):
         Under ZeRO-3 reading its weight gathers it until the forward pass is over; under FSDP it
         belongs to the root, which stays gathered.
         """
-        positions, targets = supervised(batch.on_host.labels)
+        positions, targets = supervised(_learnt(batch))
         output, device = plain_head(model.llm.net), hidden.states.device
         places = on_device(positions.flatten().nonzero().squeeze(1), device)
         states, targets = hidden.states.flatten(0, 1)[places], on_device(targets, device)
         return chunked_loss_sum(states, output.weight, output.bias, targets, chunk=self.chunk)
+
+
+def _learnt(batch: Batch) -> torch.Tensor:
+    """The labels `[R, L]` on the host, without those of several answers to one prompt."""
+    host = batch.on_host
+    return (
+        host.labels if host.branches is None else host.labels.masked_fill(host.branches >= 0, -100)
+    )
 
 
 def plain_head(net: Any) -> nn.Linear:
@@ -68,7 +79,8 @@ def supervised(labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """From labels `[R, L]` aligned with the ids: positions that predict, and their targets `[M]`.
 
     Position t predicts label t + 1. A packed example's first token is never a target (prompts
-    are −100), so the shift does not cross examples.
+    are −100), so the shift does not cross examples. Of several answers to one prompt only the
+    first one's first token is predicted where this says (`loss.answers`).
     """
     targets = torch.full_like(labels, -100)
     targets[:, :-1] = labels[:, 1:]

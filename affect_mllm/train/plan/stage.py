@@ -15,11 +15,13 @@ from torch import nn
 from affect_mllm.data.mixture import Mixing, Mixture, Source, in_order
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.train.loss.objective import Loss
+from affect_mllm.train.loss.policy import GroupPolicy
 from affect_mllm.train.loss.token import TokenLoss
 from affect_mllm.train.plan import optim
 from affect_mllm.train.plan.names import check_names, refusing
 from affect_mllm.train.plan.optim import AdamW, Schedule
 from affect_mllm.train.plan.trainable import Trainable, named, select
+from affect_mllm.train.rollout.settings import Rollout
 from affect_mllm.types import ConfigError
 
 
@@ -145,7 +147,8 @@ class Stage:
 
     `trainable`: groups of parameters by name, each with its rate; what is in none is frozen.
     `ema` averages the trained weights with that decay.
-    `sources`, `losses`: by name. `experts`: the experts that the hybrid compressors' gates may use.
+    `sources`, `losses`: by name. `rollout`: the model answers itself, for losses on such answers.
+    `experts`: the experts that the hybrid compressors' gates may use.
     `epochs`: so many passes over the sources' rows with each of their questions; `steps` is then
     the most (plan/of_manifest.py).
     `copy`: what is copied once, when the stage begins.
@@ -161,6 +164,7 @@ class Stage:
     epochs: PositiveFloat | None = None
     batch_size: PositiveInt = 16
     losses: dict[str, Loss] = field(default_factory=lambda: {"lm": TokenLoss()})
+    rollout: Rollout | None = None
     experts: tuple[str, ...] = ("general", "emotion")
     copy: Annotated[dict[str, Copy], refusing(copies)] = field(default_factory=dict)
     modality_dropout: float = 0.0
@@ -181,10 +185,44 @@ class Stage:
     def __post_init__(self) -> None:
         check_sources("stage.sources", self.sources)
         object.__setattr__(self, "trainable", named(self.trainable))
+        self._check_rollout()
         try:
             object.__setattr__(self, "copy", copies(self.copy))
         except ValueError as error:
             raise ConfigError("stage.copy", str(error)) from error
+
+    def _check_rollout(self) -> None:
+        """ConfigError unless answers are made where losses are about them, and only there."""
+        wanting = [name for name, loss in self.losses.items() if loss.drawn]
+        if wanting and self.rollout is None:
+            raise ConfigError(
+                "stage.rollout",
+                f"none, but losses.{wanting[0]} is about answers that the model gives",
+                expected="how they are drawn and what they are worth",
+                fix="take conf/stage/reinforce.yaml as a pattern",
+            )
+        policies = [each for each in self.losses.values() if isinstance(each, GroupPolicy)]
+        if self.rollout is not None and not policies:
+            raise ConfigError(
+                "stage.losses",
+                f"{sorted(self.losses)}, with a rollout",
+                expected="a GroupPolicy that learns from it",
+                fix="add `policy: {_target_: affect_mllm.train.loss.policy.GroupPolicy}`",
+            )
+        if self.rollout is not None and self.rollout.passes > 1:
+            for each in policies:
+                if each.old == "own":
+                    raise ConfigError(
+                        "stage.rollout.passes",
+                        f"{self.rollout.passes}, with a GroupPolicy whose ratios are always 1",
+                        expected="1, or ratios to the probabilities at sampling",
+                        fix="give the policy `old: sampled`",
+                    )
+
+    @property
+    def compares(self) -> bool:
+        """Whether a loss compares with what the stage began with."""
+        return any(loss.reference for loss in self.losses.values())
 
     def mixture(self, seed: int) -> Mixture:
         """The draws of all its steps."""

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, NonNegativeFloat, TypeAdapter
 from pydantic import ValidationError as Invalid
 from torch import nn
 
+from affect_mllm.models.llm.language_model import LanguageModel
 from affect_mllm.train.plan.names import NAME, check_names, refusing
 from affect_mllm.types import ConfigError
 
@@ -158,6 +159,18 @@ def unfreeze(model: nn.Module, trainable: Mapping[str, Group]) -> dict[str, list
         for parameter in parameters:
             parameter.data = parameter.data.float()
     return members
+
+
+def quiet(model: nn.Module) -> None:
+    """Switch chance off while training: dropout, and noise on embeddings.
+
+    In stages that compare answers: what is compared, or was drawn, has to be the same function.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        if isinstance(module, LanguageModel):
+            module.neftune_alpha = 0.0
 
 
 def spoken(members: Mapping[str, list[nn.Parameter]], trainable: Mapping[str, Group]) -> str:

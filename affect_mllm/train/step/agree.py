@@ -73,13 +73,17 @@ ABSENT = [0.0] * SIZE
 
 @dataclass(frozen=True)
 class Agreed:
-    """This rank's micro-batches, as many as on any other rank, and the step's totals."""
+    """This rank's micro-batches, as many as on any other rank, and the step's totals.
+
+    `active` is how many items of all losses can have a gradient.
+    """
 
     micro_batches: tuple[Batch, ...]
     counts: Counter[str]
     tokens: int
     skipped: tuple[tuple[str, str], ...]
     numbers: dict[str, int | float]
+    active: int = 1
 
 
 def agree(engine: Engine, objective: Objective, batch: StepBatch) -> Agreed:
@@ -91,12 +95,12 @@ def agree(engine: Engine, objective: Objective, batch: StepBatch) -> Agreed:
     counts: Counter[str] = Counter(dict.fromkeys(objective.losses, 0))
     for micro in batch.micro_batches:
         counts.update(objective.counts(micro))
-    own = batch.numbers()
-    said = [*counts.values(), batch.supervised_tokens, *own.values()]
+    own, active = batch.numbers(), sum(objective.active(micro) for micro in batch.micro_batches)
+    said = [*counts.values(), batch.supervised_tokens, active, *own.values()]
     kinds = [number for micro in batch.micro_batches for number in _kinds(micro)]
     ranks = engine.told([*said, *kinds])
     totals = [sum(column) for column in zip(*(rank[: len(said)] for rank in ranks), strict=True)]
-    found, (tokens, *rest) = totals[: len(counts)], totals[len(counts) :]
+    found, (tokens, active, *rest) = totals[: len(counts)], totals[len(counts) :]
     numbers = {
         name: total / engine.world if isinstance(own[name], float) else int(total)
         for name, total in zip(own, rest, strict=True)
@@ -109,6 +113,7 @@ def agree(engine: Engine, objective: Objective, batch: StepBatch) -> Agreed:
         int(tokens),
         tuple(row for rank in skipped for row in rank),
         numbers,
+        int(active),
     )
 
 

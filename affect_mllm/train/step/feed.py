@@ -11,7 +11,7 @@ from affect_mllm.data.features import ensure
 from affect_mllm.data.lengths import Lengths, measure, needed
 from affect_mllm.data.loader import BatchPlan, StepBatch, StepDataset, step_loader
 from affect_mllm.data.mixture import Mixture
-from affect_mllm.data.outline import Outliner
+from affect_mllm.data.outline import Outliner, Room
 from affect_mllm.data.settings import DataSettings
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.train.layout.engine import Engine
@@ -32,7 +32,9 @@ class Feed:
     def training(self, model: AffectMLLM, stage: Stage) -> StepDataset:
         """The stage's mixture, for this rank."""
         mixture = stage.mixture(self.seed)
-        return self._dataset(model, mixture, stage.batch_size, dropout=stage.modality_dropout)
+        room = None if stage.rollout is None else stage.rollout.room
+        dropout = stage.modality_dropout
+        return self._dataset(model, mixture, stage.batch_size, dropout=dropout, room=room)
 
     def held_out(self, model: AffectMLLM, stage: Stage) -> StepDataset | None:
         """The validation rows, if the stage has any."""
@@ -64,7 +66,13 @@ class Feed:
         )
 
     def _dataset(
-        self, model: AffectMLLM, mixture: Mixture, batch_size: int, *, dropout: float
+        self,
+        model: AffectMLLM,
+        mixture: Mixture,
+        batch_size: int,
+        *,
+        dropout: float,
+        room: Room | None = None,
     ) -> StepDataset:
         engine, data, launch = self.engine, self.data, self.launch
         if launch.row_tokens and not model.llm.packs:
@@ -106,5 +114,6 @@ class Feed:
             budget=launch.budget,
             lengths=lengths,
             positions=model.encoder_positions(),
+            room=room,
         )
         return StepDataset(mixture, outliner, features, plan=plan)

@@ -23,15 +23,23 @@ class Sums:
     losses: dict[str, float] = field(default_factory=dict)
     gates: Gates = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
+    notes: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def noted(self) -> dict[str, float]:
+        """The mean of every note of which there was anything."""
+        return {name: total / count for name, (total, count) in self.notes.items() if count}
 
     def over_ranks(self, engine: Engine, objective: Objective) -> Sums:
         """Those of all ranks together, told as numbers; samples by name where a loss is broken."""
         experts = objective.experts(engine.module)
         weights = [self.gates.get(name, {}).get(expert, 0.0) for name, expert in experts]
         losses = [self.losses.get(name, 0.0) for name in objective.losses]
-        ranks = engine.told([len(self.broken), *losses, *weights])
+        notes = [number for name in objective.notes for number in self.notes.get(name, (0.0, 0.0))]
+        ranks = engine.told([len(self.broken), *notes, *losses, *weights])
         broken, *totals = (sum(column) for column in zip(*ranks, strict=True))
+        noted, totals = iter(totals[: len(notes)]), totals[len(notes) :]
         found = Sums(dict(zip(objective.losses, totals[: len(losses)], strict=True)))
+        found.notes = {name: (next(noted), next(noted)) for name in objective.notes}
         if broken:
             found.broken = [name for rank in engine.gather(self.broken) for name in rank]
         for (name, expert), weight in zip(experts, totals[len(losses) :], strict=True):
@@ -52,7 +60,8 @@ class Tally:
         """Keep the values and gates of one micro-batch, and whether its total `loss` is finite."""
         self._names.append(samples)
         self._terms.append(terms)
-        parts = [torch.isfinite(loss.detach()), *terms.values.values(), *terms.gates.values()]
+        parts = [torch.isfinite(loss.detach()), *terms.values.values(), *terms.notes.values()]
+        parts += terms.gates.values()
         self._numbers.append(torch.cat([part.reshape(-1).double() for part in parts]))
 
     def read(self) -> Sums:
@@ -65,6 +74,9 @@ class Tally:
                 found.broken += names or ("(none: an idle item)",)
             values, rows = rows[: len(terms.values)], rows[len(terms.values) :]
             add(found.losses, dict(zip(terms.values, values, strict=True)))
+            for name in terms.notes:
+                (total, count), (more, of, *rows) = found.notes.get(name, (0.0, 0.0)), rows
+                found.notes[name] = (total + more, count + of)
             for modality, experts in terms.experts.items():
                 weights, rows = rows[: len(experts)], rows[len(experts) :]
                 row = dict(zip(experts, weights, strict=True))

@@ -14,11 +14,13 @@ from affect_mllm.data.loader import StepBatch
 from affect_mllm.log import LOGGER
 from affect_mllm.train.keep.ema import Ema
 from affect_mllm.train.keep.progress import Progress
+from affect_mllm.train.keep.reference import Reference
 from affect_mllm.train.keep.stage_checkpoints import StageCheckpoints
 from affect_mllm.train.layout.engine import Engine
 from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.plan.optim import set_rates
 from affect_mllm.train.plan.stage import Stage
+from affect_mllm.train.rollout.rollouts import Rollouts
 from affect_mllm.train.step.agree import Agreed, agree
 from affect_mllm.train.step.moving import moving
 from affect_mllm.train.step.tally import Gates, Sums, Tally
@@ -54,6 +56,8 @@ class Trainer:
         callbacks: Sequence[Callback],
         checkpoints: StageCheckpoints,
         progress: Progress,
+        reference: Reference | None = None,
+        rollouts: Rollouts | None = None,
     ) -> None:
         self.engine, self.stage, self.objective = engine, stage, objective
         self.callbacks, self.checkpoints = callbacks, checkpoints
@@ -61,7 +65,7 @@ class Trainer:
         self.pace, self.watchdog = Pace(engine.device, engine.dtype), Watchdog()
         self.stop_asked = False
         self.last = stage.steps  # the step after which the stage ended
-        self.progress = progress
+        self.progress, self.reference, self.rollouts = progress, reference, rollouts
 
     def fit(self, loader: Iterable[StepBatch], first_step: int, *, max_bad: float) -> None:
         """Steps `first_step + 1 … stage.steps`, or until `best` is too old.
@@ -73,11 +77,15 @@ class Trainer:
         with self._signals(), self.watchdog:
             for step, (batch, waited) in enumerate(_timed(loader), first_step + 1):
                 began = time.perf_counter()
+                batch, drawn = self._drawn(step, batch)
                 self.watchdog.at(step, "agreeing on the batch")
                 part = agree(self.engine, self.objective, batch)
                 self._count_bad(part, max_bad)
                 learned = self._has_examples(step, part)
-                row: Row = self.train_step(step, part) if learned else {**part.numbers}
+                row: Row = {**part.numbers}
+                for _ in range(self.passes if learned else 0):
+                    row = self.train_step(step, part)
+                row |= drawn
                 if learned:
                     busy = time.perf_counter() - began
                     row |= self.pace.numbers(part.micro_batches, row, busy, waited)
@@ -90,6 +98,19 @@ class Trainer:
                     break
                 self.watchdog.at(step + 1, "waiting for data")
 
+    @property
+    def passes(self) -> int:
+        """Updates a step: several where a rollout says so."""
+        return 1 if self.rollouts is None else self.rollouts.settings.passes
+
+    def _drawn(self, step: int, batch: StepBatch) -> tuple[StepBatch, Row]:
+        """The batch with the model's own answers, where the stage has it answer."""
+        if self.rollouts is None:
+            return batch, {}
+        self.watchdog.at(step, "drawing answers")
+        batch, numbers = self.rollouts.of(step, batch)
+        return batch, {"rollout": numbers}
+
     def train_step(self, step: int, part: Agreed) -> Row:
         """One update. Raises DataError, before the update, when the loss is not finite."""
         engine = self.engine
@@ -97,7 +118,7 @@ class Trainer:
         tally = self._add_gradients(step, part)
         self.watchdog.at(step, "adding up gradients")
         engine.exchange()
-        found, weights = self._over_ranks(step, tally.read())
+        found, notes, weights = self._over_ranks(step, tally.read())
         self.watchdog.at(step, "update")
         norm, norms = engine.update()
         self._check_norm(step, norm)
@@ -105,6 +126,7 @@ class Trainer:
         return {
             "loss": self.objective.total(found, part.counts),
             "losses": {name: found[name] / max(1, part.counts[name]) for name in found},
+            **({"notes": notes} if notes else {}),
             "grad_norm": norm if math.isfinite(norm) else None,  # fp16 left this step out
             "grad_norms": norms,
             "supervised_tokens": part.tokens,
@@ -124,6 +146,8 @@ class Trainer:
         with self.pace.watching():
             for number, micro in enumerate(moving(part.micro_batches, engine.device), 1):
                 self.watchdog.at(step, f"forward of micro-batch {number}")
+                if self.reference is not None:
+                    micro = self.reference.beside(micro)
                 terms = engine.forward(micro, self.objective)
                 loss = self.objective.total(terms.losses, part.counts)
                 self.watchdog.at(step, f"backward of micro-batch {number}")
@@ -149,7 +173,7 @@ class Trainer:
         if metrics:
             row["eval"] = metrics
             self.engine.module.train()
-        for callback in self.callbacks if learned or metrics else ():
+        for callback in self.callbacks if learned or metrics or "rollout" in row else ():
             callback.log({"stage": self.stage.name, "step": step, **row})
         self.watchdog.at(step, "saving")
         save = partial(self.checkpoints.save_step, self.engine, self.callbacks)
@@ -165,8 +189,10 @@ class Trainer:
         """The model has the running average of its weights, if the stage keeps one."""
         return contextlib.nullcontext() if self.average is None else self.average.in_place()
 
-    def _over_ranks(self, step: int, sums: Sums) -> tuple[dict[str, float], Gates]:
-        """Losses added up over ranks, and each modality's mean gate by expert.
+    def _over_ranks(
+        self, step: int, sums: Sums
+    ) -> tuple[dict[str, float], dict[str, float], Gates]:
+        """Losses added up over ranks, means of notes, and each modality's mean gate by expert.
 
         Raises DataError on all ranks when a loss of one is not finite.
         """
@@ -182,7 +208,7 @@ class Trainer:
             name: {expert: weight / sum(row.values()) for expert, weight in row.items()}
             for name, row in sorted(found.gates.items())
         }
-        return found.losses, means
+        return found.losses, found.noted(), means
 
     def _left(self, step: int, spent: float, first: int) -> Row:
         steps = self.stage.steps
@@ -206,9 +232,12 @@ class Trainer:
 
     def _has_examples(self, step: int, part: Agreed) -> bool:
         """Whether there is anything to learn from: a step may have bad samples only."""
-        if any(part.counts.values()):
+        if part.active:
             return True
         where = f"stage {self.stage.name}, step {step}"
+        if any(part.counts.values()):
+            LOGGER.warning("%s: all rewards of each group are equal; no update", where)
+            return False
         if part.numbers["examples"]:
             raise DataError(
                 where,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 import torch
 
 from affect_mllm.data.loader import StepBatch
+from affect_mllm.train.keep.reference import Reference
 from affect_mllm.train.layout.engine import Engine
 from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.step.agree import agree
@@ -18,7 +19,10 @@ from affect_mllm.types import DataError
 
 
 class ValidationLoss(Callback):
-    """`val/loss` (weighted) and `val/NAME` of each loss, every `every` steps and after the last."""
+    """`val/loss` (weighted) and `val/NAME` of each loss, every `every` steps and after the last.
+
+    Also `val/NAME/NOTE` of what losses say beside their values.
+    """
 
     def __init__(
         self,
@@ -27,9 +31,10 @@ class ValidationLoss(Callback):
         batches: Callable[[], Iterable[StepBatch]],
         *,
         every: int,
+        reference: Reference | None = None,
     ) -> None:
         self.engine, self.objective = engine, objective
-        self.batches, self.every = batches, every
+        self.batches, self.every, self.reference = batches, every, reference
 
     @torch.no_grad()
     def evaluate(self, step: int, *, last: bool) -> dict[str, float]:
@@ -43,10 +48,14 @@ class ValidationLoss(Callback):
             part = agree(self.engine, self.objective, batch)
             counts += part.counts
             for micro in moving(part.micro_batches, self.engine.device):
+                if self.reference is not None:
+                    micro = self.reference.beside(micro)
                 terms = self.engine.forward(micro, self.objective)
                 tally.add(micro.sample_ids, terms, torch.stack([*terms.values.values()]).sum())
         if not counts:
             raise DataError("stage.validation", "nothing to measure in its batches")
-        found = tally.read().over_ranks(self.engine, self.objective).losses
+        sums = tally.read().over_ranks(self.engine, self.objective)
+        found = sums.losses
         means = {f"val/{name}": found[name] / max(1, counts[name]) for name in found}
+        means |= {f"val/{name}": mean for name, mean in sums.noted().items()}
         return {**means, "val/loss": self.objective.total(found, counts)}

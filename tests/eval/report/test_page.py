@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -333,3 +334,32 @@ def test_families_of_true_and_answered_labels():
         "neutral": 0.25,
         "other": 0.25,
     }
+
+
+def test_answers_that_the_model_gave_itself_can_be_read(run, tmp_path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    folder = copy / "train" / "reinforce"
+    folder.mkdir(parents=True)
+    steps, groups = [], []
+    for step in range(1, 31):
+        told = {"reward": step / 30, "dead_groups": 0.5}
+        learnt = {"loss": 0.1} if step % 2 else {}  # a step of dead groups has no loss
+        steps.append(json.dumps({"step": step, "steps": 30, "rollout": told, **learnt}))
+        answers_of = [
+            {"text": f"<b>{n} of {step}", "ended": n > 0, "tokens": 3, "rewards": {"wheel": n / 4},
+             "reward": None if n == 2 else n / 4, "advantage": n - 1.0}
+            for n in range(3)
+        ]  # fmt: skip
+        asked = {"step": step, "id": "x", "question": "Which?", "answers": answers_of}
+        groups += [json.dumps(asked)] * 3
+    (folder / "metrics.jsonl").write_text("\n".join(steps) + "\n")
+    (folder / "rollouts-0.jsonl").write_text("\n".join([*groups, "no row", '{"step": 3']))
+    page = Page(write_report([copy], tmp_path / "page.html").read_text())
+    assert "Answers of reinforce" in page.words
+    shown = [words for words in page.words.split() if words == "step"]
+    assert len(page.all("details", "rollouts")) == 12
+    assert "<b>0 of 1 (cut off)" in page.words
+    assert "<b>2 of 30" in page.words
+    assert "reinforce: 1 lines of metrics.jsonl could not be read" in page.words
+    assert shown

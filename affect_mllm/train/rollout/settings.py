@@ -1,0 +1,61 @@
+"""A stage's `rollout`: answers are made, not read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge
+from pydantic import PositiveFloat, PositiveInt
+
+from affect_mllm.data.outline import Room
+from affect_mllm.data.settings import DataSettings
+from affect_mllm.data.template import Instruction
+from affect_mllm.train.layout.launch import WHOLE
+from affect_mllm.train.rollout.reward import Reward
+from affect_mllm.types import ConfigError
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """How many answers to each prompt, how they are drawn, and what they are worth.
+
+    A batch's size counts prompts. `temperature` divides the logits that are drawn from and scored
+    by; no part of the vocabulary is cut off. `questions` names the instructions that the model
+    answers itself; the others' rows are learnt as they are (none: all are answered). `passes`
+    updates are made of a step's answers. `at_once` answers are drawn at a time.
+    """
+
+    rewards: dict[str, Reward]
+    answers: Annotated[int, Ge(2)] = 8
+    max_new_tokens: PositiveInt = 64
+    temperature: PositiveFloat = 1.0
+    questions: tuple[str, ...] = ()
+    passes: PositiveInt = 1
+    at_once: PositiveInt = 64
+
+    def __post_init__(self) -> None:
+        if not self.rewards:
+            raise ConfigError("stage.rollout.rewards", "none", expected="one or more, by name")
+
+    @property
+    def room(self) -> Room:
+        """What an example's answers may take."""
+        return Room(self.answers * self.max_new_tokens, tuple(self.questions))
+
+
+def check_rollout(name: str, rollout: Rollout, data: DataSettings, strategy: str) -> None:
+    """ConfigError for questions that do not exist or have no answer to be given, and for strategies
+    under which no rank holds the weights to draw with."""
+    if strategy not in WHOLE:
+        raise ConfigError(
+            f"stages.{name}.rollout",
+            f"answers drawn while training, with launch.strategy={strategy}",
+            expected=f"one of {', '.join(WHOLE)}: the others split weights over ranks",
+            fix="choose launch=zero2",
+        )
+    known = [n for n, each in data.instructions.items() if isinstance(each, Instruction)]
+    if unknown := sorted(set(rollout.questions) - set(known)):
+        raise ConfigError(
+            f"stages.{name}.rollout.questions", f"{unknown}", expected=f"some of {sorted(known)}"
+        )

@@ -11,10 +11,11 @@ RUN := outputs/demo$(if $(filter-out 1,$(SEED)),-seed$(SEED))
 EVAL := checkpoint=$(RUN)/train/instruct/final run_dir=$(RUN)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo people readme test soak bench gpu-check docker-check check lint types layers clean
+.PHONY: help venv demo demo-reinforce people readme test soak bench gpu-check docker-check check lint types layers clean
 
 help:
 	@echo "make demo    train, evaluate and report on a synthetic corpus (SEED=$(SEED))"
+	@echo "make demo-reinforce  after it: cold start, rewards, a control; answers before, after, beside"
 	@echo "make people  acted voices learnt and asked, five folds (DIR=FOLDER of the Berlin Database of Emotional Speech)"
 	@echo "make readme  the README's commands, run on the demo's outputs"
 	@echo "make test    the tests, in $(JOBS) processes"
@@ -54,6 +55,13 @@ people: $(STAMP)
 	@test -d "$(DIR)/wav" || { echo "give DIR=FOLDER, the unpacked Berlin Database of Emotional Speech (FOLDER/wav)"; exit 2; }
 	$(BIN)/affect-mllm assets
 	BIN=$(BIN) SEED=$(SEED) scripts/people.sh "$(DIR)"
+
+# The control is as much more of the cold start's lessons, from where the rewards began.
+RL := outputs/demo_reinforce$(if $(filter-out 1,$(SEED)),-seed$(SEED))
+demo-reinforce: demo
+	$(BIN)/python train.py experiment=demo_reinforce seed=$(SEED) run_dir=$(RL)/train stages.cold_start.init_from=$(RUN)/train/instruct/final
+	for stage in cold_start reinforce control; do $(BIN)/python eval.py benchmark=synthetic_open checkpoint=$(RL)/train/$$stage/final run_dir=$(RL)/$$stage || exit 1; done
+	$(BIN)/affect-mllm compare $(RL)/cold_start $(RL)/reinforce $(RL)/control
 
 readme: $(STAMP)
 	$(BIN)/python scripts/readme.py

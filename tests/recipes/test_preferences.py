@@ -63,7 +63,7 @@ def test_track_3_names_the_preferred_text_and_leaves_a_tie_undecided(
     # Exchanged together with the verdict it is the same pair.
     turned = [[n, b, a, {"a1": "a2", "a2": "a1"}.get(p, p)] for n, a, b, p in texts]
     table(tmp_path / "track3_emoprefer.csv", ["name", "a1", "a2", "preference"], *turned)
-    again = run("mer2026", [*made.args, SUBSET, "--out", "turned.jsonl"], tmp_path)
+    again = run("mer2026", [*made.args, SUBSET, "--out", str(tmp_path / "turned.jsonl")], tmp_path)
     keys = ("chosen", "rejected")
     pairs = [[row["labels"].get(key) for key in keys] for row in again.rows.values()]
     assert pairs == [[row["labels"].get(key) for key in keys] for row in ran.rows.values()]

@@ -90,7 +90,7 @@ REWARDS: list[Reward] = [
 def test_it_is_pure_and_within_its_bounds(reward: Reward) -> None:
     rows = {"emotion": "happy", "visual_cues": "a broad smile", "vocal_cues": "a bright voice"}
     texts = [*ADVERSARIES.values(), *(", ".join(t) for t in TRUTHS), "a smile", "happy"]
-    texts.append("<think>a smile</think><answer>happy</answer>")
+    texts += ["<think>a smile</think><answer>happy</answer>"] * 2  # one of them cut off
     answers = [
         answered(text, rows | {"emotions": TRUTHS[n % 6]}, ended=n % 3 > 0, tokens=n)
         for n, text in enumerate(texts)

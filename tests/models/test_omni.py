@@ -121,22 +121,25 @@ def test_a_sample_does_not_depend_on_its_batch(tiny, model, row_tokens: int) -> 
         assert (got - alone).abs().max() <= 1e-5 * alone.abs().max(), name
 
 
-def test_a_sound_that_is_shorter_than_a_second_is_as_if_it_were_alone(fresh) -> None:
+def test_a_sound_that_is_shorter_than_a_second_is_as_if_it_were_alone(fresh, base) -> None:
     """transformers' Qwen3-Omni tower makes something else of it beside a longer one."""
-    tower = fresh.encoders["audio"]
+    tower, tail = fresh.encoders["audio"], fresh.compressors["audio"].experts["general"]
     heard = [tower.transform(parts.sound(seed, s)) for seed, s in ((1, 0.35), (2, 2.51), (3, 1))]
-    examples = [Example(str(i), [0], [0], (), {"audio": one}, False) for i, one in enumerate(heard)]
     spans = (Span("audio", 0, 1),)
-    batch = collate([replace(each, spans=spans) for each in examples], pad_id=0).media["audio"]
+    made = [Example(str(i), [0], [0], spans, {"audio": one}, False) for i, one in enumerate(heard)]
+    batch = collate(made, pad_id=0).media["audio"]
+    theirs = base.model.audio_tower
     with torch.no_grad():
         together = tower(batch.values, batch.mask)
+        tokens = tail(together.values, together.mask)
         for row, frames in enumerate(heard):
-            given = torch.from_numpy(frames)[None]
-            alone = tower(given, torch.ones(given.shape[:2], dtype=torch.bool))
-            count = alone.values.shape[1]
-            assert together.mask[row].sum() == count == tower.count(frames)
-            torch.testing.assert_close(together.values[row, :count], alone.values[0])
-            assert not together.values[row, count:].any()
+            given = {"feature_lens": torch.tensor([len(frames)])}
+            if tower.halves:
+                given["aftercnn_lens"] = (given["feature_lens"] - 1) // 2 + 1
+            alone = theirs(torch.from_numpy(frames).T, **given).last_hidden_state
+            assert together.mask[row].sum() == len(alone) == tower.count(frames)
+            torch.testing.assert_close(tokens[row, : len(alone)], alone, rtol=1e-5, atol=1e-5)
+            assert not together.values[row, len(alone) :].any()
     assert torch.equal(tower.state_mask(batch.mask), together.mask)
 
 

@@ -12,7 +12,7 @@ from affect_mllm.data.collate import collate
 from affect_mllm.models import checkpoint as store
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.types import Sample
-from tests import tiny_vlm
+from tests import tiny_omni, tiny_vlm
 from tests.tiny import llm
 
 QUESTIONS = ("Which emotion?", "What does the voice say?", "Why?", "Describe the face.")
@@ -25,9 +25,12 @@ def settings(tiny, folder: Path, kind: str = "qwen2_5_vl") -> Any:
             pieces = kind == "encoders_pieces"
             node.model.llm.model = str(llm(folder / "llm", tied=pieces, sentencepiece=pieces))
         return node
-    vlm = tiny_vlm.build(tiny, folder, kind.removesuffix("_tied"), tied=kind.endswith("_tied"))
+    if hears := "omni" in kind:
+        vlm = tiny_omni.build(folder, kind)
+    else:
+        vlm = tiny_vlm.build(tiny, folder, kind.removesuffix("_tied"), tied=kind.endswith("_tied"))
     overrides = [
-        "experiment=emotion_qwen",
+        f"experiment={'omni_hybrid' if hears else 'emotion_qwen'}",
         f"data.manifest={tiny.root / 'manifest.jsonl'}",
         "data.reader.sampling.kind=uniform",
         "data.reader.sampling.frames=3",

@@ -26,7 +26,7 @@ from affect_mllm.train.plan.speed import Speed
 from affect_mllm.train.plan.trainable import Group, select
 from affect_mllm.types import CheckpointError, ConfigError, Sample
 from tests import tiny as parts
-from tests import tiny_vlm
+from tests import tiny_omni, tiny_vlm
 from tests.tools.tracker import Tracker
 
 TRAINABLE = {
@@ -194,6 +194,52 @@ def test_encoders_that_run_in_the_step_are_counted(tiny, trained: bool) -> None:
     assert found.peak == pytest.approx(peak, rel=0.1)
     assert found.flops == pytest.approx(flops, rel=0.1)
     assert cached.flops < 0.9 * flops, "the encoders are too small to be seen here"
+
+
+def test_an_omni_models_towers_are_counted(tiny, tmp_path) -> None:
+    """Videos with their sound, of one length each, as of a nominal clip."""
+    folder = tiny_omni.build(tmp_path, "qwen2_5_omni")
+
+    def build() -> AffectMLLM:
+        return tiny_vlm.model(folder, attention="eager")
+
+    real = build()
+    batch = collate(tiny_omni.examples(tiny, real, ("sounding",) * 3), pad_id=0)
+    heard, seen = batch.media["audio"], batch.media["frame"]
+    sounds = real.encode("audio", heard).mask.shape
+    items = {"frame": tuple(seen.mask.shape), "audio": tuple(sounds)}
+    supervised = int((batch.labels[:, 1:] != -100).sum())
+    with torch.device("meta"), weightless():
+        shadow = build()
+    inputs = {"audio": tuple(heard.values.shape[1:])}
+    size = tuple(batch.input_ids.shape)
+    shape = Shape(*size, supervised, items, {"frame": seen.grids}, inputs)
+    found = rehearse(shadow, shape, optimizer_of(shadow))
+    peak, flops = accounted(real, batch)
+    assert found.peak == pytest.approx(peak, rel=0.1)
+    assert found.flops == pytest.approx(flops, rel=0.1)
+
+
+@pytest.mark.parametrize("kind", ["qwen2_5_omni", "qwen3_omni_moe"])
+def test_an_omni_experiment_is_described_and_estimated(tiny, tmp_path, kind: str) -> None:
+    """In bf16, in which torch knows the shapes of a mixture of experts."""
+    folder = tiny_omni.build(tmp_path, kind)
+    for file in folder.glob("*.safetensors"):
+        file.unlink()  # no weights are needed
+    overrides = ["experiment=omni_hybrid", *tiny_vlm.overrides(folder), "model.dtype=bfloat16"]
+    found = describe(overrides)
+    modules = {name: row["parameters"] for name, row in found["modules"].items()}
+    assert sum(modules.values()) == found["parameters"]
+    general = [modules[f"compressors.{name}.experts.general"] for name in ("visual", "audio")]
+    assert found["stages"]["omni_general"]["trainable"] == sum(general)
+    assert found["tokens"]["audio"] > 1
+
+    def flops(clip_s: float) -> int:
+        given = [*overrides, "stage=omni_instruct", "stages.omni_instruct.batch_size=2"]
+        made = estimate(given, clip_s=clip_s, text=(40, 8), processes=1)
+        return made["stages"]["omni_instruct"]["account"]["flops"]
+
+    assert flops(6.0) > 1.5 * flops(2.0)
 
 
 def test_a_strategy_divides_what_it_splits() -> None:

@@ -127,18 +127,23 @@ def batch(everything: list[Example], layout: Layout, engine: Engine) -> StepBatc
 
 
 def trainer_of(
-    tiny: Tiny, launch: Launch, accelerator: Any, losses: dict[str, Loss]
+    tiny: Tiny,
+    launch: Launch,
+    accelerator: Any,
+    losses: dict[str, Loss],
+    trainable: dict[str, Group] = TRAINABLE,
+    model: AffectMLLM | None = None,
 ) -> tuple[AffectMLLM, Trainer]:
     """A tiny model that is nowhere at a neutral start, where a wrong gradient may still be zero."""
-    model = tiny.model()
+    model = tiny.model() if model is None else model
     torch.manual_seed(5)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "lora_B" in name or ".gate.output" in name:
                 parameter.add_(0.1 * torch.randn_like(parameter))
-    stage = Stage("s", TRAINABLE, {}, steps=100, max_grad_norm=0.5, losses=losses)
+    stage = Stage("s", trainable, {}, steps=100, max_grad_norm=0.5, losses=losses)
     stage.add_heads(model)
-    rates = {**TRAINABLE, "heads": Group(r"heads\..*", 2e-5)} if len(model.heads) else TRAINABLE
+    rates = {**trainable, "heads": Group(r"heads\..*", 2e-5)} if len(model.heads) else trainable
     select(model, rates)
     engine = launch.engine(accelerator)
     engine.bring(model)

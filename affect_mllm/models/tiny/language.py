@@ -162,7 +162,7 @@ def _processor(tokenizer: Any, kind: str) -> Any:
     import transformers
 
     pictures = VLM_PICTURES.get(kind, {})
-    third = kind.startswith("qwen3_vl")
+    third = kind.startswith("qwen3")
     name = "Qwen3VL" if third else {"qwen2_vl": "Qwen2VL", "qwen2_5_vl": "Qwen2_5_VL"}[kind]
     videos = "Qwen3VL" if third else "Qwen2VL"
     return getattr(transformers, f"{name}Processor")(

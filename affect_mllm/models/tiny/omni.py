@@ -125,10 +125,15 @@ def write(kind: str, plain: Any, folder: Path) -> Any:
 
 
 def spread(net: Any, factor: float = 6.0) -> None:
-    """Wider weights: with transformers' 0.02 every answer would be the same token."""
+    """Wider weights: with transformers' 0.02 every answer would be the same token.
+
+    And biases, which begin as zeros there: without them nobody hears padding.
+    """
     import torch
 
     with torch.no_grad():
-        for parameter in net.parameters():
+        for name, parameter in net.named_parameters():
             if parameter.ndim > 1:
                 parameter.mul_(factor)
+            elif name.endswith("bias"):
+                parameter.normal_(std=0.1)

@@ -106,14 +106,25 @@ VLM_TOWER: dict[str, dict[str, Any]] = {
     },
 }
 VLM_TOWER["qwen3_vl_moe"] = VLM_TOWER["qwen3_vl"]
+VLM_TOWER["qwen3_5"] = {
+    name: size for name, size in VLM_TOWER["qwen3_vl"].items() if name[:9] != "deepstack"
+}
 # Four experts, of which two are taken for each token.
 OMNI_EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
 VLM_TEXT: dict[str, dict[str, Any]] = {"qwen3_vl": {"head_dim": 16, "num_hidden_layers": 3}}
 VLM_TEXT["qwen3_vl_moe"] = VLM_TEXT["qwen3_vl"] | OMNI_EXPERTS
+VLM_TEXT["qwen3_5"] = {
+    "head_dim": 16,
+    "layer_types": ["linear_attention", "full_attention"],
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 2,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+}
 VLM_PICTURES: dict[str, dict[str, Any]] = {
     "qwen3_vl": {"patch_size": 14, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
 }
-VLM_PICTURES["qwen3_vl_moe"] = VLM_PICTURES["qwen3_vl"]
+VLM_PICTURES |= dict.fromkeys(("qwen3_vl_moe", "qwen3_5"), VLM_PICTURES["qwen3_vl"])
 OMNI_SOUND: dict[str, Any] = {
     "num_mel_bins": 128,
     "d_model": 16,

@@ -63,10 +63,10 @@ class VLMText(LanguageModel):
         """As of any LLM. ConfigError for examples that share a row where they must not."""
         if not self.packs:
             borders = borders or Borders.of(segments)
-            if len(borders.lengths) > len(segments):
+            if len(borders.lengths) > len(segments) or branches is not None:
                 raise ConfigError(
                     "launch.row_tokens",
-                    f"several examples in a row of {self.family.name}",
+                    f"several examples, or answers, in a row of {self.family.name}",
                     expected="one: its linear attention reads what stands before, masked or not",
                     fix="set launch.row_tokens=0",
                 )

@@ -20,7 +20,9 @@ for fold in 1 2 3 4 5; do
     for way in head likelihood; do
         "$bin/python" eval.py benchmark=own_clips "checkpoint=$run/train/instruct/final" \
             "run_dir=$run/$way" "subsets=[audio]" "answer_by=$way"
-        cat "$run/$way/eval/own_clips/audio.predictions.jsonl" >> "$out/$way.jsonl"
+        # One file has answers of one model, which here are five of one training.
+        sed -E 's/"checkpoint": "[^"]*"/"checkpoint": "five folds"/' \
+            "$run/$way/eval/own_clips/audio.predictions.jsonl" >> "$out/$way.jsonl"
     done
     cat "$run/head/eval/own_clips/probe.predictions.jsonl" >> "$out/probe.jsonl"
 done

@@ -23,7 +23,8 @@ for word in "$@"; do
 done
 if [[ ${1:-} == eval.py ]]; then
     mkdir -p "$run/eval/own_clips"
-    echo "audio of $run" > "$run/eval/own_clips/audio.predictions.jsonl"
+    own="$run/eval/own_clips"
+    printf '{"checkpoint": "%s", "of": "%s"}\\n' "$run" "$run" > "$own/audio.predictions.jsonl"
     echo "probe of $run" > "$run/eval/own_clips/probe.predictions.jsonl"
 fi
 """
@@ -52,7 +53,11 @@ def test_every_fold_is_trained_and_asked_and_all_are_scored_together(calls, tmp_
     assert all(words.count("--manifest") == 5 for words in own[:3])
     for way in ("head", "likelihood"):
         told = (tmp_path / "out" / f"{way}.jsonl").read_text().splitlines()
-        assert told == [f"audio of {tmp_path}/out/fold{n}/{way}" for n in range(1, 6)]
+        found = [json.loads(line) for line in told]
+        assert [row["of"] for row in found] == [
+            f"{tmp_path}/out/fold{n}/{way}" for n in range(1, 6)
+        ]
+        assert {row["checkpoint"] for row in found} == {"five folds"}, "as score wants it"
     assert len((tmp_path / "out/probe.jsonl").read_text().splitlines()) == 5
 
 

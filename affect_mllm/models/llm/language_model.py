@@ -122,12 +122,13 @@ class LanguageModel(nn.Module):
         `borders` are those of the segments, asked of the device unless given. Of several answers
         to one prompt (`Batch.branches`) each sees the prompt and itself.
         """
-        borders = borders or Borders.of(segments, branches)
         if self.attention not in MASKED:
+            borders = borders or Borders.of(segments, branches)
             return self._flat_hidden_states(inputs_embeds, borders, position_ids, deep)
         decoder = self.net.get_decoder()
         masks = decoder_masks(segments, self.config.to_dict())
         if branches is not None:
+            borders = borders or Borders.of(segments, branches)
             masks = branched(segments, branches, borders, self.config.to_dict())
         output = decoder(
             inputs_embeds=inputs_embeds,

@@ -26,6 +26,8 @@ ROW = Sample(
         "sentiment": "positive",
         "description": "She smiles.",
         "visual_cues": "A smile.",
+        "chosen": "She is glad: a wide smile.",
+        "rejected": "She is sad.",
         "intensity": 0.25,
         "valence": -0.5,
         "arousal": 0.0,
@@ -49,7 +51,7 @@ def test_every_shipped_instruction_asks_and_answers(name: str) -> None:
     made = config.build(cfg.extra)
     if isinstance(made, Conversation):
         return
-    asked = {made.ask(ROW, rng(seed)) for seed in range(60)}
+    asked = {(q, "".join(a)) for q, a in (made.ask(ROW, rng(seed)) for seed in range(60))}
     assert len({re.sub(r"happy.*angry|angry.*sad|sad.*happy", "", q) for q, _ in asked}) >= len(
         made.questions
     )

@@ -149,7 +149,7 @@ def test_help_of_train_and_eval_lists_groups(name: str, capsys) -> None:
     assert leave([name, "--help"]) == 0
     said = capsys.readouterr().out
     assert "benchmark: " in said
-    assert "demo, emotion_llama, emotion_llama_v2, emotion_qwen" in said
+    assert "emotion_llama, emotion_llama_v2, emotion_qwen" in said
 
 
 def test_a_command_s_own_exit_code_is_kept(replace: Callable[..., None]) -> None:

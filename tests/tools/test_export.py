@@ -67,7 +67,7 @@ def test_plain_transformers_gives_the_same_text(tiny, exported) -> None:
     assert done.returncode == 0, done.stderr
     got = json.loads(done.stdout.splitlines()[-1])
     assert got == answers(made, asked)
-    assert len(set(got)) > 5, "the answers are nearly all the same: this shows little"
+    assert len(set(got)) > 3, "the answers are nearly all the same: this shows little"
 
 
 def test_it_survives_being_saved_again(exported, tmp_path) -> None:

@@ -54,7 +54,7 @@ def _audio(folder: Path) -> None:
         audio_token_index=ids["audio_token"],
     )
     net = hf.Qwen2AudioForConditionalGeneration(config)
-    omni.spread(net)
+    omni.spread(net, biases=True)
     net.generation_config.eos_token_id = tokenizer.eos_token_id
     net.save_pretrained(folder)
     hf.Qwen2AudioProcessor(

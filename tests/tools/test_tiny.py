@@ -41,7 +41,8 @@ def typed(words: Sequence[str]) -> str:
     assert done.returncode == ExitCode.DONE, done.stderr
     ours = re.compile(
         r"warning: c\d+: |features: |stage \w+: |own_clips, |scores: |$|"
-        r"(face|audio|text|majority)\S* +(accuracy |\d+ answers, )"
+        r"against a linear probe |the model is below the probe|"
+        r"(face|audio|text|majority|probe)\S* +(accuracy |\d+ answers, )"
     )
     assert [line for line in done.stderr.splitlines() if not ours.match(line)] == []
     return done.stdout

@@ -1,6 +1,6 @@
 """A run of two processes whose ranks are killed, or asked to stop, ends at the same weights.
 
-`AFFECT_SOAK=1` (`make soak`) kills it twenty times in place of once.
+`AFFECT_SOAK=1` (`make soak`) kills it twenty times in place of three.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pytest
 from affect_mllm.models import checkpoint
 from tests.processes import GLANCE_S, finished, started, wait_until
 
-KILLS = 20 if os.environ.get("AFFECT_SOAK") else 1
+KILLS = 20 if os.environ.get("AFFECT_SOAK") else 3
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "train.py")
 LENGTHS = {"align": 8, "emotion": 4, "instruct": 8 + 5 * KILLS}
 

@@ -117,17 +117,17 @@ def write(kind: str, plain: Any, folder: Path) -> Any:
     """A thinker with its processor in `folder`, of a tokenizer `plain`; the model."""
     tokenizer, ids = with_tokens(plain, TOKENS[kind])
     net, processor = thinker(kind, tokenizer, ids)
-    spread(net)
+    spread(net, biases=True)
     net.generation_config.eos_token_id = tokenizer.eos_token_id
     net.save_pretrained(folder)
     processor.save_pretrained(folder)
     return net
 
 
-def spread(net: Any, factor: float = 6.0) -> None:
+def spread(net: Any, factor: float = 6.0, *, biases: bool = False) -> None:
     """Wider weights: with transformers' 0.02 every answer would be the same token.
 
-    And biases, which begin as zeros there: without them nobody hears padding.
+    With `biases` those, too, which begin as zeros there: without them nobody hears padding.
     """
     import torch
 
@@ -135,5 +135,5 @@ def spread(net: Any, factor: float = 6.0) -> None:
         for name, parameter in net.named_parameters():
             if parameter.ndim > 1:
                 parameter.mul_(factor)
-            elif name.endswith("bias"):
+            elif biases and name.endswith("bias"):
                 parameter.normal_(std=0.1)

@@ -24,9 +24,10 @@ class LabelHead(nn.Module):
         self.linear = nn.Linear(width, max(1, sum(self.sizes.values())))
 
     def forward(self, tokens: Tokens, examples: Sequence[int]) -> dict[str, torch.Tensor]:
-        """Outputs `[N, size]` by label, of these examples, which have media tokens."""
+        """Outputs `[N, size]` by label, of these examples, which have media tokens; N may be 0."""
         parts = [[t[i] for t in tokens.values() if i in t] for i in examples]
-        means = torch.stack([torch.cat(each).float().mean(0) for each in parts])
+        none = torch.empty(0, *self.norm.normalized_shape, device=self.linear.weight.device)
+        means = torch.cat([none, *(torch.cat(p).float().mean(0, keepdim=True) for p in parts)])
         with torch.autocast(means.device.type, enabled=False):
             outputs = self.linear(self.dropout(self.norm(means)))
         return dict(zip(self.sizes, outputs.split([*self.sizes.values()], dim=-1), strict=True))

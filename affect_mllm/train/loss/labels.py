@@ -64,12 +64,9 @@ class MediaLabels(Loss):
         """The sum over labels. Raises DataError for a label that is none of the classes."""
         assert head is not None
         which = seen(hidden.tokens)
-        idle = hidden.idle + 0 * sum(p.sum() for p in head.parameters())
-        if not which:
-            return idle
         rows = [(batch.sample_ids[i], batch.truths[i]) for i in which]
-        found = head(hidden.tokens, which)
-        return idle + sum(self._cost(name, outputs, rows) for name, outputs in found.items())
+        found = head(hidden.tokens, which)  # of none, too: all ranks run it
+        return hidden.idle + sum(self._cost(name, outputs, rows) for name, outputs in found.items())
 
     def _cost(
         self, name: str, outputs: torch.Tensor, rows: Sequence[tuple[str, Mapping[str, Any]]]

@@ -18,9 +18,8 @@ from affect_mllm.models.tiny import omni
 from affect_mllm.models.tiny.language import tiny_tokenizer
 from affect_mllm.models.tiny.sizes import OMNI_SOUND
 from affect_mllm.models.vlm.native_vlm import NativeVLM
-from affect_mllm.types import Sample
 from tests import tiny_vlm
-from tests.tiny import QUESTION, Tiny
+from tests.tiny import Tiny
 
 hf: Any = transformers
 
@@ -115,15 +114,7 @@ def examples(
             media["image"] = transforms["image"](tiny_vlm.pictures(9 + number, 1, 70, 130))
         if seconds:
             media["audio"] = transforms["audio"](sound(number, seconds))
-        made.append(
-            maker.make(
-                Sample(f"e{number}", tiny.root, subtitle=f"sentence {'really ' * number}"),
-                media,
-                question=QUESTION,
-                answer=answer,
-                encoded=False,
-            )
-        )
+        made.append(tiny_vlm.asked_about(tiny, maker, number, media, answer))
     return made
 
 

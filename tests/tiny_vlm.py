@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from affect_mllm import config
-from affect_mllm.data.example import Example
+from affect_mllm.data.example import Example, ExampleMaker
 from affect_mllm.data.settings import DataSettings
 from affect_mllm.models.tiny.language import tiny_vlm
 from affect_mllm.models.vlm.native_vlm import NativeVLM
@@ -113,13 +113,18 @@ def examples(
             modality, images = MEDIA[name]
             patches = model.transforms()[modality](images)
             media = {modality: patches.timed(TIMES_S[: len(images)])}
-        made.append(
-            maker.make(
-                Sample(f"e{number}", tiny.root, subtitle=f"sentence {'really ' * number}"),
-                media,
-                question=QUESTION,
-                answer=answer,
-                encoded=False,
-            )
-        )
+        made.append(asked_about(tiny, maker, number, media, answer))
     return made
+
+
+def asked_about(
+    tiny: Tiny, maker: ExampleMaker, number: int, media: dict[str, Any], answer: str | None
+) -> Example:
+    """The example of a number, whose words are as long as it is high."""
+    return maker.make(
+        Sample(f"e{number}", tiny.root, subtitle=f"sentence {'really ' * number}"),
+        media,
+        question=QUESTION,
+        answer=answer,
+        encoded=False,
+    )

@@ -40,8 +40,11 @@ def collate(examples: Sequence[Example], *, pad_id: int, row_tokens: int = 0) ->
             place = slice(start, start + len(example))
             input_ids[row, place] = torch.tensor(example.input_ids)
             labels[row, place] = torch.tensor(example.labels)
-            positions[row, place] = torch.tensor(counted(_fork(example)))
-            branches[row, place] = torch.tensor(_branches(example))
+            if example.answers:
+                positions[row, place] = torch.tensor(counted(_fork(example)))
+                branches[row, place] = torch.tensor(_branches(example))
+            else:
+                positions[row, place] = torch.arange(len(example))
             segments[row, place] = number
             spans += [
                 replace(

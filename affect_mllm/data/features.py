@@ -90,12 +90,10 @@ class Features:
         return Clip(arrays, entry.warnings)
 
     def measured(self, sample: Sample, index: ContentIndex) -> dict[str, np.ndarray | Patches]:
-        """Shapes of what `clip` gives: arrays with nothing in them. Raises DataError.
+        """Shapes of what `clip` gives of a row without clips: arrays with nothing in them.
 
-        Of the cache's states, or by what `index` remembers of the row's files.
+        Of the cache's states, or by what `index` remembers of the row's files. Raises DataError.
         """
-        if sample.clips:
-            return together(sample, lambda part: Clip(self.measured(part, index))).arrays
         if self.cache is not None:
             sizes = (self.cache.sizes(sample) or {}) if sample.media else {}
             arrays: dict[str, Any] = {

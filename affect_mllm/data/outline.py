@@ -25,7 +25,8 @@ ASSUMED_PICTURES = 8  # of a face or a scene, or as much of sound, where nobody 
 class Room:
     """What answers that the model itself gives while it trains may take.
 
-    `tokens` of an example, all of its answers together; to these questions (none: to all).
+    `tokens` of an example, all of its answers together; to these questions (none: to all but
+    conversations').
     """
 
     tokens: int
@@ -188,7 +189,9 @@ class Outliner:
 
     def _is_open(self, draw: Draw) -> bool:
         room = self.room
-        return room is not None and (not room.questions or draw.instruction in room.questions)
+        if room is None or isinstance(self.instructions[draw.instruction], Conversation):
+            return False  # whose answers are its own
+        return not room.questions or draw.instruction in room.questions
 
     def _made(self, outline: Outline, media: Mapping[str, Item | None]) -> Example:
         return self.maker.make(

@@ -17,7 +17,7 @@ from affect_mllm.media.augment import shape_made
 from affect_mllm.media.content import ContentIndex
 from affect_mllm.media.remote import MediaFiles
 from affect_mllm.media.sampling import Sampling
-from affect_mllm.types import ConfigError, DataError, Patches, Sample
+from affect_mllm.types import ConfigError, DataError, Patches, Sample, is_url
 
 if TYPE_CHECKING:
     from affect_mllm.media.video import Frames
@@ -193,7 +193,8 @@ class _Reading:
 
         heard = self.source.sound()
         if heard is None and "audio" in self.sample.media:
-            raise no_sound(self.sample.root / self.sample.media["audio"])
+            where = self.sample.media["audio"]
+            raise no_sound(where if is_url(where) else self.sample.root / where)
         return heard
 
 

@@ -149,7 +149,9 @@ class Measured:
         """By the files' headers."""
         found = {}
         for kind, modality in _state_kinds(self.sample):
-            shapes = self._told(kind, "states", lambda path, m=modality: states_shapes(path, m))
+            shapes = self._told(
+                kind, f"states {modality}", lambda path, m=modality: states_shapes(path, m)
+            )
             found |= {name: _empty(shape, np.float32) for name, shape in shapes.items()}
         return found
 

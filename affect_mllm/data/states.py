@@ -47,7 +47,10 @@ def read_states(path: Path, modality: str | None) -> dict[str, np.ndarray]:
 
 
 def states_shapes(path: Path, modality: str | None) -> dict[str, list[int]]:
-    """The shapes of what `read_states` gives, by the files' headers. DataError as there."""
+    """The shapes of what `read_states` gives, by the files' headers.
+
+    DataError for a file that cannot be opened; names and values are checked when it is read.
+    """
     if path.is_dir():
         files = [each for each in entries(path) if each.suffix in (".npy", ".safetensors")]
         return {name: s for each in files for name, s in states_shapes(each, each.stem).items()}

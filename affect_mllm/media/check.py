@@ -51,7 +51,7 @@ def check_media(
         _decode_strictly(path)
 
 
-def no_sound(path: Path) -> DataError:
+def no_sound(path: Path | str) -> DataError:
     """The error for what a row gives as `audio` and has none."""
     return DataError(
         str(path), "no sound", expected="a file with sound", fix="take it out of the row"

@@ -62,10 +62,14 @@ def picture_size(path: str | Path) -> tuple[int, int]:
             _check_size(path, image)
             width, height = image.size
             turned = image.getexif().get(ORIENTATION, 1) in SWAPPED
+            told = image.format != "TIFF"  # of which it depends on Pillow's version
     except DataError:
         raise
     except Exception as error:
         raise _unreadable(path, error) from error
+    if turned and not told:
+        height, width = read_image(path).shape[:2]
+        return height, width
     return (width, height) if turned else (height, width)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from affect_mllm.models.llm.cached import continued, prefilled
-from affect_mllm.models.llm.language_model import LanguageModel, windowed
+from affect_mllm.models.llm.language_model import LanguageModel
+from affect_mllm.models.llm.masks import windowed
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.types import Batch, ConfigError, DataError
 

@@ -61,6 +61,16 @@ def autocast_dtype(device: torch.device) -> torch.dtype | None:
     return torch.get_autocast_dtype(device.type) if enabled else None
 
 
+def as_factors(
+    states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """A linear layer's input, weight and bias in the one precision that it is computed in now."""
+    dtype = autocast_dtype(states.device)
+    if dtype is not None:
+        weight, bias = weight.to(dtype), None if bias is None else bias.to(dtype)
+    return states.to(weight.dtype), weight, bias
+
+
 def own_precision(device: torch.device) -> AbstractContextManager[object]:
     """Inside it, products are computed in the precision of their factors."""
     if device.type == "meta":

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import torch
 
 from affect_mllm.models.llm.cached import continued, prefilled
-from affect_mllm.models.llm.language_model import LanguageModel, windowed
+from affect_mllm.models.llm.language_model import LanguageModel
+from affect_mllm.models.llm.masks import windowed
 from affect_mllm.models.llm.prompt import Prompt
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.types import Batch, DataError
@@ -55,14 +56,12 @@ def draw(
     cache.batch_repeat_interleave(each)
     flat = torch.tensor([key for own in keys for key in own], device=states.device)
     loop = _Loop(model.llm, prompt, each, cache)
-    found: list[tuple[list[int], list[float]]] = [([], []) for _ in flat]
+    taken: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []  # rows, tokens, log p
     alive = torch.arange(len(flat), device=states.device)
     states = states.repeat_interleave(each, 0)
     for step in range(max_new_tokens):
         tokens, logps = _drawn(model.llm, states, flat[alive], step, temperature)
-        for row, token, logp in zip(alive.tolist(), tokens.tolist(), logps.tolist(), strict=True):
-            found[row][0].append(token)
-            found[row][1].append(logp)
+        taken.append((alive, tokens, logps))
         going = (tokens != end_id).nonzero().squeeze(1)
         if not len(going) or step + 1 == max_new_tokens:
             break
@@ -70,6 +69,11 @@ def draw(
             cache.batch_select_indices(going)
         alive = alive[going]
         states = loop.next(tokens[going], alive, step)
+    found: list[tuple[list[int], list[float]]] = [([], []) for _ in range(len(flat))]
+    for of_step in taken:
+        for row, token, logp in zip(*(each.tolist() for each in of_step), strict=True):
+            found[row][0].append(token)
+            found[row][1].append(logp)
     answers = [Answer(tuple(ids), tuple(logps), ids[-1] == end_id) for ids, logps in found]
     return [answers[first : first + each] for first in range(0, len(answers), each)]
 
@@ -86,10 +90,15 @@ def exponentials(keys: torch.Tensor, step: int, count: int) -> torch.Tensor:
     A function of a row's key `[R]`, the step and the column, on any device: SplitMix64 (Steele,
     Lea, Flood, OOPSLA 2014) of a counter, in whose place other generators keep a state.
     """
-    start = _mixed(keys + _GOLDEN * torch.tensor(step + 1, device=keys.device)).unsqueeze(1)
+    start = _mixed(keys + _wrapped(_GOLDEN * (step + 1))).unsqueeze(1)
     column = torch.arange(1, count + 1, device=keys.device)
     bits = _shifted(_mixed(start + _GOLDEN * column), 11)
     return -torch.log((bits.double() + 0.5) * 2.0**-53)
+
+
+def _wrapped(value: int) -> int:
+    """As 64-bit integers wrap around."""
+    return (value + 2**63) % 2**64 - 2**63
 
 
 def _mixed(values: torch.Tensor) -> torch.Tensor:

@@ -21,7 +21,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from affect_mllm.borders import Borders
 from affect_mllm.models.llm.attention import FUSED, Attention, arguments, attend, fused_lacks
-from affect_mllm.models.llm.language_model import block_causal_mask
+from affect_mllm.models.llm.masks import block_causal_mask
 from affect_mllm.models.pretrained import weightless
 from affect_mllm.tools.gpu_matrix import EXACT, ROWS
 from affect_mllm.tools.gpu_rows import SMALL, Answer, exact, made, run

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -198,11 +200,14 @@ def test_files_are_measured_once_and_anew_when_they_change(
     monkeypatch.undo()
 
     (square,) = (sample for sample in corpus if sample.id == "square")
-    path = square.path("image")
+    path = tmp_path / "square.png"
+    shutil.copy(square.path("image"), path)
+    copied = replace(square, media={"image": str(path)})
+    before = sources.Measured(READER, copied, index).frames().images.shape
     Image.new("RGB", (64, 32)).save(path)
     os.utime(path, ns=(1, 1))
-    size = sources.Measured(READER, square, index).frames().images.shape
-    assert size == (1, 32, 64, 3)
+    after = sources.Measured(READER, copied, index).frames().images.shape
+    assert before != after == (1, 32, 64, 3)
 
 
 def _shapes(found: Any) -> Any:

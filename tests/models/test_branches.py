@@ -18,7 +18,7 @@ from affect_mllm.data.example import Example, TooLong
 from affect_mllm.data.template import Conversation
 from affect_mllm.models.llm.attention import choose
 from affect_mllm.models.llm.blocked import Blocked, Rule
-from affect_mllm.models.llm.language_model import branched
+from affect_mllm.models.llm.masks import branched
 from affect_mllm.train.loss.answers import Answers, scored
 from affect_mllm.types import Batch, DataError, Sample
 from tests import tiny as parts

@@ -14,7 +14,8 @@ from peft import LoraConfig
 from affect_mllm.data.collate import collate
 from affect_mllm.data.example import Example
 from affect_mllm.models.likelihood import label_log_likelihoods
-from affect_mllm.models.llm.language_model import LanguageModel, decoder_masks
+from affect_mllm.models.llm.language_model import LanguageModel
+from affect_mllm.models.llm.masks import decoder_masks
 from affect_mllm.models.llm.prompt import Prompt
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.types import ConfigError

@@ -9,8 +9,8 @@ import torch
 
 from affect_mllm.data.collate import collate
 from affect_mllm.data.example import Example
-from affect_mllm.models.llm import language_model as llm_module
-from affect_mllm.models.llm.language_model import block_causal_mask
+from affect_mllm.models.llm import masks as llm_module
+from affect_mllm.models.llm.masks import block_causal_mask
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.types import ConfigError
 from tests import tiny as parts

@@ -15,7 +15,7 @@ import torch
 from affect_mllm import config
 from affect_mllm.data.collate import collate
 from affect_mllm.data.example import Example, ExampleMaker
-from affect_mllm.models.llm import language_model as llm_module
+from affect_mllm.models.llm import masks as llm_module
 from affect_mllm.models.llm.attention import choose
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.train.loss.objective import Objective

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from affect_mllm.models.llm.deepstack import prompted
-from affect_mllm.models.llm.language_model import LanguageModel, decoder_masks
+from affect_mllm.models.llm.language_model import LanguageModel
+from affect_mllm.models.llm.masks import decoder_masks
 from affect_mllm.models.llm.prompt import Prompt
 from affect_mllm.models.pretrained import cache_keyword
 
@@ -30,13 +31,5 @@ def continued(
     cache: Any,
 ) -> torch.Tensor:
     """Hidden states `[N, L, H]` of `embeds`, which see `masks` `[N, 1, L, cached + L]`."""
-    embeds = embeds.to(llm.dtype)
-    decoder = llm.net.get_decoder()
-    output = decoder(
-        inputs_embeds=embeds,
-        attention_mask=llm.as_given(masks, embeds.dtype),
-        position_ids=positions,
-        use_cache=True,
-        **{cache_keyword(decoder): cache},
-    )
-    return output.last_hidden_state
+    more = {"use_cache": True, cache_keyword(llm.net.get_decoder()): cache}
+    return llm.decoded(embeds.to(llm.dtype), masks, positions, **more)

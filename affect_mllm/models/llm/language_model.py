@@ -14,6 +14,7 @@ from affect_mllm.config import weights_path
 from affect_mllm.models.decoding import Chooser, take_over
 from affect_mllm.models.llm.attention import MASKED, Attention, arguments, choose
 from affect_mllm.models.llm.deepstack import Deep, prompted
+from affect_mllm.models.llm.masks import additive, branched, decoder_masks
 from affect_mllm.models.llm.neftune import noisy
 from affect_mllm.models.llm.prompt import Prompt
 from affect_mllm.models.llm.quantize import Quantize, keep_unpacked, quantized
@@ -120,22 +121,43 @@ class LanguageModel(nn.Module):
 
         `position_ids` is `[R, L]`, or `[3, R, L]` where a VLM counts time, height and width.
         `borders` are those of the segments, asked of the device unless given. Of several answers
-        to one prompt (`Batch.branches`) each sees the prompt and itself.
+        to one prompt (`Batch.branches`) each sees the prompt and itself. Raises ConfigError where
+        examples share a row and must not.
         """
+        if not self.packs:
+            borders = borders or Borders.of(segments)
+            if len(borders.lengths) > len(segments) or branches is not None:
+                raise ConfigError(
+                    "launch.row_tokens",
+                    f"several examples, or answers, in a row of a {self.config.model_type}",
+                    expected="one: its linear attention reads what stands before, masked or not",
+                    fix="set launch.row_tokens=0",
+                )
         if self.attention not in MASKED:
             borders = borders or Borders.of(segments, branches)
             return self._flat_hidden_states(inputs_embeds, borders, position_ids, deep)
-        decoder = self.net.get_decoder()
-        masks = decoder_masks(segments, self.config.to_dict())
-        if branches is not None:
+        config = self.config.to_dict()
+        if branches is None:
+            masks = decoder_masks(segments, config)
+        else:
             borders = borders or Borders.of(segments, branches)
-            masks = branched(segments, branches, borders, self.config.to_dict())
-        output = decoder(
-            inputs_embeds=inputs_embeds,
-            attention_mask=self.as_given(masks, inputs_embeds.dtype),
+            masks = branched(segments, branches, borders, config)
+        more = deep.arguments() if deep else {}
+        return self.decoded(inputs_embeds, masks, position_ids, use_cache=False, **more)
+
+    def decoded(
+        self,
+        embeds: torch.Tensor,
+        masks: dict[str, torch.Tensor],
+        position_ids: torch.Tensor,
+        **more: Any,
+    ) -> torch.Tensor:
+        """Last hidden states of `embeds`, which see `masks`; `more` is told the decoder."""
+        output = self.net.get_decoder()(
+            inputs_embeds=embeds,
+            attention_mask=self.as_given(masks, embeds.dtype),
             position_ids=position_ids,
-            use_cache=False,
-            **(deep.arguments() if deep else {}),
+            **more,
         )
         return output.last_hidden_state
 
@@ -265,57 +287,3 @@ def _check_head(model: str, config: dict[str, Any]) -> None:
             expected="a causal LM whose logits are its head's",
             fix="take another, such as Gemma 3 in place of Gemma 2",
         )
-
-
-def decoder_masks(segments: torch.Tensor, config: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """The masks `[R, 1, L, L]` of examples, as `windowed`."""
-    place = torch.arange(segments.shape[1], device=segments.device)
-    return windowed(block_causal_mask(segments), place.unsqueeze(1) - place, config)
-
-
-def branched(
-    segments: torch.Tensor, branches: torch.Tensor, borders: Borders, config: dict[str, Any]
-) -> dict[str, torch.Tensor]:
-    """`decoder_masks` where examples have several answers, all of which begin behind the prompt."""
-    shared = branches.unsqueeze(1) < 0
-    mask = block_causal_mask(segments)
-    mask = mask & (shared | (branches.unsqueeze(2) == branches.unsqueeze(1))).unsqueeze(1)
-    counted = torch.tensor(borders.counted, device=segments.device)
-    place = torch.zeros_like(segments).flatten().index_copy(0, borders.places, counted)
-    place = place.view_as(segments)
-    return windowed(mask, (place.unsqueeze(2) - place.unsqueeze(1)).unsqueeze(1), config)
-
-
-def windowed(
-    mask: torch.Tensor, distance: torch.Tensor, config: dict[str, Any]
-) -> dict[str, torch.Tensor]:
-    """The masks `[R, 1, Q, K]` that a decoder's kinds of layers want, by transformers' names.
-
-    `distance`, of a shape that goes with the mask's, is how far a key stands before its query. One
-    mask, unless some layers look at all of an example and others at a window of it (Gemma). A
-    decoder that is given a mask does not apply its window itself (Mistral, Phi-3).
-    """
-    window = config.get("sliding_window")
-    kinds = set(config.get("layer_types") or []) or {"sliding_attention"}
-    if window is None or kinds == {"full_attention"}:
-        return {"full_attention": mask}
-    both = {"full_attention": mask, "sliding_attention": mask & (distance < window)}
-    return {name: both[name] for name in both if name in kinds}
-
-
-def block_causal_mask(segments: torch.Tensor) -> torch.Tensor:
-    """`[R, L]` segment numbers → `[R, 1, L, L]`, true where a position may look.
-
-    Given explicitly: beside a mask of the padding, transformers lets packed examples see one
-    another in spite of restarted positions. Padding (−1) looks at padding: a finite softmax.
-    """
-    same = segments.unsqueeze(2) == segments.unsqueeze(1)
-    length = segments.shape[1]
-    causal = torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
-    return (same & causal).unsqueeze(1)
-
-
-def additive(mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """A boolean mask as what is added to attention scores: 0 or the lowest number of `dtype`."""
-    lowest = torch.finfo(dtype).min
-    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, lowest)

@@ -56,10 +56,9 @@ def expanded(
     """An example's ids `[L]` with all tokens of its videos, what it then shows, and where the given
     ones stand in it `[L]`. `stamped`: each time step has a place of its own.
     """
-    videos = (kept(grid) for grid in shown.videos)
-    sizes = (max(len(step) for step in kept(grid)) for grid in shown.videos)
     parts: list[tuple[torch.Tensor, int]] = []
-    for steps, size in zip(videos, sizes, strict=True):
+    for steps in map(kept, shown.videos):
+        size = max(map(len, steps))  # of a whole step
         if stamped:
             parts += [(step, size) for step in steps]
         else:

@@ -7,10 +7,9 @@ from typing import Any
 
 import torch
 
-from affect_mllm.borders import Borders
 from affect_mllm.models.indices import on_device
 from affect_mllm.models.llm.attention import MASKED, on_tower
-from affect_mllm.models.llm.deepstack import Deep, by_places
+from affect_mllm.models.llm.deepstack import by_places
 from affect_mllm.models.llm.language_model import LanguageModel
 from affect_mllm.models.vlm.rope import Shown, of_omni, of_vlm
 from affect_mllm.models.vlm.slow_steps import Kept, expanded
@@ -49,30 +48,6 @@ class VLMText(LanguageModel):
         if self.family.deepstack:
             by_places(net.get_decoder())
         return net
-
-    def hidden_states(
-        self,
-        inputs_embeds: torch.Tensor,
-        segments: torch.Tensor,
-        position_ids: torch.Tensor,
-        *,
-        borders: Borders | None = None,
-        deep: Deep | None = None,
-        branches: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """As of any LLM. ConfigError for examples that share a row where they must not."""
-        if not self.packs:
-            borders = borders or Borders.of(segments)
-            if len(borders.lengths) > len(segments) or branches is not None:
-                raise ConfigError(
-                    "launch.row_tokens",
-                    f"several examples, or answers, in a row of {self.family.name}",
-                    expected="one: its linear attention reads what stands before, masked or not",
-                    fix="set launch.row_tokens=0",
-                )
-        return super().hidden_states(
-            inputs_embeds, segments, position_ids, borders=borders, deep=deep, branches=branches
-        )
 
     def take_tower(self, name: str = "visual") -> Any:
         """The vision tower with its merger, or the audio tower with its tail."""

@@ -55,9 +55,9 @@ def beside_probe(summary: Mapping[str, Any]) -> Iterator[str]:
             sure = low is not None and (low > 0 or high < 0)
             yield (
                 f"the model is below the probe{'' if sure else ', if not surely'}: its clips say "
-                "more than it answers. Ask its head (answer_by=head) to see whether the "
-                "connectors or the LLM lose it, and `affect-mllm probe` whether other layers or "
-                "encoders tell more"
+                "more than it answers. Where it has one (MediaLabels, a label among classes), its "
+                "head (answer_by=head) shows whether the connectors or the LLM lose it, and "
+                "`affect-mllm probe` whether other layers or encoders tell more"
             )
 
 

@@ -105,6 +105,12 @@ class EvalRun:
 
         Other benchmarks may be asked in the same folder meanwhile, the same one may not.
         """
+        if self.untrained and self.answer_by == "head":
+            raise ConfigError(
+                "untrained",
+                "true with answer_by=head",
+                expected="false: an untrained model has no head that could answer",
+            )
         check_drawn(self.answer_by, repeats=self.repeats, decoding=self.decoding)
         self._ranks = ranks()
         self._model, self._second = pair(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from affect_mllm.eval.chat import Endpoint, ReplyError
@@ -33,19 +33,20 @@ class Judge(Reward):
 
     def __call__(self, answers: Sequence[Answered]) -> list[float | None]:
         """Asked side by side, as many at once as the endpoint takes."""
+        kept = self._kept  # opened once, before threads ask
         with ThreadPoolExecutor(self.chat.workers) as pool:
-            return list(pool.map(self._of, answers))
+            return list(pool.map(partial(self._of, kept), answers))
 
     def identity(self) -> str:
         """Who judges, and by which words."""
         return f"{self.rubric.prompt_hash} {sorted(self.chat.identity().items())}"
 
-    def _of(self, answer: Answered) -> float | None:
+    def _of(self, kept: KeptReplies, answer: Answered) -> float | None:
         if not answer.text.strip():
             return 0.0
         sample = Sample(answer.id, Path(), labels=dict(answer.truth))
         try:
-            reply = self._kept.ask(self.rubric.messages(sample, answer.text))
+            reply = kept.ask(self.rubric.messages(sample, answer.text))
         except ReplyError:
             return None
         low, high = self.rubric.bounds[self.score]

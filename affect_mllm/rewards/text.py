@@ -49,7 +49,7 @@ class Format(Reward):
         if not tags or any(not re.fullmatch(r"\w+", tag) for tag in tags):
             raise ConfigError("rewards.tags", f"{list(tags)}", expected="words, as [think, answer]")
         no_tag = f"(?:(?!</?(?:{'|'.join(tags)})>).)*"
-        parts = [rf"<{tag}>{no_tag}\S{no_tag}</{tag}>" for tag in tags]
+        parts = [rf"<{tag}>(?!\s*</{tag}>){no_tag}</{tag}>" for tag in tags]
         self._form = re.compile(r"\s*".join(["", *parts, ""]), re.DOTALL)
 
     def __call__(self, answers: Sequence[Answered]) -> list[float | None]:

@@ -89,9 +89,10 @@ def cues(
         for row, m in zip(rows, measures, strict=True)
     ]
     made = [_with(row, text, into) for row, text in zip(rows, said, strict=True)]
-    manifest.write(made, out, media_root=rows[0].root)
-    if label_file.sidecar(path).is_file():
-        label_file.write(out, label_file.read(path))
+    labels = label_file.read(path) if label_file.sidecar(path).is_file() else None
+    manifest.write(made, out, media_root=rows[0].root)  # which may be the same file
+    if labels is not None:
+        label_file.write(out, labels)
     beside = out.with_name(f"{out.name}.cues.json")
     write_json_atomic(beside, {name: list(ends) for name, ends in levels.items()})
     return levels
@@ -146,6 +147,8 @@ def _read(path: Path) -> Levels:
 
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
+        if unknown := sorted(found.keys() - WORDS.keys()):
+            raise ValueError(f"it measures {unknown}")
         return {name: (float(low), float(high)) for name, (low, high) in found.items()}
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise DataError(

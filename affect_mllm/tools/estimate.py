@@ -141,7 +141,7 @@ def estimate(
 
 def read_bytes(text: str) -> int:
     """Bytes of `80GiB`, `80GB` or `81920MiB`. ConfigError for anything else."""
-    found = re.fullmatch(r"\s*([\d.]+)\s*([KMGT])(i?)B\s*", text)
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT])(i?)B\s*", text)
     if found is None:
         raise ConfigError("--fit", repr(text), expected="a number of bytes such as 80GiB")
     number, unit, binary = found.groups()

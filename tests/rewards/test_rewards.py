@@ -148,6 +148,9 @@ def test_what_the_best_answer_to_every_row_is_worth() -> None:
         ("<think>a</think><think>b</think><answer>c</answer>", True, 0.0),
         ("<think><answer>a</answer></think><answer>c</answer>", True, 0.0),
         ("<think>a</think><answer>b</answer><answer>c</answer>", True, 0.0),
+        ("<think></think></think><answer>x</answer>", True, 0.0),
+        ("<think>a<answer></think><answer>x</answer>", True, 0.0),
+        ("<think>a</think><answer></answer></answer>", True, 0.0),
         ("happy", True, 0.0),
     ],
 )

@@ -69,6 +69,8 @@ def test_each_row_says_what_is_heard_and_seen(rows: Path) -> None:
     assert said["r5"].startswith("The voice is loud, high in pitch, ")
     assert said["w"] is None, "of words alone there is nothing to hear"
     assert label_file.read(out).keys() == {"emotion"}
+    call(out, "--out", out)
+    assert label_file.read(out).keys() == {"emotion"}, "over itself, too"
     thirds = json.loads(out.with_name("cued.jsonl.cues.json").read_text())
     assert thirds["pitch_hz"] == pytest.approx([150, 200], rel=0.02)
 
@@ -111,5 +113,8 @@ def test_what_is_wrong_is_said(rows: Path, capsys) -> None:
     assert "--into" in refused("--into", "nowhere")
     assert "no speaker" in refused("--by", "speaker")
     assert "cannot be read" in refused("--like", rows)
+    others = rows.with_name("others.json")
+    others.write_text('{"volume": [0, 1]}')
+    assert "volume" in refused("--like", others)
     (rows.parent / "0.csv").write_text("frame, timestamp\n1, 0\n")
     assert "action units (-aus)" in refused()

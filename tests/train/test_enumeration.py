@@ -64,7 +64,7 @@ def gradients(tiny, model, **how) -> tuple[torch.Tensor, torch.Tensor]:
             tuple(REWARDS[n] for n in group), tuple((0.0,) * len(own) for own in ids), LIMIT
         )
         batch = collate([prompt.answered(ids, drawn)], pad_id=0)
-        if not loss.active(batch):
+        if not loss.active(batch, loss.count(batch)):
             continue
         value = model(batch, objective).losses["it"] / loss.count(batch)
         mean += shares[group[0]] * shares[group[1]] * flat(value)

@@ -268,7 +268,7 @@ def test_what_cannot_be_is_said(tiny, tmp_path, more: str, where: str) -> None:
 
 
 def rewards(tiny, run: Path, seed: int, **how) -> tuple[float, float]:
-    """The reward of one's own in the first and in the last quarter of some steps."""
+    """The reward of one's own in the first and in the last three of 24 steps."""
     more = [
         f"seed={seed}",
         "~stages.instruct",

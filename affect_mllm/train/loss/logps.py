@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.nn.functional import linear, log_softmax
 
-from affect_mllm.models.precision import autocast_dtype, own_precision
+from affect_mllm.models.precision import as_factors, own_precision
 
 
 def token_logps(
@@ -25,11 +25,8 @@ def token_logps(
     logits exist at a time. For a frozen head the gradients of the states are made in the forward
     pass (`[M, H]` numbers are kept); for one that trains, logits are computed again backwards.
     """
-    dtype = autocast_dtype(states.device)
-    if dtype is not None:
-        states, weight = states.to(dtype), weight.to(dtype)
-        bias = None if bias is None else bias.to(dtype)
-    found: Any = _Logps.apply(states.to(weight.dtype), weight, bias, targets, chunk, temperature)
+    states, weight, bias = as_factors(states, weight, bias)
+    found: Any = _Logps.apply(states, weight, bias, targets, chunk, temperature)
     return found
 
 

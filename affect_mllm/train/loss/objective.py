@@ -56,9 +56,10 @@ class Loss(ABC):
         """ConfigError for a model that this loss cannot be about, before any step."""
         del model
 
-    def active(self, batch: Batch) -> int:
-        """Items of `batch` that can have a gradient."""
-        return self.count(batch)
+    def active(self, batch: Batch, count: int) -> int:
+        """Items of `batch` that can have a gradient; it has `count` of them."""
+        del batch
+        return count
 
     def note(self, hidden: Hidden, count: torch.Tensor | float, **sums: torch.Tensor) -> None:
         """Leave sums over `count` things for the log, where their means stand."""
@@ -113,9 +114,9 @@ class Objective:
         """Each loss's items in one micro-batch of this rank."""
         return {name: loss.count(batch) for name, loss in self.losses.items()}
 
-    def active(self, batch: Batch) -> int:
-        """Items of all losses in one micro-batch of this rank that can have a gradient."""
-        return sum(loss.active(batch) for loss in self.losses.values())
+    def active(self, batch: Batch, counts: Mapping[str, int]) -> int:
+        """Of all losses' items in one micro-batch, `counts`, those that can have a gradient."""
+        return sum(loss.active(batch, counts[name]) for name, loss in self.losses.items())
 
     def total(self, sums: Mapping[str, Any], counts: Mapping[str, int]) -> Any:
         """The weighted sum of the losses, each over its items in the whole step."""

@@ -112,8 +112,9 @@ class GroupPolicy(Loss):
             sizes.append(each[self.over])
         return sum(sizes)
 
-    def active(self, batch: Batch) -> int:
+    def active(self, batch: Batch, count: int) -> int:
         """Answers of groups that are not dead."""
+        del count
         alive = (each for each in batch.drawn if each is not None and not is_dead(each.rewards))
         return sum(len(each.rewards) for each in alive)
 
@@ -146,7 +147,7 @@ class GroupPolicy(Loss):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """What each token `[M]` of answers of these lengths adds, and whether the clip acts."""
         log_ratio = logps - (logps.detach() if self.old == "own" else sampled)
-        if self.ratio == "sequence":
+        if self.ratio == "sequence" and lengths:
             means = [part.mean() for part in log_ratio.split(list(lengths))]
             log_ratio = torch.cat([m.expand(n) for m, n in zip(means, lengths, strict=True)])
         each, acts = surrogate(log_ratio, advantage, self.clip)

@@ -16,7 +16,7 @@ from torch.nn.functional import log_softmax, nll_loss
 
 from affect_mllm.models.hidden import Hidden
 from affect_mllm.models.indices import on_device
-from affect_mllm.models.precision import autocast_dtype, own_precision
+from affect_mllm.models.precision import as_factors, own_precision
 from affect_mllm.train.loss.objective import Loss
 from affect_mllm.types import Batch, ConfigError
 
@@ -101,11 +101,8 @@ def chunked_loss_sum(
     Summed so that the same global batch gives the same gradient however it is split over ranks,
     micro-batches and packing. At most `chunk × V` logits exist at a time.
     """
-    dtype = autocast_dtype(states.device)
-    if dtype is not None:
-        states, weight = states.to(dtype), weight.to(dtype)
-        bias = None if bias is None else bias.to(dtype)
-    loss: Any = _ChunkedLoss.apply(states.to(weight.dtype), weight, bias, targets, chunk)
+    states, weight, bias = as_factors(states, weight, bias)
+    loss: Any = _ChunkedLoss.apply(states, weight, bias, targets, chunk)
     return loss
 
 

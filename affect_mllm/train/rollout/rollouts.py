@@ -121,12 +121,21 @@ class Rollouts:
                 temperature=settings.temperature,
             )
             model.train(training)
-        for example, answers in zip(asked, drawn, strict=True):
-            yield self._rewarded(example, answers)
+        read = [[self._read(e, a) for a in own] for e, own in zip(asked, drawn, strict=True)]
+        flat = [each for own in read for each in own]
+        found = {name: reward(flat) for name, reward in settings.rewards.items()}
+        for place, (example, answers) in enumerate(zip(asked, drawn, strict=True)):
+            own = slice(place * settings.answers, (place + 1) * settings.answers)
+            rewards = {name: each[own] for name, each in found.items()}
+            yield self._rewarded(example, answers, read[place], rewards)
 
-    def _rewarded(self, example: Example, answers: list[Answer]) -> Group:
-        answered = [self._read(example, each) for each in answers]
-        rewards = {name: each(answered) for name, each in self.settings.rewards.items()}
+    def _rewarded(
+        self,
+        example: Example,
+        answers: list[Answer],
+        answered: list[Answered],
+        rewards: dict[str, list[float | None]],
+    ) -> Group:
         weights = {name: each.weight for name, each in self.settings.rewards.items()}
         totals = []
         for values in zip(*rewards.values(), strict=True):

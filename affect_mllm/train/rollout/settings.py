@@ -15,6 +15,14 @@ from affect_mllm.train.layout.launch import WHOLE
 from affect_mllm.train.rollout.reward import Reward
 from affect_mllm.types import ConfigError
 
+# What the log says of a step's answers, beside each reward by its name.
+LOGGED = frozenset(
+    {
+        *("dead_groups", "distinct", "tokens_an_answer", "ended", "reward", "reward_spread"),
+        *("unrewarded", "longest", "rollout_seconds", "rollout_imbalance"),
+    }
+)
+
 
 @dataclass(frozen=True)
 class Rollout:
@@ -22,7 +30,7 @@ class Rollout:
 
     A batch's size counts prompts. `temperature` divides the logits that are drawn from and scored
     by; no part of the vocabulary is cut off. `questions` names the instructions that the model
-    answers itself; the others' rows are learnt as they are (none: all are answered). `passes`
+    answers itself (none: all but conversations); the others' rows are learnt as they are. `passes`
     updates are made of a step's answers. `at_once` answers are drawn at a time.
     """
 
@@ -37,6 +45,10 @@ class Rollout:
     def __post_init__(self) -> None:
         if not self.rewards:
             raise ConfigError("stage.rollout.rewards", "none", expected="one or more, by name")
+        if taken := sorted(LOGGED & self.rewards.keys()):
+            raise ConfigError(
+                "stage.rollout.rewards", f"{taken}", expected="other names: the log has these"
+            )
 
     @property
     def room(self) -> Room:

@@ -93,9 +93,11 @@ def agree(engine: Engine, objective: Objective, batch: StepBatch) -> Agreed:
     FSDP hang when ranks run different modules.
     """
     counts: Counter[str] = Counter(dict.fromkeys(objective.losses, 0))
+    own, active = batch.numbers(), 0
     for micro in batch.micro_batches:
-        counts.update(objective.counts(micro))
-    own, active = batch.numbers(), sum(objective.active(micro) for micro in batch.micro_batches)
+        each = objective.counts(micro)
+        counts.update(each)
+        active += objective.active(micro, each)
     said = [*counts.values(), batch.supervised_tokens, active, *own.values()]
     kinds = [number for micro in batch.micro_batches for number in _kinds(micro)]
     ranks = engine.told([*said, *kinds])

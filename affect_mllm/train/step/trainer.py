@@ -238,6 +238,9 @@ class Trainer:
         if any(part.counts.values()):
             LOGGER.warning("%s: all rewards of each group are equal; no update", where)
             return False
+        if self.rollouts is not None and part.numbers["examples"]:
+            LOGGER.warning("%s: no answer could be rewarded; no update", where)
+            return False
         if part.numbers["examples"]:
             raise DataError(
                 where,

@@ -97,7 +97,7 @@ def test_the_results_are_there_with_intervals_ceilings_and_tests(page):
 
 def test_the_training_table_uses_the_last_row_of_each_step(page):
     assert "align 30 of 30 3 0.1 1 min 00 s" in page.words
-    assert "1 lines of metrics.jsonl could not be read" in page.words
+    assert "1 lines of its logs could not be read" in page.words
     points = [a["points"] for a in page.all("polyline", "line k0")]
     assert [len(p.split()) for p in points] == [4, 4, 4]  # two losses, one gate
 
@@ -361,5 +361,5 @@ def test_answers_that_the_model_gave_itself_can_be_read(run, tmp_path) -> None:
     assert len(page.all("details", "rollouts")) == 12
     assert "<b>0 of 1 (cut off)" in page.words
     assert "<b>2 of 30" in page.words
-    assert "reinforce: 1 lines of metrics.jsonl could not be read" in page.words
+    assert "reinforce: 1 lines of its logs could not be read" in page.words
     assert shown

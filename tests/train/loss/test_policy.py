@@ -212,3 +212,11 @@ def test_what_cannot_be_is_said() -> None:
     with pytest.raises(ConfigError, match="below 1"):
         GroupPolicy(clip=1.5)
     assert Divergence().reference
+
+
+@pytest.mark.parametrize("over", ["tokens", "answers", "constant"])
+def test_no_answers_cost_nothing_by_token_and_by_sequence(over) -> None:
+    nothing = torch.zeros(0)
+    for ratio in ("token", "sequence"):
+        each, acts = GroupPolicy(over=over, ratio=ratio).terms(nothing, nothing, nothing, ())
+        assert (each.shape, acts.shape) == ((0,), (0,))

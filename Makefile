@@ -56,7 +56,7 @@ people: $(STAMP)
 	$(BIN)/affect-mllm assets
 	BIN=$(BIN) SEED=$(SEED) scripts/people.sh "$(DIR)"
 
-# The control is as much more of the cold start's lessons, from where the rewards began.
+# The control is more of the cold start's lessons (60 steps), from where the rewards began.
 RL := outputs/demo_reinforce$(if $(filter-out 1,$(SEED)),-seed$(SEED))
 demo-reinforce: demo
 	$(BIN)/python train.py experiment=demo_reinforce seed=$(SEED) run_dir=$(RL)/train stages.cold_start.init_from=$(RUN)/train/instruct/final

@@ -1,12 +1,12 @@
-"""Whether each experiment fits eight devices of 80 GB at its published clip lengths, by `estimate`.
+"""Whether each experiment fits eight devices of 80 GB at the clip lengths below, by `estimate`.
 
     python benchmarks/fits.py [--only NAME …] [--memory 80GB]
 
-`affect-mllm estimate … --processes 8 --fit` with the settings that docs/training.md starts each
-experiment with, at the clip length beside it, and what a micro-batch could hold at most (of the
-examples that a device gets in a step). Sizes are those of the published config.json files, written
-here: nothing is fetched, and no weight exists. Nothing runs on a device, and none of these steps
-was taken on one.
+`affect-mllm estimate … --processes 8 --fit` with the launch and batch that docs/training.md
+starts each experiment with, at the clip length beside it, and what a micro-batch could hold at most
+(of the examples that a device gets in a step). Sizes are those of the published config.json files,
+written here: nothing is fetched, and no weight exists. Nothing runs on a device, and none of these
+steps was taken on one.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ VL_VISION = {
 AFFECTGPT = {
     "llm.model": "qwen25", "encoders.visual.model": "clip", "encoders.audio.model": "hubert",
 }
-# The experiment → launch settings of docs/training.md, published clip length in s, parts.
+# The experiment → launch and batch of docs/training.md, clip length in s, parts.
 CASES: dict[str, tuple[list[str], float, dict[str, str]]] = {
     "affectgpt": (["launch=ddp", "stages.affectgpt.batch_size=24"], 16.0, AFFECTGPT),
     "affectgpt_qformer": (["launch=ddp", "stages.affectgpt.batch_size=24"], 16.0, AFFECTGPT),

@@ -39,10 +39,7 @@ def main(
     run = out / f"seed{seed}"
     for stage in STAGES:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        which = (
-            "from_stage" if stage == STAGES[-1] else "stage"
-        )  # the control has no file of its own
-        command("train.py", *overrides(manifest, run, seed, lengths), f"{which}={stage}")
+        command("train.py", *overrides(manifest, run, seed, lengths), f"stage={stage}")
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         print(f"{stage}: {lengths[stage]} steps, {spent:.0f} CPU s", flush=True)

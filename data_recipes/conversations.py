@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -43,25 +43,26 @@ def plan(
     split: Annotated[str, typer.Option(help="Of all rows.")] = "train",
 ) -> Plan:
     """Make a manifest of LLaVA-style conversations about images, videos or sounds."""
+    return of_file("conversations", file, licence, partial(rows, file=file, split=split))
+
+
+def of_file(what: str, file: Path, licence: str, rows: Callable[..., Iterator[Entry]]) -> Plan:
+    """The manifest of a user's own file, whose name it takes."""
     dataset = Dataset(
         name=file.stem,
-        title=f"conversations of {file.name}",
+        title=f"{what} of {file.name}",
         licence=licence,
         access="as its publisher says",
         source=str(file.name),
         counts={},
     )
-    return Plan(dataset, partial(rows, file=file, split=split), file.stem)
+    return Plan(dataset, rows, file.stem)
 
 
 def rows(inputs: Inputs, *, file: Path, split: str) -> Iterator[Entry]:
     """A row for each conversation."""
-    if not file.is_file():
-        raise ConfigError("FILE", f"{file} is no file", expected="a JSON list of conversations")
     times: Counter[str] = Counter()
-    for at, where, record in records(file):
-        if not isinstance(record, dict):
-            raise DataError(where, f"a {type(record).__name__}", expected="an object")
+    for at, where, record in records(file, "conversations"):
         id = str(need(where, record, "id", (str, int)))
         times[id] += 1
         media = {kind: _paths(where, record, kind) for kind in MEDIA if record.get(kind)}
@@ -73,8 +74,17 @@ def rows(inputs: Inputs, *, file: Path, split: str) -> Iterator[Entry]:
         inputs.notes.append(f"{again} ids are used several times; the later ones got #2, #3 …")
 
 
-def records(file: Path) -> Iterator[tuple[int, str, Any]]:
-    """Number, place and content of every record; a file that begins with an object has lines."""
+def records(file: Path, what: str) -> Iterator[tuple[int, str, dict[str, Any]]]:
+    """Number, place and content of every object; a file that begins with one has lines."""
+    if not file.is_file():
+        raise ConfigError("FILE", f"{file} is no file", expected=f"a JSON list of {what}")
+    for at, where, record in _items(file):
+        if not isinstance(record, dict):
+            raise DataError(where, f"a {type(record).__name__}", expected="an object")
+        yield at, where, record
+
+
+def _items(file: Path) -> Iterator[tuple[int, str, Any]]:
     with file.open(encoding="utf-8-sig", errors="replace") as stream:
         lines = next((line for line in stream if line.strip()), "").lstrip().startswith("{")
     if lines:

@@ -21,11 +21,9 @@ import typer
 from commandline import Plan, command
 from readers.jsons import need
 from readers.pairs import longer_wins
-from recipe import Dataset, Entry, Inputs
+from recipe import Entry, Inputs
 
-from affect_mllm.types import ConfigError, DataError
-
-KINDS = ("image", "video", "audio")
+from affect_mllm.types import DataError
 
 
 def plan(
@@ -34,26 +32,15 @@ def plan(
     split: Annotated[str, typer.Option(help="Of all rows.")] = "train",
 ) -> Plan:
     """Make a manifest of preferred and rejected answers about images, videos or sounds."""
-    dataset = Dataset(
-        name=file.stem,
-        title=f"preferences of {file.name}",
-        licence=licence,
-        access="as its publisher says",
-        source=str(file.name),
-        counts={},
-    )
-    return Plan(dataset, partial(rows, file=file, split=split), file.stem)
+    made = partial(rows, file=file, split=split)
+    return conversations.of_file("preferences", file, licence, made)
 
 
 def rows(inputs: Inputs, *, file: Path, split: str) -> Iterator[Entry]:
     """A row for each pair."""
-    if not file.is_file():
-        raise ConfigError("FILE", f"{file} is no file", expected="a JSON list of preferences")
     pairs: list[tuple[str, str]] = []
-    for at, where, record in conversations.records(file):
-        if not isinstance(record, dict):
-            raise DataError(where, f"a {type(record).__name__}", expected="an object")
-        media = {kind: _paths(where, record, kind) for kind in KINDS}
+    for at, where, record in conversations.records(file, "preferences"):
+        media = {kind: _paths(where, record, kind) for kind in conversations.MEDIA}
         media = {kind: paths for kind, paths in media.items() if paths}
         turns, rejected = _said(where, record)
         turns = _placed(turns, media)
@@ -71,7 +58,9 @@ def rows(inputs: Inputs, *, file: Path, split: str) -> Iterator[Entry]:
 
 def _said(where: str, record: dict[str, Any]) -> tuple[list[dict[str, str]], str]:
     """The turns with the preferred answer, and the other answer."""
-    other = [key for key in record if key.startswith("rejected_") and key[9:-1] in KINDS]
+    other = [
+        key for key in record if key.startswith("rejected_") and key[9:-1] in conversations.MEDIA
+    ]
     other += [key for key in ("video_l", "audio_l") if record.get(key)]
     if other:
         raise DataError(

@@ -11,13 +11,14 @@ RUN := outputs/demo$(if $(filter-out 1,$(SEED)),-seed$(SEED))
 EVAL := checkpoint=$(RUN)/train/instruct/final run_dir=$(RUN)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-reinforce people readme test soak bench gpu-check docker-check check lint types layers clean
+.PHONY: help venv demo demo-reinforce people readme docs test soak bench gpu-check docker-check check lint types layers clean
 
 help:
 	@echo "make demo    train, evaluate and report on a synthetic corpus (SEED=$(SEED))"
 	@echo "make demo-reinforce  after it: cold start, rewards, a control; answers before, after, beside"
 	@echo "make people  acted voices learnt and asked, five folds (DIR=FOLDER of the Berlin Database of Emotional Speech)"
 	@echo "make readme  the README's commands, run on the demo's outputs"
+	@echo "make docs    the documentation site, in outputs/site; a warning is an error"
 	@echo "make test    the tests, in $(JOBS) processes"
 	@echo "make soak    kills and resumes of training and evaluation, memory of 2,000 clips, fuzzed answers, every experiment with every launch, every part that trains under every strategy, overfitting"
 	@echo "make bench   training speed against transformers and TRL"
@@ -65,6 +66,9 @@ demo-reinforce: demo
 
 readme: $(STAMP)
 	$(BIN)/python scripts/readme.py
+
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile

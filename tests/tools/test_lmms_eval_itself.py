@@ -1,0 +1,99 @@
+"""The real lmms-eval asks a checkpoint a task of its own, installed beside us as the docs say."""
+
+from __future__ import annotations
+
+import json
+import re
+import site
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import affect_mllm
+
+ROOT = Path(__file__).parents[2]
+COLOURS = ("red", "blue", "green")
+TASK = """
+task: colours
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {folder}/rows.jsonl}}}}
+test_split: test
+output_type: generate_until
+doc_to_messages: !function shown.messages
+doc_to_visual: !function shown.pictures
+doc_to_text: question
+doc_to_target: colour
+generation_kwargs: {{max_new_tokens: 8, do_sample: false, until: ["no such words"]}}
+metric_list: [{{metric: exact_match, aggregation: mean, higher_is_better: true}}]
+metadata: [{{version: 0.0}}]
+"""
+SHOWN = """
+from PIL import Image
+
+
+def pictures(row):
+    return [Image.open(row["picture"]).convert("RGB")]
+
+
+def messages(row):
+    parts = [{"type": "image", "url": pictures(row)[0]}, {"type": "text", "text": row["question"]}]
+    return [{"role": "user", "content": parts}]
+"""
+
+
+def documented() -> list[str]:
+    """The commands of docs/evaluation.md that install and start lmms-eval."""
+    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "docs/evaluation.md").read_text(), re.S)
+    ((block),) = [each for each in blocks if "lmms_eval" in each]
+    return [line.split("     #")[0].strip() for line in block.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def beside(tmp_path_factory) -> Path:
+    """The bin/ of an environment that sees this one and has lmms-eval as well."""
+    folder = tmp_path_factory.mktemp("lmms") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    paths = (Path(affect_mllm.__file__).parents[1], *site.getsitepackages())
+    (here,) = folder.glob("lib/*/site-packages")
+    (here / "ours.pth").write_text("\n".join(map(str, paths)))
+    for line in documented()[:2]:
+        done = subprocess.run(
+            f"{folder}/bin/{line} -q", shell=True, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    return folder / "bin"
+
+
+def test_a_local_task_is_asked_and_answered_as_in_python(beside, tiny_run, tmp_path) -> None:
+    rows = []
+    for colour in COLOURS:
+        Image.new("RGB", (64, 48), colour).save(tmp_path / f"{colour}.png")
+        row = {"picture": str(tmp_path / f"{colour}.png"), "question": f"Is it {colour}?"}
+        rows.append(row | {"colour": colour})
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "colours.yaml").write_text(TASK.format(folder=tmp_path))
+    (tmp_path / "shown.py").write_text(SHOWN)
+    checkpoint = tiny_run / "instruct/final"
+    line = (
+        documented()[2].replace("--tasks pope", "--tasks colours").replace("DIR", str(checkpoint))
+    )
+    options = ["--include_path", str(tmp_path), "--output_path", str(tmp_path / "out")]
+    done = subprocess.run(
+        [str(beside / "python"), *line.split()[1:], *options],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = [*tmp_path.glob("out/**/*_samples_colours.jsonl")]
+    # lmms-eval says what went wrong and ends with 0.
+    assert len(found) == 1, done.stdout[-3000:] + done.stderr[-6000:]
+    asked = [json.loads(text) for text in found[0].read_text().splitlines()]
+    answers = {each["doc_id"]: each["filtered_resps"] for each in asked}
+    model = affect_mllm.load(checkpoint)
+    for number, row in enumerate(rows):
+        (own,) = model.ask([row["picture"]], row["question"], max_new_tokens=8)
+        assert answers[number] == own.text.strip()

@@ -49,6 +49,10 @@ class Chat(Protocol):
         """The answer in what was generated: without what ends it."""
         ...
 
+    def settled(self, generated: str, /) -> str:
+        """What of `answer_text` stays, whatever is generated next: for who reads along."""
+        ...
+
 
 @dataclass(frozen=True)
 class ChatFormat:
@@ -101,6 +105,11 @@ class ChatFormat:
         """What was generated, without what the template itself would have written before it."""
         opening = r"\s*".join(["", *map(re.escape, self._template.opening.split())])
         return re.sub(f"^{opening}", "", generated).strip()
+
+    def settled(self, generated: str, /) -> str:
+        """Nothing while it may still be what the template would have written."""
+        opening, begun = ("".join(t.split()) for t in (self._template.opening, generated))
+        return "" if opening.startswith(begun) else self.answer_text(generated)
 
     def text_ids(self, text: str) -> list[int]:
         """Ids of plain text: what looks like a special token in it stays text."""
@@ -218,6 +227,13 @@ class MarkedTurns:
     def answer_text(self, generated: str, /) -> str:
         """What stands before the first `end`."""
         return generated.split(self.end)[0].strip()
+
+    def settled(self, generated: str, /) -> str:
+        """Without what may be the beginning of an `end`."""
+        whole = self.answer_text(generated)
+        begun = (self.end[:n] for n in range(len(self.end) - 1, 0, -1))
+        half = next(filter(whole.endswith, begun), "")
+        return whole if self.end in generated else whole.removesuffix(half).rstrip()
 
     @property
     def end_id(self) -> int:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from affect_mllm.log import LOGGER
 from affect_mllm.types import ConfigError
@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
 # Token ids so far `[R, T]` and the next token's scores `[R, V]` in, scores out.
 Chooser = Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]
+
+
+class Listener(Protocol):
+    """Hears answers token by token while they are generated."""
+
+    def hear(self, tokens: Sequence[int]) -> list[bool]:
+        """Take the newest token of every row; which rows nobody waits for any more."""
+        ...
+
 
 GREEDY = "greedy"  # what predictions are stamped with: the likeliest token each time, nothing else
 _TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
@@ -101,6 +110,16 @@ def _nucleus(scores: torch.Tensor, top_p: float) -> torch.Tensor:
     ordered, order = shares.sort(dim=-1, descending=True, stable=True)
     before = ordered.cumsum(-1) - ordered
     return shares.scatter(1, order, ordered.masked_fill(before >= top_p, 0.0))
+
+
+def stopping(listener: Listener) -> Callable[..., torch.Tensor]:
+    """For `generate`'s stopping_criteria: it tells the listener each step's tokens."""
+    import torch
+
+    def stop(ids: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+        return torch.tensor(listener.hear(ids[:, -1].tolist()), device=ids.device)
+
+    return stop
 
 
 def take_over(net: Any, name: str) -> None:

@@ -282,7 +282,7 @@ class AffectMLLM(nn.Module):
     def written(self, batch: Batch, **how: Any) -> tuple[list[str], list[bool], list[int], Gates]:
         """Answers, which of them the limit of tokens cut off, how many each has, and gates.
 
-        `how` is `LanguageModel.written`'s: max_new_tokens, end_id, chooser.
+        `how` is `LanguageModel.written`'s: max_new_tokens, end_id, chooser, listener.
         """
         prompt, media = self.prompt(batch)
         answers, cut_off, counts = self.llm.written(prompt, **how)

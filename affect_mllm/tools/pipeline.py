@@ -14,31 +14,19 @@ from affect_mllm.data.template import Instruction
 from affect_mllm.models import checkpoint as store
 from affect_mllm.models.decoding import token_bound
 from affect_mllm.models.mllm import AffectMLLM
+from affect_mllm.tools.answer import Answer, Stream
 from affect_mllm.types import ConfigError, DataError, Sample, is_encodable
 
 if TYPE_CHECKING:
     import torch
 
     from affect_mllm.eval.generate.asking import Asker
+    from affect_mllm.eval.generate.pieces import Heard
 
 StrPath = str | os.PathLike[str]
 AUTO = "auto"  # a subtitle that Whisper writes
 ASKED = {"label": 12, "open_vocabulary": 24, "describe": 96}  # instruction → new tokens at most
 LONGEST = max(ASKED.values())
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a checkpoint says about one clip, and what it said it of.
-
-    `gate` has the weights of experts by modality; `warnings` say what was missing.
-    """
-
-    text: str
-    modalities: tuple[str, ...]
-    gate: dict[str, dict[str, float]]
-    subtitle: str | None
-    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -102,6 +90,25 @@ class Pipeline:
             seen = self.look(clips[start:end], texts[start:end], first=start)
             found += self.answers(seen, question, max_new_tokens=max_new_tokens)
         return found
+
+    def stream(
+        self,
+        clip: StrPath | None,
+        question: str,
+        *,
+        subtitle: str | None = None,
+        max_new_tokens: int = LONGEST,
+    ) -> Stream:
+        """The answer about one clip while it is written: pieces, which are `ask`'s text together.
+
+        The clip is read now, and raises as `ask` does. Whoever stops reading stops the answer.
+        """
+        seen = self.look([clip], [subtitle])
+
+        def answered(heard: Heard) -> Answer:
+            return self.answers(seen, question, max_new_tokens=max_new_tokens, heard=heard)[0]
+
+        return Stream(answered)
 
     def likelihoods(
         self,
@@ -185,9 +192,16 @@ class Pipeline:
             raise DataError("clips", "\n  ".join([f"{len(bad)} of them:", *map(str, bad)]))
         return seen
 
-    def answers(self, seen: Sequence[Seen], question: str, *, max_new_tokens: int) -> list[Answer]:
-        """An answer about each clip that was read, in their order."""
-        rows = self._rows(seen, question, max_new_tokens=max_new_tokens)
+    def answers(
+        self,
+        seen: Sequence[Seen],
+        question: str,
+        *,
+        max_new_tokens: int,
+        heard: Heard | None = None,
+    ) -> list[Answer]:
+        """An answer about each clip that was read, in their order; `heard` is told them before."""
+        rows = self._rows(seen, question, max_new_tokens=max_new_tokens, heard=heard)
         return [
             Answer(
                 row["response"],
@@ -268,23 +282,13 @@ def sample_of(clip: Path | None) -> Sample:
 
 def _seen(features: Any, clip: Path | None, subtitle: str | None, number: int) -> Seen:
     sample = sample_of(clip)
-    said = _said(clip) if subtitle == AUTO else subtitle
+    if subtitle == AUTO:
+        from affect_mllm.tools.transcribe import said_in
+
+        said = said_in(clip)
+    else:
+        said = subtitle
     silent = subtitle == AUTO and not said
     note = (f"{sample.id}: no speech found; answered without words",) if silent else ()
     read = features.clip(replace(sample, subtitle=said))
     return Seen(replace(sample, id=f"{number} {sample.id}", subtitle=said), read, note)
-
-
-def _said(clip: Path | None) -> str | None:
-    """What Whisper hears in a clip; None if it has no sound or nobody speaks."""
-    if clip is None:
-        raise ConfigError("subtitle", "auto, but there is no clip", expected="a clip with sound")
-    from affect_mllm.config import weights_path
-    from affect_mllm.media.audio import read_audio
-    from affect_mllm.media.video import probe
-    from affect_mllm.tools.transcribe import transcribe
-
-    waveform = None if probe(clip).kind == "image" else read_audio(clip)
-    if waveform is None:
-        return None
-    return transcribe(waveform, Path(weights_path("asset:whisper-base"))) or None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from affect_mllm.models.pretrained import cache_keyword, loading
-from affect_mllm.types import DataError
+from affect_mllm.types import ConfigError, DataError
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +34,23 @@ class _Loaded(NamedTuple):
     features: Any
     tokenizer: Any
     no_speech: int
+
+
+def said_in(clip: Path | None) -> str | None:
+    """What Whisper-base hears in a clip; None if it has no sound or nobody speaks.
+
+    Raises ConfigError without a clip, DataError for one that cannot be read.
+    """
+    if clip is None:
+        raise ConfigError("subtitle", "auto, but there is no clip", expected="a clip with sound")
+    from affect_mllm.config import weights_path
+    from affect_mllm.media.audio import read_audio
+    from affect_mllm.media.video import probe
+
+    waveform = None if probe(clip).kind == "image" else read_audio(clip)
+    if waveform is None:
+        return None
+    return transcribe(waveform, Path(weights_path("asset:whisper-base"))) or None
 
 
 def transcribe(waveform: np.ndarray, folder: str | Path) -> str:

@@ -13,6 +13,7 @@ from affect_mllm.data.example import ExampleMaker
 from affect_mllm.data.features import Features
 from affect_mllm.data.lengths import Lengths
 from affect_mllm.eval.generate.examples import Examples
+from affect_mllm.eval.generate.pieces import Heard, Pieces
 from affect_mllm.eval.generate.question import (
     WHOLE,
     Choose,
@@ -38,7 +39,8 @@ class Asker:
     nothing is generated: a row's `scores` are the log-likelihoods of these labels, by the LLM or by
     a `head` on media tokens whose classes they are, its response the likeliest one. With `repeat`
     answers are drawn, the same ones in any batch. `workers` processes read clips ahead, `AHEAD`
-    batches each. `lengths` tell which rows are long.
+    batches each. `lengths` tell which rows are long. `heard` is told the answers while they are
+    written; a row that nobody listens to any more ends early.
     """
 
     model: AffectMLLM
@@ -55,6 +57,7 @@ class Asker:
     repeat: Repeat | None = None
     workers: int = 0
     lengths: Lengths = field(default_factory=Lengths)
+    heard: Heard | None = None
 
     def answer(
         self,
@@ -114,20 +117,26 @@ class Asker:
 
     def _written(self, batch: Batch) -> list[dict[str, Any]]:
         """Answers, and the gates of each example."""
+        chat = self.maker.chat
+        pieces = self.heard and Pieces(chat, batch.sample_ids, self.heard)
         answers, cut_off, counts, gates = self.model.written(
             batch,
             max_new_tokens=self.max_new_tokens,
-            end_id=self.maker.chat.end_id,
+            end_id=chat.end_id,
+            listener=pieces,
             chooser=self.repeat and self.repeat.chooser(batch.sample_ids, self.max_new_tokens),
         )
+        texts = [chat.answer_text(answer) for answer in answers]
+        if pieces is not None:
+            pieces.end(texts)
         return [
             {
-                "response": self.maker.chat.answer_text(response),
+                "response": text,
                 "finish_reason": "length" if cut_off[number] else "stop",
                 "tokens_out": counts[number],
                 "gate": {name: rows[number] for name, rows in gates.items() if number in rows},
             }
-            for number, response in enumerate(answers)
+            for number, text in enumerate(texts)
         ]
 
     def _compared(self, batch: Batch) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from torch import nn
 
 from affect_mllm.borders import Borders
 from affect_mllm.config import weights_path
-from affect_mllm.models.decoding import Chooser, take_over
+from affect_mllm.models.decoding import Chooser, Listener, stopping, take_over
 from affect_mllm.models.llm.attention import MASKED, Attention, arguments, choose
 from affect_mllm.models.llm.deepstack import Deep, prompted
 from affect_mllm.models.llm.masks import additive, branched, decoder_masks
@@ -229,14 +229,16 @@ class LanguageModel(nn.Module):
         max_new_tokens: int,
         end_id: int | None = None,
         chooser: Chooser | None = None,
+        listener: Listener | None = None,
     ) -> tuple[list[str], list[bool], list[int]]:
         """The same, which of them the limit of tokens cut off, and how many tokens each has, the
         one that ends it included.
 
         `end_id` is the chat's (`data.chat.Chat.end_id`); None: the tokenizer's eos. `chooser` draws
-        tokens in place of the likeliest one (`decoding.Repeat.chooser`).
+        tokens in place of the likeliest one (`decoding.Repeat.chooser`). A row that the `listener`
+        does not wait for ends where it is.
         """
-        from transformers import LogitsProcessorList
+        from transformers import LogitsProcessorList, StoppingCriteriaList
 
         tokenizer = self.tokenizer
         end = tokenizer.eos_token_id if end_id is None else end_id
@@ -245,6 +247,7 @@ class LanguageModel(nn.Module):
             do_sample=False,
             max_new_tokens=max_new_tokens,
             logits_processor=chooser and LogitsProcessorList([chooser]),
+            stopping_criteria=listener and StoppingCriteriaList([stopping(listener)]),  # pyright: ignore
             eos_token_id=end,
             pad_token_id=end if tokenizer.pad_token_id is None else tokenizer.pad_token_id,
         )

@@ -11,7 +11,7 @@ RUN := outputs/demo$(if $(filter-out 1,$(SEED)),-seed$(SEED))
 EVAL := checkpoint=$(RUN)/train/instruct/final run_dir=$(RUN)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-reinforce people readme docs test soak bench gpu-check docker-check check lint types layers clean
+.PHONY: help venv demo demo-reinforce people readme docs test soak bench dist gpu-check docker-check check lint types layers clean
 
 help:
 	@echo "make demo    train, evaluate and report on a synthetic corpus (SEED=$(SEED))"
@@ -22,6 +22,7 @@ help:
 	@echo "make test    the tests, in $(JOBS) processes"
 	@echo "make soak    kills and resumes of training and evaluation, memory of 2,000 clips, fuzzed answers, every experiment with every launch, every part that trains under every strategy, overfitting"
 	@echo "make bench   training speed against transformers and TRL"
+	@echo "make dist    sdist and wheel in dist/; their version is git's tag"
 	@echo "make gpu-check  what a machine with CUDA GPUs has to show"
 	@echo "make docker-check  build the image without a Docker engine and train in it (root, buildah, debootstrap)"
 	@echo "make check   the tests, ruff, pyright, import layers, hadolint, shellcheck"
@@ -83,6 +84,9 @@ soak: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m pip install -q -e '.[bench]'
 	$(BIN)/python benchmarks/train_speed.py
+
+dist: $(STAMP)
+	$(BIN)/python -m build --no-isolation
 
 gpu-check: $(STAMP)
 	$(BIN)/affect-mllm gpu-check

@@ -1,4 +1,4 @@
-"""The one build step that pyproject.toml cannot state: conf/ goes into the wheel as data."""
+"""The build step that pyproject.toml cannot state: conf/ and data_recipes/ go into the wheel."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
+DATA = ("conf", "data_recipes")
 
-class BuildWithConf(build_py):
-    """Copies conf/ to affect_mllm/conf; an editable install reads conf/ where it lies."""
+
+class BuildWithData(build_py):
+    """Copies each of DATA to affect_mllm/; an editable install reads them where they lie."""
 
     def run(self) -> None:
-        """Build as usual, then put a fresh copy of conf/ beside the package's modules."""
+        """Build as usual, then put fresh copies beside the package's modules."""
         super().run()
         if not self.editable_mode:
-            target = Path(self.build_lib) / "affect_mllm" / "conf"
-            shutil.rmtree(target, ignore_errors=True)
-            shutil.copytree(Path(__file__).parent / "conf", target)
+            for name in DATA:
+                target = Path(self.build_lib) / "affect_mllm" / name
+                shutil.rmtree(target, ignore_errors=True)
+                left_out = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(Path(__file__).parent / name, target, ignore=left_out)
 
 
-setup(cmdclass={"build_py": BuildWithConf})
+setup(cmdclass={"build_py": BuildWithData})

@@ -40,12 +40,22 @@ def cache_dir() -> Path:
 
 
 def conf_dir() -> Path:
-    """The tree of YAML groups: beside the package in a checkout, inside it in a wheel."""
+    """The tree of YAML groups."""
+    return _shipped("conf", "train.yaml")
+
+
+def recipes_dir() -> Path:
+    """The folder of the recipes, which are scripts to run and never imported."""
+    return _shipped("data_recipes", "recipe.py")
+
+
+def _shipped(name: str, having: str) -> Path:
+    """A folder that lies beside the package in a checkout, and inside it in a wheel."""
     package = Path(__file__).resolve().parent
-    for candidate in (package.parent / "conf", package / "conf"):
-        if (candidate / "train.yaml").is_file():
+    for candidate in (package.parent / name, package / name):
+        if (candidate / having).is_file():
             return candidate
-    raise ConfigError("conf", f"no conf/ beside or inside {package}", fix="reinstall affect-mllm")
+    raise ConfigError(name, f"no {name}/ beside or inside {package}", fix="reinstall affect-mllm")
 
 
 def weights_path(name: str) -> str:

@@ -38,8 +38,9 @@ def understood(command: str) -> None:
         targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M)
         assert set(words[1:]) - {"|"} <= set(targets)
     elif words[0] == "python" and words[1].startswith("data_recipes/"):
-        recipe: Any = importlib.import_module(Path(words[1]).stem).APP
-        typer.main.get_command(recipe).make_context(words[1], words[2:])
+        recipe(Path(words[1]).stem, words[2:])
+    elif words[:2] == ["affect-mllm", "recipe"]:
+        recipe(words[2], words[3:])
     elif words[0] == "python":
         composed(Path(words[1]).stem, words[2:])
     elif words[2:] == ["--help"]:
@@ -53,6 +54,12 @@ def understood(command: str) -> None:
         if any(word.startswith("experiment=") for word in overrides):
             composed("train", overrides)
     return None
+
+
+def recipe(name: str, words: Sequence[str]) -> None:
+    """Parse a recipe's words by its own command line."""
+    app: Any = importlib.import_module(name).APP
+    typer.main.get_command(app).make_context(name, list(words))
 
 
 def composed(name: str, words: Sequence[str]) -> None:

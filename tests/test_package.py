@@ -1,37 +1,79 @@
-"""The wheel holds everything that the installed command reads: code, conf/, templates, lists."""
+"""sdist and wheel hold all that the installed command reads, and work where no repository is."""
 
 from __future__ import annotations
 
+import json
+import os
+import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
+import tarfile
+import venv
 import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE")
+FILES = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE", "train.py", "eval.py")
+FOLDERS = ("affect_mllm", "conf", "data_recipes")
+
+
+def ran(command: Sequence[str | Path], cwd: Path) -> str:
+    """What a process prints that knows nothing of the checkout; it has to end well."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    done = subprocess.run([*command], cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel built from a copy, so that no build products are left in the checkout."""
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An sdist, and a wheel made of it, built from a copy without git."""
     tree = tmp_path_factory.mktemp("tree")
-    for name in SOURCES:
+    for name in FILES:
         shutil.copy(ROOT / name, tree)
-    for name in ("affect_mllm", "conf"):
+    for name in FOLDERS:
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "."]
-    done = subprocess.run(
-        [*command, "--no-index", "-w", "wheels"],
-        cwd=tree,
-        capture_output=True,
-        text=True,
-        check=False,
+    ran([sys.executable, "-m", "build", "--no-isolation"], tree)
+    return tree / "dist"
+
+
+@pytest.fixture(scope="module")
+def wheel(dist: Path) -> Path:
+    return next(dist.glob("*.whl"))
+
+
+@dataclass(frozen=True)
+class Installed:
+    """The wheel in a venv of its own, and a folder to run it in."""
+
+    bin: Path
+    folder: Path
+
+    def __call__(self, *words: str) -> str:
+        return ran([self.bin / "affect-mllm", *words], self.folder)
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """Installed by pip; its dependencies are those of this interpreter, but not its packages."""
+    root = tmp_path_factory.mktemp("installed")
+    venv.create(root / "venv", with_pip=False)
+    python = root / "venv/bin/python"
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install"]
+    ran([*pip, "--no-deps", "--no-index", str(wheel)], root)
+    site = Path(
+        ran([python, "-c", "import sysconfig as s; print(s.get_path('purelib'))"], root).strip()
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return next((tree / "wheels").glob("*.whl"))
+    # A folder that is named so has its own .pth files left unread: the checkout stays unknown.
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    (root / "elsewhere").mkdir()
+    return Installed(root / "venv/bin", root / "elsewhere")
 
 
 def files_of(folder: str) -> set[str]:
@@ -40,11 +82,20 @@ def files_of(folder: str) -> set[str]:
     return {path.relative_to(ROOT / folder).as_posix() for path in paths if path.suffix != ".pyc"}
 
 
-def test_every_file_of_the_package_and_of_conf_is_in_the_wheel(wheel: Path) -> None:
+def test_every_file_of_the_package_its_conf_and_recipes_is_in_the_wheel(wheel: Path) -> None:
     expected = {f"affect_mllm/{name}" for name in files_of("affect_mllm")}
-    expected |= {f"affect_mllm/conf/{name}" for name in files_of("conf")}
+    for folder in ("conf", "data_recipes"):
+        expected |= {f"affect_mllm/{folder}/{name}" for name in files_of(folder)}
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert packed == expected
+
+
+def test_the_sdist_is_the_tree_it_was_built_from(dist: Path) -> None:
+    """The wheel is built of the sdist; a checkout's scripts come with it, too."""
+    archive = next(dist.glob("*.tar.gz"))
+    with tarfile.open(archive) as opened:
+        packed = {name.partition("/")[2] for name in opened.getnames()}
+    assert packed >= {*FILES, *(f"{each}/{name}" for each in FOLDERS for name in files_of(each))}
 
 
 def test_the_wheel_names_its_command_and_its_licence(wheel: Path) -> None:
@@ -56,10 +107,38 @@ def test_the_wheel_names_its_command_and_its_licence(wheel: Path) -> None:
     assert "License-Expression: Apache-2.0" in archive.read(meta["METADATA"]).decode()
 
 
-def test_conf_dir_of_an_unpacked_wheel_is_its_own(wheel: Path, tmp_path: Path) -> None:
-    zipfile.ZipFile(wheel).extractall(tmp_path)
-    code = "from affect_mllm.config import conf_dir; print(conf_dir())"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert Path(done.stdout.strip()) == (tmp_path / "affect_mllm" / "conf").resolve()
+def test_the_installed_package_is_the_wheel_and_says_its_version(
+    installed: Installed, wheel: Path
+) -> None:
+    code = "from affect_mllm import config as c; print(c.conf_dir()); print(c.recipes_dir())"
+    for folder in ran([installed.bin / "python", "-c", code], installed.folder).split():
+        assert Path(folder).is_relative_to(installed.bin.parent.resolve())
+    assert installed("--version").split() == ["affect-mllm", wheel.name.split("-")[1]]
+
+
+def test_the_installed_command_helps(installed: Installed) -> None:
+    assert " train " in installed("--help")
+    assert "experiment" in installed("train", "--help")
+
+
+def test_an_installed_recipe_makes_a_manifest(installed: Installed) -> None:
+    listed = installed("recipe")
+    assert "crema_d" in listed
+    for name in ("1001_DFA_ANG_XX", "1002_IEO_HAP_HI"):
+        sound = installed.folder / f"CREMA-D/AudioWAV/{name}.wav"
+        sound.parent.mkdir(parents=True, exist_ok=True)
+        sound.touch()
+    flags = ["--labels-only", "--allow-count-mismatch", "--out", "rows.jsonl"]
+    assert "licence" in installed("recipe", "crema_d", "CREMA-D", *flags)
+    rows = [json.loads(row) for row in (installed.folder / "rows.jsonl").read_text().splitlines()]
+    assert [row["labels"]["emotion"] for row in rows] == ["anger", "happy"]
+
+
+def test_the_installed_package_trains(installed: Installed) -> None:
+    """Two steps of a tiny experiment, whose weights, clips and YAML it makes itself."""
+    line = next(row for row in installed("tiny", "tiny").splitlines() if "affect-mllm train" in row)
+    words = shlex.split(line)[1:]
+    assert "audio" in installed("describe", *words[1:])
+    installed(*words, "stage=align", "stages.align.steps=2")
+    metrics = installed.folder / "tiny/tiny_demo/align/metrics.jsonl"
+    assert len(metrics.read_text().splitlines()) == 2

@@ -33,11 +33,15 @@ _DISK_FULL_TEXT = os.strerror(errno.ENOSPC)
 
 @dataclass(frozen=True)
 class Command:
-    """One subcommand: `target` is "module:function"; a `raw` one reads its arguments itself."""
+    """One subcommand: `target` is "module:function"; a `raw` one reads its arguments itself.
+
+    One that is raw and `helps` says its own help; conf/NAME.yaml is that of the others.
+    """
 
     target: str
     help: str
     raw: bool = False
+    helps: bool = False
 
     def load(self) -> Callable[..., object]:
         """Import the module and return the function."""
@@ -73,6 +77,12 @@ COMMANDS = {
     ),
     "manifest": Command(
         "affect_mllm.tools.manifest:manifest_command", "Make a manifest from a CSV and a folder."
+    ),
+    "recipe": Command(
+        "affect_mllm.tools.recipe:main",
+        "Make a manifest of a published data set.",
+        raw=True,
+        helps=True,
     ),
     "validate": Command(
         "affect_mllm.tools.validate:validate_command", "List every bad row of a manifest."
@@ -152,7 +162,7 @@ def build(asked: str | None) -> typer.Typer:
 def _run(arguments: list[str]) -> int:
     asked = next((each for each in arguments if not each.startswith("-")), None)
     if arguments and arguments[0] == asked and asked in COMMANDS and COMMANDS[asked].raw:
-        if {"-h", "--help"} & set(arguments[1:]):
+        if {"-h", "--help"} & set(arguments[1:]) and not COMMANDS[asked].helps:
             print(_raw_help(asked))
             return ExitCode.DONE
         result = COMMANDS[asked].load()(arguments[1:])

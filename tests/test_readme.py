@@ -8,20 +8,14 @@ from pathlib import Path
 import pytest
 
 from affect_mllm.tools.app import COMMANDS
+from tests.pages import PAGES, ROOT, blocks, spans
 
-ROOT = Path(__file__).parents[1]
-PAGES = sorted(
-    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "docker").glob("*.md")]
-)
 README = ROOT / "README.md"
 
 
 def code_of(page: Path) -> str:
     """The text of a page's code blocks and code spans, a line each."""
-    text = page.read_text(encoding="utf-8")
-    blocks = re.findall(r"^```[^\n]*\n(.*?)^```", text, re.M | re.S)
-    prose = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
-    return "\n".join([*blocks, *re.findall(r"`([^`]+)`", prose)])
+    return "\n".join([*(text for _, text in blocks(page)), *spans(page)])
 
 
 def test_the_readme_has_the_two_set_up_commands() -> None:

@@ -15,7 +15,7 @@ from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from affect_mllm.eval.chat import Endpoint, Reply, ReplyError, each, reach
 from affect_mllm.eval.generate.other import Drawn, short_name
-from affect_mllm.eval.generate.parts import Part, Sound, Turn
+from affect_mllm.eval.generate.parts import Film, Part, Sound, Turn
 from affect_mllm.eval.replies import ReplyFile, request_hash
 from affect_mllm.log import LOGGER
 
@@ -43,7 +43,7 @@ class EndpointModel:
     body: dict[str, Any] = field(default_factory=dict)
     _replies: ReplyFile | None = field(default=None, repr=False, compare=False)
 
-    sees = True
+    sees, films = True, False
 
     @property
     def name(self) -> str:
@@ -114,6 +114,7 @@ def _part(part: Part) -> dict[str, Any]:
         return {"type": "text", "text": part}
     if isinstance(part, Sound):
         return {"type": "input_audio", "input_audio": {"data": _wav(part), "format": "wav"}}
+    assert not isinstance(part, Film), "a server is shown pictures"
     return {"type": "image_url", "image_url": {"url": _png(part)}}
 
 

@@ -16,7 +16,7 @@ import torch
 from affect_mllm.config import weights_path
 from affect_mllm.eval.chat import Reply
 from affect_mllm.eval.generate.other import Drawn, short_name
-from affect_mllm.eval.generate.parts import Part, Sound, Turn
+from affect_mllm.eval.generate.parts import Film, Part, Sound, Turn
 from affect_mllm.log import LOGGER
 from affect_mllm.media.waveform import SAMPLE_RATE_HZ
 from affect_mllm.models.decoding import take_over
@@ -26,15 +26,21 @@ KIND = "a model of transformers that answers about pictures or sounds"
 # In whose audio tower and processor a sound comes out the same whatever lies beside it. Elsewhere
 # (Qwen3-Omni pads a sound under a second to its neighbours) a turn with sound is asked alone.
 _SIDE_BY_SIDE = ("qwen2_5_omni_thinker", "qwen2_audio")
+_ONE_RATE = ("qwen2_5_omni_thinker", "qwen3_omni_moe_thinker")  # of all videos of a call
 
 
 @dataclass(frozen=True)
 class HF:
-    """Qwen2.5-Omni, Qwen3-Omni, Qwen2-Audio, any image-text-to-text model of transformers."""
+    """Qwen2.5-Omni, Qwen3-Omni, Qwen2-Audio, any image-text-to-text model of transformers.
+
+    `video`: a video is shown as its pictures, or as one part with their times, which the model's
+    own video processor makes tokens of (`native`).
+    """
 
     model: str
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     batch_size: int = 8
+    video: Literal["pictures", "native"] = "pictures"
     _loaded: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -48,15 +54,21 @@ class HF:
         return getattr(self._config(), "vision_config", None) is not None or not self.hears
 
     @property
+    def films(self) -> bool:
+        """Whether it is shown videos, not their pictures."""
+        return self.video == "native"
+
+    @property
     def name(self) -> str:
         """Its last path component, and a hash of the rest of its identity."""
         return short_name(self.model, self.identity())
 
     def identity(self) -> dict[str, str]:
-        """The whole path of a folder, or the Hub id, and the data type."""
+        """The whole path of a folder, or the Hub id, the data type, how videos are shown."""
         folder = Path(self.model)
         whole = str(folder.resolve()) if folder.is_dir() else self.model
-        return {"kind": "hf", "model": whole, "dtype": self.dtype}
+        told = {"kind": "hf", "model": whole, "dtype": self.dtype}
+        return told | ({"video": self.video} if self.films else {})
 
     def generate(
         self, turns: Sequence[Turn], *, system: str, max_new_tokens: int, drawn: Drawn | None = None
@@ -74,8 +86,9 @@ class HF:
 
     def _cuts(self, turns: Sequence[Turn]) -> Iterator[tuple[int, int]]:
         """Where batches start and end."""
-        beside = self._config().model_type in _SIDE_BY_SIDE
-        alone = [bool(turn.sounds) and not beside for turn in turns]
+        kind = self._config().model_type
+        beside, one_rate = kind in _SIDE_BY_SIDE, kind in _ONE_RATE
+        alone = [(bool(t.sounds) and not beside) or (bool(t.films) and one_rate) for t in turns]
         start = 0
         for end in range(1, len(turns) + 1):
             full = end == len(turns) or end - start == self.batch_size
@@ -88,6 +101,8 @@ class HF:
     ) -> list[Reply]:
         from transformers import LogitsProcessorList
 
+        if turns[0].films and (reason := self._unfit(turns[0])):  # then it is asked alone
+            return [Reply("", None, error=reason)]
         parts = self._parts()
         processor, net = parts["processor"], parts["net"]
         texts = [
@@ -99,7 +114,7 @@ class HF:
         inputs = processor(
             text=texts, padding=True, return_tensors="pt", **self._given(turns, texts)
         )
-        inputs = inputs.to(net.device, net.dtype)
+        inputs = _moved(inputs, net)
         with torch.inference_mode():
             chooser = drawn and drawn.repeat.chooser(drawn.rows, max_new_tokens)
             ids = net.generate(
@@ -124,6 +139,7 @@ class HF:
         pictures = [turn.pictures for turn in turns]
         waves = [sound.wave for turn in turns for sound in turn.sounds]
         given: dict[str, Any] = {"images": pictures} if any(pictures) else {}
+        given |= self._shown([film for turn in turns for film in turn.films], texts)
         if waves:
             self._tell_cuts(max(map(len, waves)))
             given |= {"audio": waves, "sampling_rate": SAMPLE_RATE_HZ}
@@ -131,6 +147,37 @@ class HF:
         if first is not None and texts[0].startswith(first):
             given["add_special_tokens"] = False
         return given
+
+    def _shown(self, films: Sequence[Film], texts: Sequence[str]) -> dict[str, Any]:
+        """Videos as the processor takes them: no picture is left out, and when each was seen."""
+        if not films:
+            return {}
+        token = self._parts()["processor"].video_token
+        if sum(text.count(token) for text in texts) != len(films):
+            raise CheckpointError(
+                self.model,
+                "a chat template that has no place for a video",
+                expected=f"a {token} for each",
+                fix="model.video=pictures",
+            )
+        given: dict[str, Any] = {
+            "videos": [film.pictures for film in films],
+            "video_metadata": [_metadata(film) for film in films],
+            "do_sample_frames": False,
+        }
+        one_rate = self._config().model_type in _ONE_RATE
+        return given | ({"fps": 1 / films[0].step_s} if one_rate else {})
+
+    def _unfit(self, turn: Turn) -> str | None:
+        """Why a turn cannot be asked: its videos have rates of their own, and the model takes one.
+
+        A hundredth apart they are one.
+        """
+        steps_s = [film.step_s for film in turn.films]
+        if self._config().model_type not in _ONE_RATE or max(steps_s) <= 1.01 * min(steps_s):
+            return None
+        rates = ", ".join(f"{1 / step_s:.3g}" for step_s in steps_s)
+        return f"videos with {rates} pictures a second; {self.model} takes one rate a question"
 
     def _tell_cuts(self, longest: int) -> None:
         """Warn where the model hears the beginning of a sound only; `longest` in samples."""
@@ -179,12 +226,37 @@ class HF:
         return self._loaded
 
     def _check(self, processor: Any) -> None:
-        """CheckpointError for a model that wants its sounds otherwise than they are read."""
+        """CheckpointError for a model that wants its sounds otherwise than they are read, or takes
+        no videos where it is to be shown some.
+        """
         rate = getattr(_ears(processor), "sampling_rate", None)
         if self.hears and rate != SAMPLE_RATE_HZ:
             raise CheckpointError(
                 self.model, f"hears at {rate} Hz", expected=f"{SAMPLE_RATE_HZ}, as sounds are read"
             )
+        if self.films and getattr(processor, "video_processor", None) is None:
+            raise CheckpointError(
+                self.model,
+                "a processor that takes no videos",
+                expected="one with a video processor",
+                fix="model.video=pictures",
+            )
+
+
+def _metadata(film: Film) -> dict[str, Any]:
+    """As transformers' `VideoMetadata`: pictures as if of a film with one each millisecond."""
+    whole_ms = round(1000 * film.step_s * len(film.times_s))
+    at_ms = [round(1000 * time_s) for time_s in film.times_s]
+    return {"total_num_frames": whole_ms, "fps": 1000.0, "frames_indices": at_ms}
+
+
+def _moved(inputs: Any, net: Any) -> Any:
+    """On the model's device and in its dtype, but for times: positions are counted from them."""
+    moved = inputs.to(net.device)
+    for name, value in moved.items():
+        if torch.is_tensor(value) and value.is_floating_point() and "second" not in name:
+            moved[name] = value.to(net.dtype)
+    return moved
 
 
 def _ears(processor: Any) -> Any:
@@ -208,4 +280,6 @@ def _chat(turn: Turn, system: str) -> list[dict[str, Any]]:
 def _part(part: Part) -> dict[str, str]:
     if isinstance(part, str):
         return {"type": "text", "text": part}
+    if isinstance(part, Film):
+        return {"type": "video"}
     return {"type": "audio" if isinstance(part, Sound) else "image"}

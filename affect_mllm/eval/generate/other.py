@@ -62,6 +62,11 @@ class OtherModel(Protocol):
         """Whether it takes sounds."""
         ...
 
+    @property
+    def films(self) -> bool:
+        """Whether it takes a video as one part, not as its pictures."""
+        ...
+
     def identity(self) -> dict[str, Any]:
         """What decides its answers: where its weights are, and what they are computed in."""
         ...
@@ -99,6 +104,7 @@ class OtherAsker:
         Raises ConfigError for a view of which the model takes nothing.
         """
         stamp, able = self.stamp(question), check_taken(self.model, view)
+        able["films"] = self.model.films
         for batch in choose(batches_of(samples, lambda sample: 0, self.chunk)):
             asked: list[tuple[Sample, Turn]] = []
             for sample in batch:

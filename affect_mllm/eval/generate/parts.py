@@ -13,7 +13,7 @@ from affect_mllm.data.reader import Reader, Transform
 from affect_mllm.data.template import Media, Prompt
 from affect_mllm.eval.generate.question import Question, Unseen
 from affect_mllm.eval.generate.views import VISUAL, View
-from affect_mllm.types import Sample, modality_of
+from affect_mllm.types import Patches, Sample, modality_of
 
 Picture = npt.NDArray[np.uint8]  # `[H, W, 3]`
 _SEVERAL = Prompt(lines=dict.fromkeys(Prompt().order, "{}"), question="\n{}")
@@ -28,7 +28,20 @@ class Sound:
     wave: npt.NDArray[np.float32]
 
 
-Part = str | Picture | Sound
+@dataclass(frozen=True)
+class Film:
+    """The pictures `[T, H, W, 3]` of a video, two or more, seen at `times_s`, as one part."""
+
+    pictures: npt.NDArray[np.uint8]
+    times_s: tuple[float, ...]
+
+    @property
+    def step_s(self) -> float:
+        """Mean seconds from one picture to the next."""
+        return (self.times_s[-1] - self.times_s[0]) / (len(self.times_s) - 1)
+
+
+Part = str | Picture | Film | Sound
 
 
 @dataclass(frozen=True)
@@ -44,6 +57,11 @@ class Turn:
     def pictures(self) -> list[Picture]:
         """Its pictures, in order."""
         return [part for part in self.parts if isinstance(part, np.ndarray)]
+
+    @property
+    def films(self) -> list[Film]:
+        """Its videos that are parts of their own, in order."""
+        return [part for part in self.parts if isinstance(part, Film)]
 
     @property
     def sounds(self) -> list[Sound]:
@@ -64,15 +82,17 @@ def turn_of(
     *,
     sees: bool = True,
     hears: bool = False,
+    films: bool = False,
 ) -> Turn:
     """What `reader` reads of the row's pictures and sound, then its words and the question; of a
-    row with several clips, each where the question names it.
+    row with several clips, each where the question names it. With `films`, the pictures of a video
+    are one part.
 
     Raises DataError where a file cannot be read, Unseen where nothing is left to be shown to a
     model that `sees` and `hears`, or does not.
     """
     taken = taken_of(view, sees=sees, hears=hears)
-    read = _read(reader, sample, taken)
+    read = _read(reader, sample, taken, films=films)
     words = sample.subtitle if "text" in taken else None
     asked = question.about(sample)
     used = media_of(sample, list(read), asked)
@@ -99,25 +119,40 @@ def taken_of(view: View, *, sees: bool, hears: bool) -> list[str]:
 
 
 def _read(
-    reader: Reader, sample: Sample, modalities: Collection[str]
-) -> dict[str, list[Picture | Sound]]:
+    reader: Reader, sample: Sample, modalities: Collection[str], *, films: bool
+) -> dict[str, list[Picture | Film | Sound]]:
     """The row's media of these modalities by name, as they are in its files; no blip as a sound."""
     wanted: dict[str, Transform] = {}
     if "face" in modalities:
-        wanted |= dict.fromkeys(VISUAL, np.asarray)
+        wanted |= dict.fromkeys(VISUAL, _pixels if films else np.asarray)
     if "audio" in modalities:
         wanted["audio"] = np.asarray
     if not wanted:
         return {}
     arrays = replace(reader, features=False).read(sample, wanted).arrays
-    found: dict[str, list[Picture | Sound]] = {}
+    found: dict[str, list[Picture | Film | Sound]] = {}
     for name, array in arrays.items():
-        assert isinstance(array, np.ndarray)
-        if modality_of(name) != "audio":
+        if isinstance(array, Patches):
+            found[name] = _filmed(array)
+        elif modality_of(name) != "audio":
             found[name] = list(array)
         elif len(array) >= _SHORTEST:
             found[name] = [Sound(array)]
     return found
+
+
+def _pixels(images: npt.NDArray[np.uint8]) -> Patches:
+    """Pictures `[T, H, W, 3]`, a patch a pixel: the reader adds when each was seen."""
+    frames, height, width, channels = images.shape
+    return Patches(images.reshape(-1, channels), (frames, height, width))
+
+
+def _filmed(pixels: Patches) -> list[Picture | Film | Sound]:
+    """A film, or pictures where there is one alone or no time passes between them."""
+    pictures = pixels.values.reshape(*pixels.grid, -1)
+    if len(pictures) > 1 and pixels.step_s > 0:
+        return [Film(pictures, pixels.times_s)]
+    return list(pictures)
 
 
 def _joined(parts: Sequence[Part]) -> Iterator[Part]:

@@ -35,7 +35,7 @@ class VLLMModel:
     engine: dict[str, Any] = field(default_factory=dict)
     _loaded: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
-    sees = True
+    sees, films = True, False
 
     @property
     def name(self) -> str:

@@ -102,7 +102,7 @@ def test_a_swap_takes_clips_of_the_same_places(tiny, clips) -> None:
 
 def test_another_vlm_sees_the_pictures_where_the_question_has_them(tiny, clips) -> None:
     class Watcher:
-        name, sees, hears = "watcher", True, False
+        name, sees, hears, films = "watcher", True, False, False
 
         def generate(self, turns, *, system, max_new_tokens, drawn):
             self.turns = turns

@@ -60,7 +60,7 @@ def asker(tiny, vlm) -> OtherAsker:
 class Watcher:
     """Answers everything alike and keeps what it was shown."""
 
-    name = "watcher"
+    name, films = "watcher", False
 
     def __init__(self, *, sees: bool = True, hears: bool = False) -> None:
         self.sees, self.hears = sees, hears

@@ -6,6 +6,7 @@ import errno
 import importlib
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -13,8 +14,10 @@ from typing import Annotated
 import typer
 
 from affect_mllm import log
+from affect_mllm.tools.examples import example
 from affect_mllm.types import AffectError, ExitCode
 
+COLUMNS = 80
 INTERRUPTED = 128 + 2  # the shell's code for SIGINT
 # What a full or forbidden disk says; the words are for writers that do not raise OSError.
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -153,7 +156,7 @@ def build(asked: str | None) -> typer.Typer:
     app.callback(help="Train and evaluate emotion multimodal LLMs.")(_root)
     for name, command in COMMANDS.items():
         if name == asked and not command.raw:
-            app.command(name)(command.load())
+            app.command(name, epilog=example(name))(command.load())
         else:
             app.command(name, help=command.help)(_not_loaded)
     return app
@@ -192,11 +195,17 @@ def _raw_help(name: str) -> str:
         "",
         COMMANDS[name].help,
         "",
+        example(name),
+        "",
         (folder / f"{name}.yaml").read_text(),
         "groups and their options:",
-        *(f"  {group}: {options}" for group, options in groups.items()),
+        *(_wrapped(f"  {group}: {options}") for group, options in groups.items()),
     ]
     return "\n".join(lines)
+
+
+def _wrapped(line: str) -> str:
+    return textwrap.fill(line, COLUMNS, subsequent_indent="    ", break_long_words=False)
 
 
 def _print_version(asked: bool) -> None:

@@ -12,9 +12,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import numpy as np
 import typer
 
 if TYPE_CHECKING:
@@ -99,6 +99,8 @@ def cues(
 
 
 def _heard(row: Sample) -> Prosody | None:
+    import numpy as np
+
     from affect_mllm.data.reader import Reader
     from affect_mllm.media.prosody import prosody
 
@@ -124,7 +126,7 @@ def _against_own(
         own = [m for row, m in zip(rows, found, strict=True) if row.speaker == speaker]
         for name in WORDS:
             values = [m[name] for m in own if name in m]
-            medians[speaker, name] = float(np.median(values)) if values else 0.0
+            medians[speaker, name] = median(values) if values else 0.0
     return [
         {name: value - medians[row.speaker, name] for name, value in m.items()}
         for row, m in zip(rows, found, strict=True)
@@ -132,6 +134,8 @@ def _against_own(
 
 
 def _levels(rows: Sequence[Sample], measures: Sequence[Mapping[str, float]]) -> Levels:
+    import numpy as np
+
     train = [m for row, m in zip(rows, measures, strict=True) if row.split == "train"]
     levels: Levels = {}
     for name in WORDS:

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from affect_mllm.config import recipes_dir
+from affect_mllm.tools.examples import example
 from affect_mllm.types import ConfigError, ExitCode
 
 _WRITTEN = ": `python "  # before the command, in the first line of a recipe
@@ -58,7 +59,8 @@ def listing() -> str:
             *(f"{name:{width}}  {_title(recipes_dir() / f'{name}.py')}" for name in names()),
             "",
             "Each prints licence and access first. Faces and voices are personal data.",
-            "Example: affect-mllm recipe meld MELD.Raw",
+            "",
+            example("recipe"),
         ]
     )
 

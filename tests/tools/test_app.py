@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,8 +13,11 @@ from collections.abc import Callable
 import pytest
 import typer
 
+from affect_mllm.config import recipes_dir
 from affect_mllm.tools import app
+from affect_mllm.tools.examples import EXAMPLES
 from affect_mllm.types import CheckpointError, ConfigError, DataError
+from tests.published import understood
 
 HEAVY = ("torch", "transformers", "av", "peft", "timm", "matplotlib", "scipy", "pyarrow", "numpy")
 
@@ -42,25 +47,68 @@ def raiser(error: BaseException) -> Callable[[], None]:
     return fail
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["validate", "--help"], ["manifest", "-h"]])
-def test_help_imports_nothing_heavy(argv: list[str]) -> None:
+def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; from affect_mllm.tools.app import main\n"
-        f"try: main({argv!r})\n"
+        "try: main(['--help'])\n"
         "finally: print('LOADED', *(name for name in sys.modules if '.' not in name))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     shown, _, loaded = done.stdout.partition("LOADED ")
-    assert not set(HEAVY) & set(loaded.split())
-    if argv == ["--help"]:
-        assert all(f" {name} " in shown for name in app.COMMANDS)
+    assert not {*HEAVY, "pydantic", "omegaconf"} & set(loaded.split())
+    assert all(f" {name} " in shown for name in app.COMMANDS)
+
+
+HELPS = """
+import contextlib, io, json, sys
+from affect_mllm.tools import app
+
+shown = {}
+for name in app.COMMANDS:
+    before = {*sys.modules}
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as out:
+        app.main([name, "--help"])
+    shown[name] = out.getvalue(), sorted({*sys.argv[1:]} & {*sys.modules} - before)
+print(json.dumps(shown))
+"""
+
+
+@pytest.fixture(scope="module")
+def helps() -> dict[str, tuple[str, list[str]]]:
+    """Each subcommand's help in a terminal of 80 columns, and what of HEAVY is loaded by then."""
+    env = {**os.environ, "COLUMNS": "80", "TERM": "dumb"}
+    command = [sys.executable, "-c", HELPS, *HEAVY]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    assert done.stderr == "", "dependencies stay silent"
+    return json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("name", app.COMMANDS)
-def test_every_subcommand_of_the_table_exists_and_explains_itself(name: str) -> None:
+def test_a_subcommands_help_is_light_and_fits_80_columns(name: str, helps) -> None:
+    text, loaded = helps[name]
+    assert loaded == []
+    assert max(map(len, text.splitlines())) <= 80
+    assert len(text) > 100
+
+
+@pytest.mark.parametrize("name", app.COMMANDS)
+def test_a_subcommands_help_ends_with_an_example_that_is_understood(
+    name: str, helps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(recipes_dir())
+    line = f"affect-mllm {name} {EXAMPLES[name]}"
+    shown = re.sub(r"[\s\\]+", " ", helps[name][0])
+    assert f"Example: {line} " in shown
+    understood(line)
+
+
+def test_every_example_is_of_a_subcommand() -> None:
+    assert EXAMPLES.keys() == app.COMMANDS.keys()
+
+
+@pytest.mark.parametrize("name", app.COMMANDS)
+def test_every_subcommand_of_the_table_exists(name: str) -> None:
     assert callable(app.COMMANDS[name].load())
-    if not app.COMMANDS[name].raw:
-        assert leave([name, "--help"]) == 0
 
 
 def test_wrong_use_is_2(capsys: pytest.CaptureFixture[str]) -> None:

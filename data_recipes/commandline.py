@@ -12,7 +12,7 @@ import typer
 from recipe import SUBSET_FLAG, Dataset, Inputs, Rows, make, split_counts
 from rich.console import Console
 
-from affect_mllm.types import AffectError
+from affect_mllm.types import AffectError, ConfigError
 
 Folder = Annotated[Path, typer.Argument(help="The folder as the publisher distributes it.")]
 
@@ -88,6 +88,13 @@ def _shared(
             help="Look for no media and name none: rows to score answers by, not to train on.",
         ),
     ] = False,
+    words_only: Annotated[
+        bool,
+        typer.Option(
+            "--words-only",
+            help="Look for no media and name none: rows of what is said, to train on and to ask.",
+        ),
+    ] = False,
 ) -> None:
     """The options of every recipe: this signature is what `command` reads."""
 
@@ -98,16 +105,20 @@ def _run(
     """Make the manifest, or leave with exit code 1 (the data) or 2 (wrong use) and one message."""
     console = Console(highlight=False, soft_wrap=True)
     folder = given.parent if given.is_file() else given
+    words, labels = shared["words_only"], shared["labels_only"]
     inputs = Inputs(
         folder,
         shared["media_root"] or folder,
         shared["allow_count_mismatch"],
-        labels_only=shared["labels_only"],
+        labels_only=labels or words,
+        words_only=words,
     )
     try:
+        if labels and words:
+            raise ConfigError("--labels-only", "and --words-only", expected="one of them")
         planned = plan(**choices)
         show_terms(console, planned.dataset)
-        parts = ("manifest", planned.variant, "labels" if inputs.labels_only else "")
+        parts = ("manifest", planned.variant, "words" if words else "labels" if labels else "")
         out = shared["out"] or inputs.media_root / f"{'-'.join(filter(None, parts))}.jsonl"
         written = make(planned.dataset, planned.rows, inputs, out)
         for note in inputs.notes:

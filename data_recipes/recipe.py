@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from readers.words import of_words
+
 from affect_mllm.data import manifest
 from affect_mllm.data.media_root import elsewhere
 from affect_mllm.data.path_check import PathCheck
@@ -61,7 +63,7 @@ class Inputs:
 
     `folder` has the annotations, `media_root` the media, in the publisher's layout below each.
     `subset`: only a part of the dataset is there, counts are free. `labels_only`: media are not
-    looked for, and the rows name none.
+    looked for, and the rows name none; `words_only`: nor are they, and rows are what is said.
     """
 
     folder: Path
@@ -69,6 +71,7 @@ class Inputs:
     subset: bool = False
     notes: list[str] = field(default_factory=list)
     labels_only: bool = False
+    words_only: bool = False
 
     def splits(self, files: Mapping[str, Path]) -> list[str]:
         """The splits to read, of those that have a file or folder each.
@@ -130,6 +133,9 @@ def make(dataset: Dataset, rows: Rows, inputs: Inputs, out: Path) -> list[dict[s
     made = [entry.row for entry in entries]
     if not inputs.subset:
         check_counts(dataset, made)
+    if inputs.words_only:
+        made, note = of_words(made)
+        inputs.notes.append(note)
     manifest.write(made, out, media_root=media)
     return made
 
@@ -231,7 +237,10 @@ def _without_media(entries: list[Entry], inputs: Inputs) -> None:
         seen = {*MEDIA_FIELDS, "clips"}
         entry.row = {key: value for key, value in entry.row.items() if key not in seen}
         entry.row["labels_only"] = True
-    inputs.notes.append("labels only: no media were looked for; the rows can be scored, no more")
+    if not inputs.words_only:
+        inputs.notes.append(
+            "labels only: no media were looked for; the rows can be scored, no more"
+        )
 
 
 def _relative_media(entries: Iterable[Entry], media_root: Path, out: Path) -> Path:

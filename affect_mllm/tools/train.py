@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from affect_mllm.data import manifest
-from affect_mllm.data.features import Features, ensure
+from affect_mllm.data.features import Features, Gather, alone, ensure
+from affect_mllm.data.lengths import Lengths, measure, needed
 from affect_mllm.data.settings import DataSettings
 from affect_mllm.eval.benchmarks import load_task
 from affect_mllm.eval.generate.asking import Asker
@@ -36,19 +37,36 @@ class Watched:
     samples: list[Sample]
     data: DataSettings
     asked: Asked
-    made: dict[str, Features] = field(default_factory=dict)
+    made: dict[str, Any] = field(default_factory=dict)
 
-    def prepare(self, model: AffectMLLM) -> None:
-        """Compute the states that the feature cache lacks."""
-        data = self.data
+    def prepare(
+        self, model: AffectMLLM, *, rank: int = 0, world: int = 1, gather: Gather = alone
+    ) -> None:
+        """Compute the states that the feature cache lacks, and measure how long its rows are; each
+        rank its share.
+        """
+        data, mine = self.data, self.samples[rank::world]
         features = self._features(model)
-        ensure(features, self.samples, model.encode_clip, max_bad_fraction=data.max_bad_fraction)
+        ensure(
+            features,
+            mine,
+            model.encode_clip,
+            max_bad_fraction=data.max_bad_fraction,
+            gather=gather,
+        )
+        if needed(model.span_lengths(), features):
+            self.made["lengths"] = measure(features, mine, gather=gather, index=data.index())
 
     def ask(self, model: AffectMLLM, rank: int, world: int) -> list[dict[str, Any]]:
         """This rank's share, generated as an evaluation of a checkpoint would."""
-        features = self._features(model)
-        maker = self.data.maker(model.llm.tokenizer, model.span_lengths())
-        asker = Asker(model, maker, features, "in training", batch_size=self.asked.batch_size)
+        asker = Asker(
+            model,
+            self.data.maker(model.llm.tokenizer, model.span_lengths()),
+            self._features(model),
+            "in training",
+            batch_size=self.asked.batch_size,
+            lengths=self.made.get("lengths", Lengths()),
+        )
         question = Question(self.task.wording, self.task.ask)
         return list(asker.answer(self.samples[rank::world], question))
 

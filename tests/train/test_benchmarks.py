@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
@@ -16,6 +18,7 @@ from affect_mllm.train import dry_run
 from affect_mllm.train.main import main as train_alone
 from affect_mllm.train.plan.stage import Asked
 from affect_mllm.types import ConfigError, DataError, ExitCode
+from tests import tiny_vlm
 from tests.processes import finished
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "train.py")
@@ -71,6 +74,28 @@ def test_rows_are_spread_over_the_split(tiny) -> None:
     assert made.metrics(right)["accuracy"] == 1.0
     right[0]["response"] = "what?"
     assert made.metrics(right[::-1])["accuracy"] == pytest.approx(2 / 3)
+
+
+def test_rows_of_a_vlm_are_measured_before_they_are_asked(tiny, tmp_path) -> None:
+    """Each rank measures its share, and all know the lengths of all rows."""
+    model = tiny_vlm.model(tiny_vlm.build(tiny, tmp_path))
+    data = replace(tiny.data, cache_dir=None)
+    shares: list[Any] = []
+
+    def gather(found: Any) -> list[Any]:
+        shares.append(found)
+        return shares
+
+    for rank in range(2):
+        made = benchmark("synthetic", Asked(["synthetic"], split="train", max_rows=4), data)
+        made.prepare(model, rank=rank, world=2, gather=gather)
+    lengths, features = made.made["lengths"], made.made["features"]
+    assert len(shares) == 2
+    for sample in made.samples:
+        planned, read = lengths.of(sample), features.clip(sample).arrays
+        assert {name: item.grid for name, item in planned.items()} == {
+            name: item.grid for name, item in read.items()
+        }
 
 
 def test_a_test_split_a_wrong_name_an_empty_split_and_a_caller_without_are_refused(

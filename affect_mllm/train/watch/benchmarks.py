@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import torch
 
+from affect_mllm.data.features import Gather
 from affect_mllm.data.settings import DataSettings
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.train.layout.engine import Engine
@@ -23,8 +24,10 @@ class Benchmark(Protocol):
         """What its metrics are named after."""
         ...
 
-    def prepare(self, model: AffectMLLM) -> None:
-        """Compute what its rows lack in the feature cache; the model is whole."""
+    def prepare(self, model: AffectMLLM, *, rank: int, world: int, gather: Gather) -> None:
+        """Compute what its rows lack in the feature cache, and measure them: each rank its share;
+        the model is whole.
+        """
         ...
 
     def ask(self, model: AffectMLLM, rank: int, world: int) -> list[dict[str, Any]]:
@@ -66,8 +69,7 @@ def of_stage(
         return None
     benchmarks = made(stage, make, data)
     for each in benchmarks:
-        each.prepare(model)
-    engine.wait()
+        each.prepare(model, rank=engine.rank, world=engine.world, gather=engine.gather)
     return Benchmarks(engine, benchmarks, every=stage.benchmarks.every)
 
 

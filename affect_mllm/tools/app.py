@@ -62,6 +62,9 @@ COMMANDS = {
     "predict": Command(
         "affect_mllm.tools.predict:predict_command", "Emotion and description of one clip."
     ),
+    "demo": Command(
+        "affect_mllm.tools.page.command:demo_command", "A page on this machine to try checkpoints."
+    ),
     "score": Command("affect_mllm.tools.score:score_command", "Score a file of predictions."),
     "compare": Command(
         "affect_mllm.tools.compare:compare_command", "Runs against each other, sample by sample."

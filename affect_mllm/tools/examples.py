@@ -9,6 +9,7 @@ EXAMPLES = {
     "train": "experiment=own_clips data.manifest=rows.jsonl",
     "eval": "benchmark=own_clips manifest=rows.jsonl checkpoint=DIR",
     "predict": "clip.mp4 --subtitle auto --checkpoint outputs/own_clips/train/instruct/final",
+    "demo": "outputs/own_clips/train/instruct/final --beside outputs/demo/train/instruct/final",
     "score": "--benchmark dfew --predictions p.csv --manifest rows.jsonl",
     "compare": "outputs/first outputs/second",
     "board": "outputs",

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from affect_mllm.data.reader import Clip, Transform
 from affect_mllm.data.settings import DataSettings
 from affect_mllm.data.template import Instruction
 from affect_mllm.models import checkpoint as store
 from affect_mllm.models.decoding import token_bound
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.tools.answer import Answer, Stream
-from affect_mllm.types import ConfigError, DataError, Sample, is_encodable
+from affect_mllm.tools.seen import Held, Seen, seen_of
+from affect_mllm.types import ConfigError, DataError, is_encodable
 
 if TYPE_CHECKING:
     import torch
@@ -24,29 +24,8 @@ if TYPE_CHECKING:
     from affect_mllm.eval.generate.pieces import Heard
 
 StrPath = str | os.PathLike[str]
-AUTO = "auto"  # a subtitle that Whisper writes
 ASKED = {"label": 12, "open_vocabulary": 24, "describe": 96}  # instruction → new tokens at most
 LONGEST = max(ASKED.values())
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A clip that was read: its row and what the encoders get of it."""
-
-    sample: Sample
-    clip: Clip
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Held:
-    """A reader that has read its rows already, so that several questions decode them once."""
-
-    clips: Mapping[str, Clip]
-
-    def read(self, sample: Sample, _transforms: Mapping[str, Transform]) -> Clip:
-        """What was read of the row."""
-        return self.clips[sample.id]
 
 
 @dataclass(frozen=True)
@@ -103,12 +82,8 @@ class Pipeline:
 
         The clip is read now, and raises as `ask` does. Whoever stops reading stops the answer.
         """
-        seen = self.look([clip], [subtitle])
-
-        def answered(heard: Heard) -> Answer:
-            return self.answers(seen, question, max_new_tokens=max_new_tokens, heard=heard)[0]
-
-        return Stream(answered)
+        (seen,) = self.look([clip], [subtitle])
+        return self.streamed(seen, question, max_new_tokens=max_new_tokens)
 
     def likelihoods(
         self,
@@ -124,14 +99,7 @@ class Pipeline:
         Without a `question` the checkpoint's own for labels is asked, with these in it. Raises as
         `ask`, and ConfigError where the checkpoint has no such question or there are no labels.
         """
-        import torch
-
-        if not labels or len({*labels}) < len(labels):
-            raise ConfigError("labels", f"{[*labels]}", expected="some, none of them twice")
-        asked = question or self._of_labels(labels)
-        (row,) = self._rows(self.look([clip], [subtitle]), asked, labels=tuple(labels))
-        scores = torch.tensor([row["scores"][label] for label in labels], dtype=torch.float64)
-        return dict(zip(labels, scores.softmax(0).tolist(), strict=True))
+        return self.compared(self.look([clip], [subtitle]), labels, question=question)[0]
 
     def push_to_hub(
         self, repo_id: str, *, private: bool | None = None, token: str | None = None
@@ -162,6 +130,11 @@ class Pipeline:
                 continue
         return found
 
+    def closed(self) -> Instruction | None:
+        """The checkpoint's own question that lists labels, the first one; None without one."""
+        written = (i for i in self.data.instructions.values() if isinstance(i, Instruction))
+        return next((each for each in written if each.allowed), None)
+
     def look(
         self,
         clips: Sequence[StrPath | None],
@@ -183,7 +156,7 @@ class Pipeline:
             if not is_encodable(subtitle or ""):
                 raise ConfigError("subtitle", repr(subtitle), expected="text in UTF-8")
             try:
-                seen.append(_seen(features, clip, subtitle, number))
+                seen.append(seen_of(features, clip, subtitle, number))
             except DataError as error:
                 bad.append(error)
         if len(bad) == 1:
@@ -213,6 +186,28 @@ class Pipeline:
             for each, row in zip(seen, rows, strict=True)
         ]
 
+    def streamed(self, seen: Seen, question: str, *, max_new_tokens: int) -> Stream:
+        """`stream` about a clip that was read."""
+
+        def answered(heard: Heard) -> Answer:
+            return self.answers([seen], question, max_new_tokens=max_new_tokens, heard=heard)[0]
+
+        return Stream(answered)
+
+    def compared(
+        self, seen: Sequence[Seen], labels: Sequence[str], *, question: str | None = None
+    ) -> list[dict[str, float]]:
+        """`likelihoods` of each clip that was read, in their order."""
+        import torch
+
+        if not labels or len({*labels}) < len(labels):
+            raise ConfigError("labels", f"{[*labels]}", expected="some, none of them twice")
+        asked = question or self._of_labels(labels)
+        rows = self._rows(seen, asked, labels=tuple(labels))
+        scores = [[row["scores"][label] for label in labels] for row in rows]
+        shares = torch.tensor(scores, dtype=torch.float64).softmax(1).tolist()
+        return [dict(zip(labels, each, strict=True)) for each in shares]
+
     def _rows(self, seen: Sequence[Seen], question: str, **how: Any) -> list[dict[str, Any]]:
         """The prediction rows of an evaluation's asker, one for each clip in their order."""
         from affect_mllm.eval.generate.question import Question
@@ -236,13 +231,12 @@ class Pipeline:
         return Asker(self.model, maker, held, self.name, batch_size=len(seen), **how)
 
     def _of_labels(self, labels: Sequence[str]) -> str:
-        closed = [i for i in self.data.instructions.values() if isinstance(i, Instruction)]
-        for instruction in closed:
-            if instruction.allowed:
-                return replace(instruction, allowed=tuple(labels)).plain_question()
-        raise ConfigError(
-            "question", "none, and the checkpoint has none that lists labels", fix="give one"
-        )
+        own = self.closed()
+        if own is None:
+            raise ConfigError(
+                "question", "none, and the checkpoint has none that lists labels", fix="give one"
+            )
+        return replace(own, allowed=tuple(labels)).plain_question()
 
 
 def load(
@@ -268,27 +262,3 @@ def load(
 def _tokens(name: str, asked: Instruction) -> int:
     """New tokens at most: enough for each label of its own, in whatever script."""
     return max([ASKED.get(name, LONGEST), *map(token_bound, asked.allowed)])
-
-
-def sample_of(clip: Path | None) -> Sample:
-    """A row for a file of one's own; its kind is found by looking into it. Raises DataError."""
-    if clip is None:
-        return Sample("text", Path())
-    from affect_mllm.media.video import probe
-
-    kind = probe(clip).kind
-    return Sample(clip.stem, clip.parent, {kind: clip.name})
-
-
-def _seen(features: Any, clip: Path | None, subtitle: str | None, number: int) -> Seen:
-    sample = sample_of(clip)
-    if subtitle == AUTO:
-        from affect_mllm.tools.transcribe import said_in
-
-        said = said_in(clip)
-    else:
-        said = subtitle
-    silent = subtitle == AUTO and not said
-    note = (f"{sample.id}: no speech found; answered without words",) if silent else ()
-    read = features.clip(replace(sample, subtitle=said))
-    return Seen(replace(sample, id=f"{number} {sample.id}", subtitle=said), read, note)

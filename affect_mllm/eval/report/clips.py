@@ -83,7 +83,7 @@ def _clip(task: Task, read: Read, index: int) -> Clip:
     wave: Markup | None = None
     # A report comes out although a clip does not decode: its error is shown in place and counted.
     try:
-        frames = [_jpeg(image) for part in sample.parts for image in _images(part)]
+        frames = [jpeg(image) for part in sample.parts for image in _images(part)]
     except Exception as error:
         errors.append(f"frames: {type(error).__name__}: {error}")
     try:
@@ -139,7 +139,7 @@ def _wave(sample: Sample) -> Markup | None:
     return charts.waveform(sound[begin:end], duration_s=(end - begin) / rate)
 
 
-def _jpeg(image: NDArray[np.uint8]) -> str:
+def jpeg(image: NDArray[np.uint8]) -> str:
     """A data URI of the picture, at most FRAME_WIDTH pixels wide."""
     from PIL import Image
 

@@ -77,18 +77,25 @@ def _sector(index: int, name: str, shares: tuple[float, float], top: float) -> M
 
 def _wedge(start: float, width: float, share: float, top: float, kind: str) -> Markup:
     far = _radius(share, top)
-    corners = [
-        _point(start, INNER),
-        _point(start, far),
-        _point(start + width, far),
-        _point(start + width, INNER),
-    ]
-    (a, b), (c, d), (e, f), (g, h) = corners
-    path = (
-        f"M{a:.1f} {b:.1f}L{c:.1f} {d:.1f}A{far:.1f} {far:.1f} 0 0 1 {e:.1f} {f:.1f}"
-        f"L{g:.1f} {h:.1f}A{INNER} {INNER} 0 0 0 {a:.1f} {b:.1f}Z"
-    )
+    path = sector((WIDTH / 2, HEIGHT / 2), (start, start + width), (INNER, far))
     return Markup('<path class="bar {}" d="{}"/>').format(kind, path)
+
+
+def sector(
+    centre: tuple[float, float], angles: tuple[float, float], radii: tuple[float, float]
+) -> str:
+    """SVG's path of a ring's part, from the first angle to the second (radians, clockwise from
+    the right) and from the first radius to the second.
+    """
+    (a, b), (c, d), (e, f), (g, h) = (
+        (centre[0] + radii[r] * math.cos(angles[at]), centre[1] + radii[r] * math.sin(angles[at]))
+        for at, r in ((0, 0), (0, 1), (1, 1), (1, 0))
+    )
+    near, far = (f"{radius:.4g}" for radius in radii)
+    return (
+        f"M{a:.1f} {b:.1f}L{c:.1f} {d:.1f}A{far} {far} 0 0 1 {e:.1f} {f:.1f}"
+        f"L{g:.1f} {h:.1f}A{near} {near} 0 0 0 {a:.1f} {b:.1f}Z"
+    )
 
 
 def _radius(share: float, top: float) -> float:

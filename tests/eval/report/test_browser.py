@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from urllib.parse import urlparse
@@ -13,10 +12,9 @@ import pytest
 from PIL import Image
 
 from affect_mllm.eval.report.page import write_report
+from tests.browser import CHROMIUM, needs_browser
 from tests.eval.runs import make_run
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 pytestmark = needs_browser
 QUIET = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",

@@ -1,0 +1,44 @@
+"""`affect-mllm demo`: try a checkpoint, or two, on a page in the browser."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Annotated
+
+import typer
+
+from affect_mllm.log import LOGGER
+from affect_mllm.tools.options import Plugins
+from affect_mllm.tools.predict import DEFAULT
+from affect_mllm.types import ConfigError
+
+HOST, PORT = "127.0.0.1", 7860
+
+
+def demo_command(
+    checkpoint: Annotated[
+        str, typer.Argument(help="folder of a finished checkpoint, or its repository on the Hub")
+    ] = DEFAULT,
+    *,
+    beside: Annotated[str | None, typer.Option(help="another one, asked the same")] = None,
+    host: Annotated[str, typer.Option(help="the address to listen at")] = HOST,
+    port: Annotated[int, typer.Option(help="0 takes any free one", min=0, max=65535)] = PORT,
+    max_mib: Annotated[float, typer.Option(help="how large an upload may be")] = 64,
+    max_s: Annotated[float, typer.Option(help="how long a clip may be")] = 120,
+    plugins: Plugins = None,
+) -> None:
+    """A page on this machine: upload or record a clip, ask, take modalities away."""
+    if importlib.util.find_spec("gradio") is None:
+        raise ConfigError("demo", "Gradio is not installed", fix="pip install 'affect-mllm[page]'")
+    if beside is not None and beside == checkpoint:
+        raise ConfigError("--beside", beside, expected="another checkpoint than the first")
+    from affect_mllm.tools.page.bounds import Bounds
+    from affect_mllm.tools.page.server import listening, private_folder, serve
+    from affect_mllm.tools.page.sessions import Sessions
+    from affect_mllm.tools.pipeline import load
+
+    with private_folder(), listening(host, port) as at:
+        names = [checkpoint, *([beside] if beside else [])]
+        models = {name: load(name, plugins=plugins or ()) for name in names}
+        LOGGER.info("http://%s:%d (Ctrl-C ends it)", host, at.getsockname()[1])
+        serve(Sessions(models, Bounds(max_mib, max_s)), at)

@@ -1,0 +1,145 @@
+"""Labels on Plutchik's wheel of emotions, drawn from our own emotion-wheel tables.
+
+Eight petals of three intensities, stronger ones further out (Plutchik, The nature of emotions,
+2001), and neutral in the middle. A label is a numbered dot in its place, larger the likelier it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from markupsafe import Markup
+
+from affect_mllm.eval.report.wheel import sector
+from affect_mllm.tools.page.palette import PETALS
+
+WHEEL, MIDDLE = "plutchik", "neutral"
+WIDTH, HEIGHT = 460, 340
+CENTRE = (WIDTH / 2, HEIGHT / 2)
+CORE, RING = 30, 36  # radii: of the middle, and how much wider each intensity is
+LEAST, MOST = 8.0, 15.0  # radii of dots
+_STEP = 2 * math.pi / len(PETALS)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a label stands: a petal (or the middle) and its intensity, 0 to 2."""
+
+    petal: str
+    ring: int
+
+    @property
+    def is_middle(self) -> bool:
+        """Whether it is on no petal."""
+        return self.petal == MIDDLE
+
+
+@lru_cache(maxsize=1)
+def places() -> dict[str, Place]:
+    """Every branch of the wheel in our tables, where they list a petal's from weak to strong."""
+    from affect_mllm.eval.emotion_wheel.own import roots
+
+    branches: dict[str, list[str]] = {}
+    for branch, petal in roots()[WHEEL].items():
+        branches.setdefault(petal, []).append(branch)
+    return {
+        branch: Place(petal, ring)
+        for petal, each in branches.items()
+        for ring, branch in enumerate(each)
+    }
+
+
+def place_of(label: str) -> Place | None:
+    """Where a label is on the wheel; None for a word that our tables have no place for."""
+    from affect_mllm.eval.emotion_wheel.own import own_tables
+
+    tables = own_tables()
+    return places().get(tables.classes(label)[tables.maps.index(f"{WHEEL}_level2")])
+
+
+def wheel(shares: Mapping[str, float], *, named: Collection[str] = ()) -> Markup:
+    """The wheel as SVG with the labels of `shares` as numbered dots, in their order.
+
+    Dots of labels in `named` have a second ring: the answer says them.
+    """
+    petals = Markup("").join(_petal(at, name) for at, name in enumerate(PETALS))
+    middle = Markup('<circle class="middle" cx="{:g}" cy="{:g}" r="{}"/>').format(*CENTRE, CORE)
+    return Markup(
+        '<svg class="wheel" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>'
+    ).format(WIDTH, HEIGHT, _said(shares), petals + middle + _dots(shares, named))
+
+
+def _said(shares: Mapping[str, float]) -> str:
+    each = [
+        f"{label} {share:.0%}, {'not on the wheel' if place is None else place.petal}"
+        for label, share in shares.items()
+        for place in [place_of(label)]
+    ]
+    return "; ".join(["emotion wheel", *each])
+
+
+def _petal(at: int, name: str) -> Markup:
+    """A petal's three rings and its name outside of them."""
+    start = (at - 0.5) * _STEP - math.pi / 2
+    rings = Markup("").join(
+        Markup('<path class="ring{}" fill="{}" d="{}"><title>{}</title></path>').format(
+            place.ring,
+            PETALS[name],
+            sector(CENTRE, (start, start + _STEP), (_radius(place.ring), _radius(place.ring + 1))),
+            branch,
+        )
+        for branch, place in places().items()
+        if place.petal == name
+    )
+    x, y = _point(start + _STEP / 2, _radius(3) + 12)
+    side = "middle" if abs(x - CENTRE[0]) < 1 else "start" if x > CENTRE[0] else "end"
+    text = Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>')
+    return rings + text.format(x, y + 4, side, name)
+
+
+def _dots(shares: Mapping[str, float], named: Collection[str]) -> Markup:
+    """A dot for every label that has a place; those in one place stand side by side."""
+    found: dict[Place, list[str]] = {}
+    for label in shares:
+        place = place_of(label)
+        if place is not None:
+            found.setdefault(place if not place.is_middle else Place(MIDDLE, 0), []).append(label)
+    numbers = {label: number for number, label in enumerate(shares, start=1)}
+    dots = Markup("")
+    for place, labels in found.items():
+        for at, label in enumerate(labels):
+            x, y = _spot(place, at, len(labels))
+            dots += _dot((x, y), numbers[label], shares[label], said=label in named)
+    return dots
+
+
+def _spot(place: Place, at: int, count: int) -> tuple[float, float]:
+    """The middle of a place, or one of `count` equal parts of it."""
+    part = (at + 0.5) / count - 0.5
+    if place.is_middle:
+        return CENTRE[0] + part * 2 * CORE, CENTRE[1]
+    angle = list(PETALS).index(place.petal) * _STEP - math.pi / 2
+    return _point(angle + part * _STEP, _radius(place.ring) + RING / 2)
+
+
+def _dot(at: tuple[float, float], number: int, share: float, *, said: bool) -> Markup:
+    """A dot whose area grows with the share, and its number."""
+    radius = math.sqrt(LEAST**2 + (MOST**2 - LEAST**2) * min(max(share, 0.0), 1.0))
+    ring = Markup('<circle class="said" cx="{:.1f}" cy="{:.1f}" r="{:.1f}"/>').format(
+        *at, radius + 3
+    )
+    return Markup(
+        '<g class="dot">{}<circle cx="{:.1f}" cy="{:.1f}" r="{:.1f}"/>'
+        '<text x="{:.1f}" y="{:.1f}" text-anchor="middle">{}</text></g>'
+    ).format(ring if said else "", *at, radius, at[0], at[1] + 4, number)
+
+
+def _radius(ring: int) -> float:
+    return CORE + RING * ring
+
+
+def _point(angle: float, radius: float) -> tuple[float, float]:
+    return CENTRE[0] + radius * math.cos(angle), CENTRE[1] + radius * math.sin(angle)

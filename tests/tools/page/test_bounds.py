@@ -1,0 +1,59 @@
+"""An upload that is too large or too long is refused with the bound; others are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from affect_mllm.tools.page.bounds import MIB, Bounds
+from affect_mllm.types import DataError
+from tests.media import clips
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("bounds")
+    clips.make_video(folder / "video.mp4", frames=50)  # 2 s
+    clips.make_sound(folder / "voice.wav", duration_s=1.5)
+    clips.make_image(folder / "photo.png")
+    return folder
+
+
+@pytest.mark.parametrize(("name", "length_s"), [("video.mp4", 2.0), ("voice.wav", 1.5)])
+def test_a_clip_may_be_as_long_as_the_bound_and_no_longer(media, name, length_s) -> None:
+    Bounds(seconds=length_s + 0.05).check(media / name)
+    with pytest.raises(DataError, match=r"at most 1\.\d+ s(.|\n)*--max-s") as caught:
+        Bounds(seconds=length_s - 0.05 if length_s < 2 else 1.9).check(media / name)
+    assert f"{length_s:.1f} s" in caught.value.got
+
+
+def test_a_file_may_be_as_large_as_the_bound_and_no_larger(media) -> None:
+    size = (media / "photo.png").stat().st_size
+    Bounds(mib=size / MIB).check(media / "photo.png")
+    with pytest.raises(DataError, match=r"at most .* MiB(.|\n)*--max-mib"):
+        Bounds(mib=(size - 1) / MIB).check(media / "photo.png")
+
+
+def test_a_sound_whose_header_does_not_say_its_length_is_measured(media, tmp_path) -> None:
+    """As browsers record: the bytes of ADTS frames, one after the other."""
+    import av
+
+    path = tmp_path / "recorded.webm"
+    with av.open(str(path), "w", options={"live": "1"}) as container:
+        stream = container.add_stream("libopus", rate=48000, layout="stereo")
+        container.start_encoding()
+        clips.encode_sound(container, stream, clips.tones(2.5, 48000))
+    with av.open(str(path)) as container:
+        assert container.duration is None
+    Bounds(seconds=2.6).check(path)
+    with pytest.raises(DataError, match="at most 2 s"):
+        Bounds(seconds=2).check(path)
+
+
+def test_what_is_no_media_is_refused_as_everywhere(tmp_path) -> None:
+    (tmp_path / "text.mp4").write_text("no video")
+    (tmp_path / "empty.mp4").touch()
+    for name, why in (("text.mp4", "cannot be read"), ("empty.mp4", "an empty file")):
+        with pytest.raises(DataError, match=why):
+            Bounds().check(tmp_path / name)

@@ -17,7 +17,7 @@ help:
 	@echo "make demo    train, evaluate and report on a synthetic corpus (SEED=$(SEED))"
 	@echo "make demo-reinforce  after it: cold start, rewards, a control; answers before, after, beside"
 	@echo "make people  acted voices learnt and asked, five folds (DIR=FOLDER of the Berlin Database of Emotional Speech)"
-	@echo "make readme  the README's commands, run on the demo's outputs"
+	@echo "make readme  the commands of README and first pages, run on the demo's outputs"
 	@echo "make docs    the documentation site, in outputs/site; a warning is an error"
 	@echo "make test    the tests, in $(JOBS) processes"
 	@echo "make soak    kills and resumes of training and evaluation, memory of 2,000 clips, fuzzed answers, every experiment with every launch, every part that trains under every strategy, overfitting"
@@ -100,7 +100,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/hadolint docker/Dockerfile
-	$(BIN)/shellcheck docker/check.sh scripts/train.sbatch scripts/people.sh .ci/run
+	$(BIN)/shellcheck docker/check.sh scripts/train.sbatch scripts/people.sh scripts/picture.sh .ci/run
 
 types: $(STAMP)
 	$(BIN)/pyright --pythonpath $(BIN)/python

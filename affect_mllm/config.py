@@ -91,7 +91,7 @@ def compose(name: str, overrides: Sequence[str]) -> DictConfig:
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         cause = error.__cause__
         detail = f"{error}" + (f" ({cause})" if cause and str(cause) not in str(error) else "")
-        raise ConfigError("command line", detail.strip(), fix="see README, “Overrides”") from error
+        raise ConfigError("command line", detail.strip(), fix="see docs/overrides.md") from error
 
 
 def checked(cfg: DictConfig) -> DictConfig:

@@ -1,4 +1,4 @@
-"""Runs the README's commands on the demo's outputs, so that none is published that fails.
+"""Runs the commands of a newcomer's pages on the demo's outputs, so that none fails there.
 
     make readme            # after `make demo`; about a quarter of an hour on two cores
 
@@ -17,10 +17,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGES = [
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{name}.md" for name in ("index", "own_clips", "overrides", "gpus")),
+]
 LEFT = {
     r"^make ": "sets up, or is a run of hours by itself",
     r"^\. ": "this process's environment is that already",
@@ -28,6 +32,7 @@ LEFT = {
     r"experiment=(affect_hybrid|emotion_qwen|affectgpt)\b": "configs of models of 7B from the Hub",
     r"^affect-mllm import ": "another project's checkpoint",
     r"MELD\.Raw": "a publisher's files",
+    r"^(sbatch|kubectl|sky) ": "a cluster",
 }
 STEPS = ("align", "emotion", "instruct")
 
@@ -39,6 +44,11 @@ def commands(page: Path) -> Iterator[str]:
         for line in block.replace("\\\n", " ").splitlines():
             words = line if "#" not in line else re.split(r"(?:^|\s)#\s", line)[0]
             yield from (part.strip() for part in words.split("&&") if part.strip())
+
+
+def published(pages: Iterable[Path] = PAGES) -> list[str]:
+    """The commands of these pages in their order, each once."""
+    return list(dict.fromkeys(command for page in pages for command in commands(page)))
 
 
 def left(command: str) -> str | None:
@@ -59,7 +69,7 @@ def shortened(command: str) -> str:
 
 
 def prepare(scratch: Path) -> None:
-    """The demo's outputs, the project's folders, and clips of one's own as the README has them."""
+    """The demo's outputs, the project's folders, and clips of one's own as the pages have them."""
     demo = ROOT / "outputs" / "demo"
     if not (demo / "results.json").is_file():
         sys.exit(f"{demo}: not finished\n  to mend it: make demo")
@@ -90,14 +100,14 @@ def prepare(scratch: Path) -> None:
 
 def main() -> None:
     """Run them all; exit code 1 when any fails."""
-    pages = [Path(name) for name in sys.argv[1:]] or [ROOT / "README.md"]
+    pages = [Path(name) for name in sys.argv[1:]] or PAGES
     bin_folder = Path(sys.executable).parent
     env = {**os.environ, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
     env["PYTHONPATH"] = str(ROOT)
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
         prepare(Path(folder))
-        for command in [each for page in pages for each in commands(page)]:
+        for command in published(pages):
             if why := left(command):
                 print(f"left     {command}  ({why})", flush=True)
                 continue

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import typer
 
 from affect_mllm import config
+from affect_mllm.eval.suite_run import Told
 from affect_mllm.tools import app
 from scripts.readme import ROOT
 
@@ -64,6 +65,8 @@ def recipe(name: str, words: Sequence[str]) -> None:
 
 def composed(name: str, words: Sequence[str]) -> None:
     """Compose and check `conf/NAME.yaml` with these overrides, the first of those swept over."""
+    if told := Told.of(words):  # a suite is asked benchmark by benchmark, with the other words
+        words = [f"benchmark={next(iter(told.suite.asked))}", "manifest=FILE", *told.rest]
     given = [word for word in words if word not in ("-m", "--help")]
     sweeps = "-m" in words
     config.checked(config.compose(name, [re.sub(",.*", "", w) if sweeps else w for w in given]))

@@ -267,17 +267,3 @@ def test_what_a_constructor_raises_of_our_errors_comes_out(tmp_path, monkeypatch
     cfg = config.compose("train", ["experiment=demo"])
     with pytest.raises(CheckpointError, match="affect-mllm assets"):
         config.build(cfg.model.llm)
-
-
-def commands_of_the_readme() -> list[tuple[str, list[str]]]:
-    """The `train.py` and `eval.py` lines of the README: which, and their overrides."""
-    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    lines = re.findall(r"^python (train|eval)\.py (-m )?([^#&\n]+)", text, re.M)
-    # Of a sweep (`-m seed=1,2,3`) the first run.
-    first = [(name, re.sub(r",\S+", "", rest) if sweep else rest) for name, sweep, rest in lines]
-    return [(name, rest.split()) for name, rest in first]
-
-
-@pytest.mark.parametrize(("name", "overrides"), commands_of_the_readme())
-def test_commands_of_the_readme_compose_and_check(name: str, overrides: list[str]) -> None:
-    config.checked(config.compose(name, overrides))

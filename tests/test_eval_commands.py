@@ -1,4 +1,4 @@
-"""What docs/evaluation.md prints about asking and judging runs, on a tiny checkpoint and server."""
+"""What docs print about asking and judging runs, on a tiny checkpoint and a server of its own."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ import pytest
 from affect_mllm.eval.main import main
 from affect_mllm.tools import app
 from affect_mllm.types import ExitCode
-from scripts.readme import ROOT, commands
+from scripts.readme import ROOT, published
 from tests import tiny_vlm
 from tests.eval.server import served
 from tests.processes import finished
 from tests.published import LAUNCHERS
 
 ASKING = r"(torchrun .*)?(python )?eval\.py |affect-mllm (judge|extract) "
-PUBLISHED = [each for each in commands(ROOT / "docs/evaluation.md") if re.match(ASKING, each)]
+PAGES = [ROOT / "docs/evaluation.md", ROOT / "docs/other_models.md"]
+PUBLISHED = [each for each in published(PAGES) if re.match(ASKING, each)]
 EMOTIONS = {"dfew": ("happy", "sad", "angry"), "meld_closed": ("joy", "sadness", "anger")}
 SHORT = ["max_new_tokens=2", "batch_size=4", "workers=0"]
 WRITTEN = ({"emer.verdicts.jsonl", "emer.replies.jsonl"}, {"jsonl", "replies.jsonl"})

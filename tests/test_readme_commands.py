@@ -16,12 +16,21 @@ import typer
 from affect_mllm import config
 from affect_mllm.data import manifest
 from affect_mllm.tools import app
-from scripts.readme import LEFT, ROOT, commands, left, shortened
+from scripts.readme import LEFT, ROOT, commands, left, published, shortened
 from tests import tiny_vlm
 from tests.eval import runs
 from tests.media import clips
 from tests.pages import PAGES as ALL
-from tests.published import DOCKERFILE, LAUNCHERS, OURS, composed, docker_run, inside, understood
+from tests.published import (
+    DOCKERFILE,
+    LAUNCHERS,
+    OURS,
+    composed,
+    docker_run,
+    extras,
+    inside,
+    understood,
+)
 from tests.tools.exports import checkpoint
 
 README = ROOT / "README.md"
@@ -29,8 +38,9 @@ README = ROOT / "README.md"
 PAGES = [page for page in ALL if page.stem != "extend"]
 PUBLISHED = [(page.name, command) for page in PAGES for command in commands(page)]
 # What only another package understands; a test runs the part of it that is ours.
-OTHERS = ("pip install --no-deps lmms-eval", "pip install colorama ", "python -m lmms_eval ")
+OTHERS = ("pip install ", "python -m lmms_eval ")
 CLUSTERS = ("kubectl apply -f ", "sky volumes apply ", "sky jobs launch ")
+FIRST = published()  # what `make readme` runs
 OF_THE_DEMO = re.compile(r"experiment=|run_dir=|data\.(manifest|cache_dir)=|stages\.")
 USAGE = typer.BadParameter.__mro__[1]  # the UsageError of the click that typer brings
 
@@ -44,6 +54,7 @@ def _recipes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_published_command_is_understood(page: str, command: str) -> None:
     if command.startswith(OTHERS):
         assert "affect_mllm" in command or "pip" in command
+        assert set(re.findall(r"\.\[(\w+)\]", command)) <= extras()
     elif LAUNCHERS.sub("python ", command).startswith((*OURS, "docker ")):
         understood(command)
     elif command.startswith("sbatch "):
@@ -112,9 +123,8 @@ def test_a_command_that_would_be_refused_is_seen(command: str) -> None:
 
 
 def test_what_is_left_out_of_make_readme_is_there_and_the_rest_is_made_short() -> None:
-    published = list(commands(README))
-    assert all(any(re.search(form, each) for each in published) for form in LEFT)
-    run = [shortened(each) for each in published if left(each) is None]
+    assert all(any(re.search(form, each) for each in FIRST) for form in LEFT)
+    run = [shortened(each) for each in FIRST if left(each) is None]
     assert sum("train.py" in each for each in run) >= 5
     for each in run:
         if "train.py" in each and "--help" not in each:
@@ -164,16 +174,15 @@ def outputs(tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 SHORT = [
     each
-    for each in commands(README)
+    for each in FIRST
     if re.match(r"affect-mllm (?!import|cache|estimate|spread)", each)
     and not re.search("MELD|own_clips", each)
 ]
 # A table of one's own, from the CSV to the report.
-OWN = [each for each in commands(README) if re.search("clips.csv|own_clips", each)
-       and "MELD" not in each]  # fmt: skip
+OWN = [each for each in commands(ROOT / "docs/own_clips.md") if re.search("csv|own_clips", each)]
 
 
-def test_the_readmes_short_commands_run_in_order_on_tiny_outputs(
+def test_the_short_commands_run_in_order_on_tiny_outputs(
     outputs: Path, assets: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert {each.split()[1] for each in SHORT} >= {
@@ -198,16 +207,13 @@ def test_the_readmes_python_runs_on_tiny_outputs(
     assert sum(ast.literal_eval(shares).values()) == pytest.approx(1)
 
 
-def test_the_readmes_commands_for_clips_of_ones_own_run_at_tiny_size(
+def test_the_commands_for_clips_of_ones_own_run_at_tiny_size(
     outputs: Path, tiny, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert [each.split()[1] for each in OWN] == [
-        "manifest",
-        "train.py",
-        "eval.py",
-        "eval.py",
-        "report",
-    ]
+        "manifest", "train.py", "eval.py", "eval.py", "report", "predict", "train.py"
+    ]  # fmt: skip
+    assert {each for each in commands(README) if "own_clips" in each} <= set(OWN)
     for command in OWN:
         words = shlex.split(command)[1:]
         if words[0] in ("train.py", "eval.py"):

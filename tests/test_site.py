@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import shutil
@@ -10,6 +11,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
+
+from affect_mllm import config
+from affect_mllm.targets import resolve
+from affect_mllm.types import CheckpointError
+from scripts.site.errors import ACTIVITIES, PART, activity, messages
+from scripts.site.keys import Described, described, meaning, nodes, options
 
 ROOT = Path(__file__).parents[1]
 FETCHED = re.compile(r"<(?:script|img|iframe)[^>]+src=[\"']?https?:|<link[^>]+href=[\"']?https?:")
@@ -61,21 +69,53 @@ def test_a_link_to_a_file_of_the_project_leads_to_its_page(site: Path) -> None:
     assert 'href="../design.html"' in back
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("# New", 'not included in the "nav" configuration:\n  - new.md'),
-        ("[a](nothing.md)", "'nothing.md', but the target is not found"),
-        ("[a](../conf/nothing.yaml)", "conf/nothing.yaml"),
-        ("[a](data.md#nothing)", "does not contain an anchor '#nothing'"),
-        ("[a](../CONTRIBUTING.md#nothing)", "does not contain an anchor '#nothing'"),
-    ],
-)
-def test_a_page_that_is_wrong_ends_the_build(text: str, said: str, copy: Path) -> None:
-    (copy / "docs/new.md").write_text(text + "\n")
-    if text != "# New":
-        pages = copy / "mkdocs.yml"
-        pages.write_text(pages.read_text().replace("nav:\n  -", "nav:\n  - New: new.md\n  -"))
+def test_what_is_wrong_with_a_page_ends_the_build(copy: Path) -> None:
+    """A page in no menu; links to a page, a file, an anchor and a file's anchor that are not."""
+    (copy / "docs/new.md").write_text(
+        "# New\n\n[a](nothing.md) [a](../conf/nothing.yaml) [a](data.md#nothing)"
+        " [a](../CONTRIBUTING.md#nowhere)\n"
+    )
     done = build(copy, copy / "made")
     assert done.returncode == 1
-    assert said in done.stderr
+    for said in ('not included in the "nav" configuration:\n  - new.md',
+                 "'nothing.md', but the target is not found",
+                 "conf/nothing.yaml",
+                 "does not contain an anchor '#nothing'",
+                 "does not contain an anchor '#nowhere'"):  # fmt: skip
+        assert said in done.stderr
+
+
+def test_every_key_that_a_run_has_is_on_the_page_with_its_meaning(site: Path) -> None:
+    found = described()
+    page = (site / "reference/keys.html").read_text(encoding="utf-8")
+    for each in found.values():
+        assert f"_target_: {each.path}" in page
+        for option in options(each.target):
+            assert meaning(option.name, each), f"{each.path}.{option.name}: say what it means"
+    for experiment in ("demo", "affectgpt", "emotion_qwen", "demo_reinforce"):
+        cfg = config.compose("train", [f"experiment={experiment}"])
+        named = nodes(OmegaConf.to_container(cfg, resolve=False))
+        assert {Described(resolve(node["_target_"])).path for node in named} <= found.keys()
+
+
+def test_every_error_of_the_code_is_on_the_page_by_what_somebody_did(site: Path) -> None:
+    found = list(messages())
+    asked = re.compile(r"\b(?:Config|Data|Checkpoint)Error\(\s*[^)\s]")
+    for path in (ROOT / "affect_mllm").rglob("*.py"):
+        place = path.relative_to(ROOT / "affect_mllm").with_suffix("").as_posix()
+        text = re.sub(r"class \w+\(.*", "", path.read_text(encoding="utf-8"))
+        own = [each.kind for each in found if each.where.startswith(f"{place}.")]
+        made = [kind for kind in own if kind not in (PART, "AffectError")]
+        assert len(made) == len(asked.findall(text)), place
+    page = html.unescape((site / "reference/errors.html").read_text(encoding="utf-8"))
+    assert all(" ".join(each.said.split()) in page for each in found)
+    assert {activity(each.where) for each in found} == ACTIVITIES.keys()
+
+
+def test_an_error_that_is_raised_reads_as_on_the_page(tmp_path: Path) -> None:
+    """One whose words stand in several places: names, a condition, a function's answer."""
+    said = [each.said for each in messages() if each.where == "config.weights_path"]
+    with pytest.raises(CheckpointError) as raised:
+        config.weights_path("asset:none")
+    (form,) = [re.sub(r"\\{.*?\\}", ".*", re.escape(each)) for each in said]
+    assert re.match(form, str(raised.value))

@@ -185,6 +185,7 @@ class MarkedTurns:
     not: `bos_in_prompts=false`. A marker inside a row's text is cut into single characters, so
     that it reads the same and is not the marker's id. Raises ConfigError for a tokenizer without
     eos or `bos`, for a system message and for several turns: the format has none.
+    `user` and `assistant` are the markers before a question and before an answer.
     """
 
     tokenizer: Any

@@ -26,6 +26,7 @@ class Source:
     After `max_passes` over its rows (2.5: two and a half) a source gives its places to the others.
     `has` names labels: only rows that have them all are drawn. A source without instructions is
     given them by a run (data/label_questions.py).
+    `manifest` and `split` name the rows, `instructions` the questions with their weights.
     """
 
     manifest: str
@@ -52,6 +53,7 @@ class Mixing:
 
     With `by_size` the weight counts for each row, of which a source has at most `max_rows`; a
     temperature above 1 lifts small sources (Raffel et al. 2020, T5, §3.5.2).
+    `temperature` is the root's degree.
     """
 
     by_size: bool = False

@@ -53,6 +53,8 @@ class Reader:
     of a row go before its media, unless they are switched off: with those of anything visual,
     pictures are read for the `still` and for `visual` where it is not among them. `files` keeps
     copies of media that a manifest names by URL.
+    `sampling` chooses the moments, `faces` says how faces are found and cut out, `backend` what
+    decodes videos.
     """
 
     sampling: Sampling = field(default_factory=Sampling)

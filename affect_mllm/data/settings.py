@@ -33,6 +33,9 @@ class DataSettings:
     `ask_labels` names labels of the manifest that a run makes questions of (`[all]`; data/
     label_questions.py), beside those that are written in `instructions`.
     `chat` makes the chat format for a tokenizer: the LLM's own template, or another by `_partial_`.
+    `prompt` is the wording of a user's turn, `reader` what is taken from files, `manifest` the rows
+    that sources draw from. An example has at most `max_tokens`; a share of bad samples above
+    `max_bad_fraction` ends a run.
     """
 
     instructions: dict[str, Instruction | Conversation]

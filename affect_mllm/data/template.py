@@ -229,6 +229,8 @@ class Prompt:
     clips those of each stand behind `clip`, with its name in place of `{}`. What is absent is
     not mentioned, but with `keep_subtitle` the subtitle's line stays, empty. A wording taken from
     elsewhere says so in `source` and `licence`.
+    `system` is the system message, `subtitle` the line of what is said and `question` that of what
+    is asked, each with one `{}`.
     """
 
     system: str = "You recognise emotions."

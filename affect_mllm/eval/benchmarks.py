@@ -24,6 +24,8 @@ class Suite:
 
     With `against`, the name of another suite, there is no mean: both suites' benchmarks are asked
     of every stage of a run, to see what was won here and lost there.
+    `name` is the file's, `version` changes with what a mean means, `benchmarks` are names of
+    `conf/benchmark`, `source` says who put them together.
     """
 
     name: str

@@ -72,6 +72,8 @@ class Endpoint:
     if given, with `seed`; `body` adds keys to a request, and null takes one out of it. Busy
     answers, broken connections and torn replies are tried again `retries` times, waiting twice as
     long each time, from `backoff_s` on, or as long as the server says, if that is under 10 minutes.
+    `model` is its name at the server, `max_tokens` the most that a reply may have. `workers`
+    requests run side by side, each for `timeout_s` seconds at most.
     """
 
     url: str

@@ -14,6 +14,7 @@ class Official:
 
     `source` is repository@commit. `extraction` is a policy of its own, if it has one;
     `differences` are sentences for the reader; `tables` asks for published emotion-wheel tables.
+    `metrics` names the scorer of each of our metrics.
     """
 
     source: str

@@ -46,6 +46,8 @@ class OwnLabels:
     than that first one is called `NAME_LABEL`. Rows without the label do not count. `candidates`
     names the lists of classes that a publisher's rows choose from, which are then the labels.
     `{classes}` in a question stands for the labels.
+    `name`, `version`, `split`, `breakdowns`, `clusters`, `manifest`, `official`, `status` and
+    `source` are those of the task that is made (`eval.task.Task`).
     """
 
     name: str

@@ -73,6 +73,10 @@ class EvalRun:
     training; half of those of a server, which are asked for again when the run is taken up again).
     Predictions land in RUN_DIR/eval/BENCHMARK, scores of all benchmarks in RUN_DIR/results.json.
     Started by torchrun or accelerate, the processes share the rows.
+    `benchmark` is asked about the rows of `manifest` (null: those that the benchmark or the
+    checkpoint names), `batch_size` of them at a time. `run_dir` has everything that is written;
+    encoder states are kept in `cache_dir` (null: nowhere). `plugins` are packages whose classes a
+    YAML may name.
     """
 
     benchmark: Task | OwnLabels

@@ -55,6 +55,10 @@ class Task:
     described. Left empty, `truth`, `extraction` and (where the kind has its own) `labels` are those
     of the kind. Raises ConfigError for what does not fit, keys that mean nothing to the kind
     (`KINDS_OF_KEY`) included.
+    `name` is the file's, `version` changes with anything that changes a number, and `kind` says how
+    answers are read and which metrics there are. `split` is the rows' (null: every row), `metrics`
+    are those that are computed, the primary one first. `manifest` is asked where the run names
+    none; `synthetic` rows are called so beside every number.
     """
 
     name: str

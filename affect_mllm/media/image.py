@@ -28,6 +28,7 @@ class ImageTransform:
     """uint8 [T, H, W, 3] RGB to uint8 [T, 3, size, size], the preprocessing of one encoder.
 
     Its encoder normalises them by `normal` (`Encoder.pixels`).
+    `size` is the side of what comes out, in pixels; `interpolation` how it is resized.
     """
 
     def __init__(

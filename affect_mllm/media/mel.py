@@ -101,7 +101,10 @@ def _mel_to_hz(mel: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 class MelFrames:
-    """A whole clip's log-mel frames as one array, time first, for an encoder that cuts windows."""
+    """A whole clip's log-mel frames as one array, time first, for an encoder that cuts windows.
+
+    `n_mels` is the number of bands.
+    """
 
     def __init__(self, n_mels: int = 80) -> None:
         """`n_mels`: 80, or 128 for large-v3."""

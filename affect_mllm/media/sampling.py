@@ -26,6 +26,7 @@ class Sampling:
     the same about the row's `peak_s`, moved into the window where they would leave it. `motion`:
     `frames` moments where motion is largest (see media/motion.py); uniform ones if nothing moves.
     A clip with fewer frames than moments gives some frames more than once.
+    `kind` is one of these.
     """
 
     kind: Kind = "uniform"

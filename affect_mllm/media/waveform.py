@@ -34,6 +34,8 @@ class WaveformWindows:
     the first starts with the clip, the last ends with it, and a shorter clip is followed by
     silence. There the normalisation ran over all clips of a batch at once; here every window is
     normalised by itself, silence that was put behind it not counted.
+    `windows` is how many, `duration_s` how long each is in seconds; `normalize`
+    makes each of zero mean and unit variance.
     """
 
     def __init__(

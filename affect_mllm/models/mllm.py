@@ -43,6 +43,8 @@ class AffectMLLM(nn.Module):
     a compressor of that name. An encoder that gives several layers (`mix`) has a `LayerMix`,
     after which all of this sees one.
     `fast_encoders` lets frozen encoders compute their cached states in bfloat16.
+    `encoders` are named as one likes, `compressors` by modality or encoder, and `llm` reads what
+    they make.
     """
 
     def __init__(

@@ -13,7 +13,11 @@ from affect_mllm.types import DataError
 
 @dataclass(frozen=True)
 class QFormerShape:
-    """Sizes of a Q-Former; the defaults are BERT-base's, with AffectGPT's two layers."""
+    """Sizes of a Q-Former; the defaults are BERT-base's, with AffectGPT's two layers.
+
+    `hidden_size` is its width, `layers` and `heads` are as many, `intermediate_size` is the width
+    of a layer's MLP, `dropout` a probability in training.
+    """
 
     hidden_size: PositiveInt = 768
     layers: PositiveInt = 2

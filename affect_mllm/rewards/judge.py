@@ -21,6 +21,8 @@ class Judge(Reward):
     Replies are kept in `replies` (a JSONL file, other ranks' beside it), so that no answer is
     judged twice and a resumed run hears the same. A reply that does not come or cannot be read
     leaves its answer unrewarded, which is not 0: a network's failure must not teach anything.
+    `rubric` says how is judged, `chat` by which server, `score` which of the rubric's scores
+    counts.
     """
 
     def __init__(

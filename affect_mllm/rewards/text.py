@@ -15,7 +15,10 @@ from affect_mllm.types import ConfigError
 
 
 class Label(Reward):
-    """1 where the answer is the row's label `truth`, read by the policy of closed benchmarks."""
+    """1 where the answer is the row's label `truth`, read by the policy of closed benchmarks.
+
+    `labels` are the classes that may be answered, `policy` is how answers are read.
+    """
 
     def __init__(
         self,

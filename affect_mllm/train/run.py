@@ -62,6 +62,11 @@ class TrainRun:
     stage is re-used, an interrupted one goes on from its newest checkpoint; with `resume=never`
     both are refused instead. `dry_run` takes two steps of each stage and keeps nothing
     (`train/dry_run.py`).
+    `name` is the run's and of its folder in outputs/ unless `run_dir` says another; `model`,
+    `data`, `stages` and `launch` are the groups of `conf/` that an experiment puts together. `seed`
+    decides every draw. `tracker` sends the numbers of `metrics.jsonl` elsewhere, too. `speed` makes
+    a step cheaper. A step that stays in one phase longer than `stuck_after_s` seconds is reported.
+    `plugins` are packages whose classes a YAML may name.
     """
 
     name: str

@@ -8,12 +8,18 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page
 
+from scripts.site.errors import errors
+from scripts.site.keys import keys
 from scripts.site.links import linked, place, rewritten, shown
+
+MADE = {"reference/keys.md": keys, "reference/errors.md": errors}
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """The site's files with those of the project that its pages link to, and that these link to."""
     pages = {f"docs/{file.src_uri}": file.content_string for file in files.documentation_pages()}
+    for name, make in MADE.items():
+        files.append(File.generated(config, name, content=make()))
     while pages:
         found = {path for page, text in pages.items() for path in linked(text, page)}
         new = sorted(path for path in found if place(path) not in files.src_uris)

@@ -30,6 +30,9 @@ class EndpointModel:
     Pictures travel as PNG and, where it `hears`, sounds as `input_audio` (wav, 16 kHz), each as a
     part of its own. `body` adds keys to a request, null takes one out of it. A request that is
     refused, or fails `retries` times more, costs that row its answer, and nothing else.
+    `url` ends where `/chat/completions` begins, `model` is its name there, and the key is read from
+    the environment variable `key_env`. `workers` requests run side by side, each for `timeout_s`
+    seconds at most.
     """
 
     url: str

@@ -33,6 +33,8 @@ _ONE_RATE = ("qwen2_5_omni_thinker", "qwen3_omni_moe_thinker")  # of all videos 
 class HF:
     """Qwen2.5-Omni, Qwen3-Omni, Qwen2-Audio, any image-text-to-text model of transformers.
 
+    `model` is a local folder or a Hub id, `dtype` what its weights are kept in, `batch_size` how
+    many rows are asked at once.
     `video`: a video is shown as its pictures, or as one part with their times, which the model's
     own video processor makes tokens of (`native`).
     """

@@ -56,6 +56,7 @@ class Rubric:
     `recognition`, the mean of the others `reasoning` (0 where there is only one), and `cot` the
     mean of both (MME-Emotion, FunAudioLLM/MME-Emotion: Rec-S, Rea-S, CoT-S).
     `source` says where the protocol is from and what differs; `prompt_source` whose words it is.
+    `name` and `version` stand beside every verdict, `system` is the judge's system message.
     """
 
     name: str

@@ -25,6 +25,7 @@ class VLLMModel:
     `tensor_parallel_size` or `max_model_len`; `pictures` and `sounds` how many a question may have.
     A question that vLLM refuses costs that row its answer, and nothing else. vLLM starts processes
     of its own: this one has to be alone.
+    `model` is what vLLM loads, `dtype` what it computes in.
     """
 
     model: str

@@ -28,6 +28,7 @@ class Gate(nn.Module):
     LLM's own embeddings do without a second text encoder). `top_k` keeps the largest weights of
     each row, which then add up to 1. `normalize="none"` leaves out the softmax, as Emotion-Qwen's
     figure draws it. The last layer starts at zero: equal weights, and a gradient that is not.
+    `hidden_size` is the width of its two-layer map.
     """
 
     def __init__(

@@ -24,6 +24,8 @@ class HybridCompressor(Compressor):
     All experts start from the same weights, so that at the start the mixture equals each of
     them. `use(names)` restricts the gate to some experts: with one, its weight is exactly 1.
     Every expert runs on every item, however the gate decides, so that all ranks do the same.
+    `expert` makes one of the experts, `gate` what weights them; `output_rms` is the size of the
+    LLM's own embeddings, which a model gives.
     """
 
     def __init__(

@@ -33,6 +33,7 @@ class JoinedPatches(Compressor):
     256 tokens by `llama_proj`, 5632 → 4096, and one by `cls_tk_llama_proj`) and, without the class
     token, Emotion-LLaMA v2 (ooochen-30/Emotion-LLaMA-v2@6d88b83). As there, nothing scales the
     tokens to the size of the LLM's embeddings: `output_rms` is not used.
+    `grid` is that of the encoder: a frame has `grid × grid` cells.
     """
 
     def __init__(

@@ -23,6 +23,7 @@ class Merger(Expert):
     `num_tokens` of the merged states; without one (`pooler: null`) each stays a token. The output
     is scaled to `output_rms`, the size of the LLM's own token embeddings, without which a frozen
     LLM barely reacts to the new tokens.
+    `hidden_size` is the MLP's width.
     """
 
     def __init__(

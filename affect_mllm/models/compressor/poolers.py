@@ -83,6 +83,7 @@ class QFormerPooler(Pooler):
 
     AffectGPT's alternative to attention (zeroQiaoba/AffectGPT@fffca79): 32 positions of frames or 8
     of sounds, two layers. `positions` is the most states that an item may have.
+    `shape` has the sizes of the Q-Former (null: its defaults).
     """
 
     def __init__(

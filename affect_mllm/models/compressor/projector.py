@@ -20,6 +20,7 @@ class Projector(Compressor):
     `multi_llama_proj`), nothing scales the tokens to the size of the LLM's embeddings:
     `output_rms` is not used. Each of a pooler's tokens stands `repeat` times in the prompt, which
     is what its authors do where attention or a mean makes one and several are configured.
+    `pooler` makes few tokens of many states.
     """
 
     def __init__(

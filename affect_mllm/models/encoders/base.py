@@ -64,6 +64,8 @@ class Encoder(nn.Module):
     has a `normal`, by which `pixels` normalises where the encoder runs. `hidden_size` is the
     width of the states, `name` the model whose weights it has. A frozen encoder stays in eval
     mode whatever `train()` says, so that dropout and batch norm never make features random.
+    `model` of an encoder with pretrained weights is `asset:NAME`, a local folder or a Hub id.
+    `frozen: false` lets a stage train it.
     """
 
     name = ""

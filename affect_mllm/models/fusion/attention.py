@@ -21,6 +21,7 @@ class AttentionFusion(Fusion):
     2025, AffectGPT, pre-fusion; zeroQiaoba/AffectGPT@fffca79). The original has neither a
     non-linearity nor a softmax: `normalize="none"`. `softmax` runs over the streams that are
     there. An absent stream adds nothing and takes no weight.
+    `input_norm` normalises each stream's mean before it is mapped.
     """
 
     def __init__(

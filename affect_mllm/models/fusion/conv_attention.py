@@ -26,6 +26,8 @@ class ConvAttentionFusion(Fusion):
     step: `first_only` names the streams whose first state stands for all. Ours: streams of any
     length are averaged to the steps, and an absent stream adds nothing at all (there, its zeros
     still passed the MLP).
+    `size` is the width of the streams and `inner_size` that of the MLP before it, `output_size`
+    that of what comes out; `blocks` are the residual blocks, `dropout` a probability in training.
     """
 
     def __init__(

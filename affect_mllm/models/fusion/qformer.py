@@ -20,6 +20,8 @@ class QFormerFusion(Fusion):
     learned positions, and `num_states` queries read them (Lian et al. 2025, AffectGPT, pre-fusion;
     zeroQiaoba/AffectGPT@fffca79: common width 1024, 264 positions, two layers). An absent stream
     is not there to be read.
+    `positions` is the most states that all streams may have together, `shape` has the sizes of the
+    Q-Former (null: its defaults).
     """
 
     def __init__(

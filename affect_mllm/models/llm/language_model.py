@@ -30,6 +30,7 @@ class LanguageModel(nn.Module):
     bitsandbytes: QLoRA is `nf4` with LoRA); LoRA weights are kept in float32. A stage that names
     `llm.net` weights as trainable tunes them in full.
     `attention=auto` is the best fused kernel where it runs (CUDA, half precision), else `blocked`.
+    `neftune_alpha` is the size of the noise on embeddings of words in training (NEFTune; 0: none).
     """
 
     packs = True  # several examples can share a row

@@ -49,6 +49,9 @@ class NativeVLM(AffectMLLM):
     modules of that tower are a second compressor's experts. `sound` says where the sound of a
     video goes that is both seen and heard: among its frames, as the base has it (`interleaved`,
     its default), or as an item of its own (`apart`, as HumanOmniV2 has it).
+    `compressor` takes the merger's place, `lora` is peft's LoraConfig or null, `dtype` what the
+    base's weights are kept in, `attention` the kernel, `pooling` makes few tokens of long videos'
+    steps (null: all).
     """
 
     def __init__(

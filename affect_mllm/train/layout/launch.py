@@ -33,6 +33,7 @@ class Launch:
     smaller weights everywhere; `zero` has ZeRO's other settings. `async_save`: checkpoints to
     resume from are written from copies while the steps go on; null: where a GPU takes the steps.
     `timeout_s`: how long a rank waits for another.
+    `workers` processes of each rank read and make batches ahead.
     """
 
     strategy: Literal["single", "ddp", "zero1", "zero2", "zero3", "zero3_offload", "fsdp2"] = (

@@ -25,6 +25,7 @@ class InfoNCE(Loss):
     (the row's label of that name). A side's vector is the mean of its media tokens, or of the
     LLM's input embeddings of the text, through a linear map to `size`. Negatives come from the
     micro-batches of all ranks; examples of one clip, or with one description, are no negatives.
+    `temperature` divides the similarities.
     """
 
     coupled = True

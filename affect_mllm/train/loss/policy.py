@@ -74,6 +74,7 @@ class GroupPolicy(Loss):
     ratios to the log-probabilities at sampling, which several updates of a rollout need. `ratio` is
     taken a `token` or a `sequence` (mean over its tokens; GSPO, 2507.18071); `clip_high` is `clip`
     unless given. A group whose rewards are equal has a gradient of exactly zero.
+    `cap` is the most that a ratio outside of the clipped range may be (null: no bound).
     """
 
     drawn = True

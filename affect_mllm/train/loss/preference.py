@@ -106,6 +106,7 @@ class Preference(LikelihoodLoss):
     where a share `flipped` of pairs is labelled the wrong way round (2403.00409), `sigmoid_norm`
     −log σ(βΔ̄). `sft` times −(mean log p of the preferred answer's tokens) is added to each pair
     (RPO, 2404.19733): DPO alone may lower the likelihood of both.
+    `beta` is β: how fast a pair counts as learnt.
     """
 
     reference = True
@@ -158,6 +159,7 @@ class OddsRatio(LikelihoodLoss):
     """ORPO (arXiv 2403.07691): −mean log p⁺ − λ log σ(logit p̄⁺ − logit p̄⁻), p̄ = exp(mean log p).
 
     No reference; the first term is the language model's loss on the preferred answer.
+    `ratio` is λ.
     """
 
     def __init__(self, *, ratio: NonNegativeFloat = 0.1, weight: float = 1.0) -> None:
@@ -175,6 +177,7 @@ class SimPO(LikelihoodLoss):
     """−log σ(β(mean log p⁺ − mean log p⁻) − γ) (arXiv 2405.14734). No reference.
 
     TRL's form adds the language model's loss on the preferred answer: `sft`.
+    `beta` is β, `gamma` the margin γ.
     """
 
     def __init__(

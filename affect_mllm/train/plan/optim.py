@@ -23,6 +23,7 @@ class Schedule:
     `cosine` and `linear` fall to `final` by the last step, `constant` stays. `wsd` stays too and
     falls in a straight line during the last share `decay` of the stage (MiniCPM, arXiv 2404.06395
     §4: warm-up, stable, decay), so that a stage can be made longer without a wrong past.
+    `kind` is one of these shapes, `warmup_steps` how long the rate rises.
     """
 
     kind: Literal["cosine", "linear", "constant", "wsd"] = "cosine"
@@ -54,6 +55,8 @@ class AdamW:
 
     `bits=8` keeps the two moments in 8 bits (bitsandbytes; Dettmers et al., arXiv 2110.02861):
     a quarter of the optimiser's memory.
+    `betas` are the decays of the two moments, `eps` what their quotient's root is kept from zero
+    by.
     """
 
     betas: tuple[float, float] = (0.9, 0.98)

@@ -31,6 +31,7 @@ class Best:
 
     After `patience` steps without a better one the stage ends; with `is_final` these weights, not
     the last ones, are its result.
+    `mode` says which values are better.
     """
 
     metric: str
@@ -111,6 +112,7 @@ class Validation:
     """The stage's own loss on rows that are not trained on: `val/loss` every so many steps.
 
     With `if_any` a manifest without such rows is trained on without (plan/of_manifest.py).
+    `sources` are those rows, of which `batches` are looked at `every` so many steps.
     """
 
     sources: dict[str, Source]
@@ -129,6 +131,8 @@ class Asked:
     """A stage's `benchmarks`: which, how often, on which rows of the training manifest.
 
     `max_rows` of the split are asked, evenly spread over it; None asks all.
+    `names` are benchmarks, asked `every` so many steps about rows of `split`, `batch_size` at a
+    time.
     """
 
     names: list[str]
@@ -155,6 +159,13 @@ class Stage:
     `init_from`: `previous` (the stage before, nothing for the first), or a checkpoint folder.
     `speed`: what is otherwise in this stage than in the run's `speed`.
     `keep_last` resumable checkpoints stay until the stage is finished.
+    `name` is its folder's in the run. `batch_size` examples, over all processes, make one update of
+    `optimizer`, whose rates follow `schedule`; `weight_decay` is that of matrices, `max_grad_norm`
+    what the norm of all gradients is clipped to. `mixing` turns the sources' weights into shares.
+    With probability `modality_dropout` an example hides some of its modalities. Every `save_every`
+    steps a checkpoint to resume from is written. `validation` is the loss on held-out rows,
+    `benchmarks` what is asked while training, `best` the metric of either by which weights are
+    kept.
     """
 
     name: str

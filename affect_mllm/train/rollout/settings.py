@@ -32,6 +32,8 @@ class Rollout:
     by; no part of the vocabulary is cut off. `questions` names the instructions that the model
     answers itself (none: all but conversations); the others' rows are learnt as they are. `passes`
     updates are made of a step's answers. `at_once` answers are drawn at a time.
+    `answers` are drawn to each prompt, of at most `max_new_tokens` each; `rewards` say by name what
+    they are worth.
     """
 
     rewards: dict[str, Reward]

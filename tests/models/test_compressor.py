@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 import torch
 
+from affect_mllm.models.compressor.figure_gate import FigureGate
 from affect_mllm.models.compressor.gate import Gate
 from affect_mllm.models.compressor.hybrid import HybridCompressor
 from affect_mllm.models.compressor.merger import Merger
@@ -224,6 +225,24 @@ def test_without_a_softmax_the_mixture_still_begins_as_one_expert() -> None:
     moved = gate(normalize="none")(states, WHOLE, [True] * 3)
     assert (moved < 0).any()
     assert (moved > 1).any()
+
+
+def test_the_figures_gate_is_attention_and_two_layers_of_the_mean_state() -> None:
+    torch.manual_seed(0)
+    made, attention = FigureGate(6, 3, hidden_size=4), torch.nn.MultiheadAttention(6, 2)
+    own = made.attention.state_dict()
+    for name, tensor in attention.state_dict().items():
+        own[name.replace("in_proj_", "in_proj.")].copy_(torch.randn_like(tensor))
+        tensor.copy_(own[name.replace("in_proj_", "in_proj.")])
+    states, mask = random_states(), torch.arange(11) < torch.tensor([[4], [11], [7]])
+    got = made(states.masked_fill(~mask.unsqueeze(-1), 99), mask, [True, False, True])
+    for item, length in enumerate((4, 11, 7)):
+        mean = states[item, :length].mean(0, keepdim=True)
+        seen, _ = attention(mean, mean, mean)
+        hidden = made.hidden_norm(made.hidden(seen).relu())
+        expected = made.output_norm(made.output(hidden).relu())[0]
+        assert got[item, 0, 1] == 0
+        torch.testing.assert_close(got[item, 0, ::2], expected[::2])
 
 
 @pytest.mark.parametrize("pooler", [None, partial(SegmentPooler, num_tokens=3)])

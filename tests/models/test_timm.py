@@ -146,6 +146,8 @@ def test_layers_that_are_not_there_or_differ_in_shape_are_refused(root) -> None:
         of_kind(root, "efficientnet", 64, layers=[40])
     with pytest.raises(ConfigError, match="output: pooled"):
         of_kind(root, "eva", 28, output="pooled", layers=[0])
+    with pytest.raises(ConfigError, match="plain, without layers"):
+        of_kind(root, "eva", 28, norm="plain")
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Literal
 
@@ -17,7 +18,23 @@ from affect_mllm.types import ConfigError
 By = Literal["sample", "token", "text"]
 
 
-class Gate(nn.Module):
+class BaseGate(nn.Module):
+    """What weights the experts of a hybrid compressor, `by` an item's states, its tokens' or text.
+
+    With a `pool` it is given all states of an item, without one what stands for each token.
+    """
+
+    by: By = "sample"
+    pool: nn.Module | None  # every gate sets it: a value here would hide the module
+
+    @abstractmethod
+    def forward(
+        self, features: torch.Tensor, mask: torch.Tensor, allowed: Sequence[bool]
+    ) -> torch.Tensor:
+        """`[N, 1 or K, E]` of features `[N, K, D]`; exactly 0 for what is not allowed."""
+
+
+class Gate(BaseGate):
     """Features → two-layer map → weights over the allowed experts.
 
     `by` says what is looked at: `sample` attention-pools an item's states to one set of weights

@@ -2,7 +2,8 @@
 
 After Emotion-Qwen (arXiv 2505.06685, figure; 24DavidHuang/Emotion-Qwen@8c52bf3 names the parts
 `generalcompressor`, `emotioncompressor`, `gatenet`), whose model code was never published: the
-gate here pools by attention and ends in a softmax, where the figure draws neither.
+gate here pools by attention and ends in a softmax, where the figure draws neither. Its own is
+`figure_gate`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 
 from affect_mllm.models.compressor.base import Compressed, Compressor, Expert
-from affect_mllm.models.compressor.gate import Gate
+from affect_mllm.models.compressor.gate import BaseGate, Gate
 from affect_mllm.models.spans import TokenCount
 from affect_mllm.types import ConfigError
 
@@ -35,7 +36,7 @@ class HybridCompressor(Compressor):
         *,
         expert: Callable[..., Expert],
         experts: Sequence[str] = ("general", "emotion"),
-        gate: Callable[..., Gate] = Gate,
+        gate: Callable[..., BaseGate] = Gate,
         output_rms: float = 1.0,
     ) -> None:
         super().__init__()

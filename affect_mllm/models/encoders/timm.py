@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 from pydantic import PositiveInt
-from torch.nn.functional import adaptive_avg_pool2d
+from torch.nn.functional import adaptive_avg_pool2d, layer_norm
 
 from affect_mllm.config import weights_path
 from affect_mllm.models.encoders.base import Encoder, States, by_frame
@@ -29,7 +29,11 @@ class TimmEncoder(Encoder):
     last) and token sequences (EVA, ViT) are understood. `tokens` puts the class token in front of
     each frame's cells, `[N, T·(1 + grid²), D]`. `pooled` gives `[N, T, D]`: what the model's head
     pools before its classifier, for EVA-CLIP the class token. `image_size` is for pictures of
-    another size than the model was trained on: its position embeddings are interpolated.
+    another size than the model was trained on: its position embeddings are interpolated, as timm
+    does it, or without `antialias` (by another cubic, as BLIP-2 and MiniGPT-v2 do it).
+    `norm="plain"` puts a layer norm without weights behind the stages `layers` instead of the
+    model's own, which was trained for its last layer (MiniGPT-v2's `ln_vision`, which nothing
+    loads: Vision-CAIR/MiniGPT-4@d94738a, `base_model.py`).
     """
 
     def __init__(
@@ -41,11 +45,16 @@ class TimmEncoder(Encoder):
         grid: PositiveInt = 2,
         layers: Sequence[int] = (),
         image_size: PositiveInt | None = None,
+        antialias: bool = True,
+        norm: Literal["own", "plain"] = "own",
         frozen: bool = True,
     ) -> None:
         super().__init__(transform=transform, frozen=frozen)
         self.name, self.output, self.grid, self.layers = model, output, grid, tuple(layers)
-        self.net = _create(model, image_size).to(memory_format=torch.channels_last)
+        self.norm = norm
+        if norm == "plain" and not layers:
+            raise ConfigError("encoder.norm", "plain, without layers", expected="some `layers`")
+        self.net = _create(model, image_size, antialias).to(memory_format=torch.channels_last)
         if output == "tokens" and not getattr(self.net, "num_prefix_tokens", 0):
             raise ConfigError(
                 "encoder.output", f"tokens, but {model} has no class token", expected="map"
@@ -96,17 +105,25 @@ class TimmEncoder(Encoder):
 
     def _mean_of_layers(self, pixels: torch.Tensor) -> torch.Tensor:
         """`[M, C, D]` of the chosen stages."""
-        indices = sorted(self.layers)
+        how: dict[str, Any] = {
+            "indices": sorted(self.layers),
+            "norm": self.norm == "own",
+            "intermediates_only": True,
+        }
         if self.output == "map":
-            stages = self.net.forward_intermediates(
-                pixels, indices=indices, norm=True, intermediates_only=True
-            )
-            return self._cells(torch.stack(stages).mean(0))
-        pairs = self.net.forward_intermediates(
-            pixels, indices=indices, norm=True, intermediates_only=True, return_prefix_tokens=True
-        )
-        maps, prefixes = (torch.stack(each).mean(0) for each in zip(*pairs, strict=True))
-        return torch.cat([prefixes[:, :1], self._cells(maps)], 1)
+            stages = self.net.forward_intermediates(pixels, **how)
+            return self._cells(torch.stack([self._normed(each) for each in stages]).mean(0))
+        pairs = self.net.forward_intermediates(pixels, **how, return_prefix_tokens=True)
+        maps = torch.stack([self._normed(each) for each, _ in pairs]).mean(0)
+        heads = torch.stack([self._normed(each[:, :1], dim=-1) for _, each in pairs]).mean(0)
+        return torch.cat([heads, self._cells(maps)], 1)
+
+    def _normed(self, values: torch.Tensor, dim: int = 1) -> torch.Tensor:
+        """Each state, along `dim`, by a norm without weights where `norm` is plain."""
+        if self.norm == "own":
+            return values
+        states = values.movedim(dim, -1)
+        return layer_norm(states, states.shape[-1:]).movedim(-1, dim)
 
     def _width(self) -> int:
         if self.output == "pooled":
@@ -160,10 +177,11 @@ class TimmEncoder(Encoder):
 
     def extra_repr(self) -> str:
         """The settings that change the states."""
-        return f"output={self.output}, grid={self.grid}, layers={self.layers}"
+        plain = ", norm=plain" if self.norm == "plain" else ""
+        return f"output={self.output}, grid={self.grid}, layers={self.layers}{plain}"
 
 
-def _create(model: str, image_size: int | None) -> Any:
+def _create(model: str, image_size: int | None, antialias: bool) -> Any:
     import timm
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -178,7 +196,7 @@ def _create(model: str, image_size: int | None) -> Any:
         if not is_weightless():
             weights = load_file(folder / "model.safetensors")
             if image_size is not None:
-                _resize_positions(net, weights)
+                _resize_positions(net, weights, antialias)
             net.load_state_dict(weights)
     except TypeError as error:  # of a network that takes any size, or has no such option
         raise ConfigError(
@@ -190,14 +208,17 @@ def _create(model: str, image_size: int | None) -> Any:
     return net
 
 
-def _resize_positions(net: Any, weights: dict[str, torch.Tensor]) -> None:
+def _resize_positions(net: Any, weights: dict[str, torch.Tensor], antialias: bool) -> None:
     """Interpolate learned position embeddings to the network's own number of patches, in place."""
     from timm.layers.pos_embed import resample_abs_pos_embed
 
     found = weights.get("pos_embed")
     if found is not None and found.shape != net.pos_embed.shape:
         weights["pos_embed"] = resample_abs_pos_embed(
-            found, list(net.patch_embed.grid_size), num_prefix_tokens=int(net.num_prefix_tokens)
+            found,
+            list(net.patch_embed.grid_size),
+            num_prefix_tokens=int(net.num_prefix_tokens),
+            antialias=antialias,
         )
 
 

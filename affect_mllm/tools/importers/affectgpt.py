@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from affect_mllm.tools.importers.files import read_tensors
+from affect_mllm.tools.importers.imported import Found, Told
+from affect_mllm.tools.importers.names import Names
 from affect_mllm.types import CheckpointError, ConfigError
 
 Weights = Mapping[str, torch.Tensor]
@@ -19,6 +23,7 @@ QUERIES = ("video", "audio", "multi", "image")
 PROJECTORS = {"visual": "affectgpt_proj", "audio": "audio_llama_proj", "image": "image_llama_proj"}
 POSITIONS = {"visual": "video_frame_position_embedding", "audio": "audio_position_embedding"}
 LORA = "llama_model.base_model.model."
+BUFFER = "_Qformer.bert.embeddings.position_ids"
 # BERT's names in their Q-Former → transformers' names of the same parts.
 BERT = (
     (r"^bert\.embeddings\.LayerNorm\.", "layernorm."),
@@ -30,29 +35,27 @@ BERT = (
 )
 
 
-def renamed(weights: Weights) -> tuple[dict[str, torch.Tensor], list[str]]:
-    """The weights under our names, and the names of what is no parameter (buffers of BERT).
+def found(path: Path, told: Told) -> Found:
+    """What is in a file of AffectGPT.
 
-    Raises CheckpointError for a name that AffectGPT does not have.
+    Raises CheckpointError for a file of anything else than tensors and plain data, and for names
+    that neither AffectGPT has nor `told` says; ConfigError for what was told and is at odds with
+    the file.
     """
-    table = _table()
-    found, ignored, unknown = {}, [], []
-    for name, tensor in weights.items():
-        if name.endswith("_Qformer.bert.embeddings.position_ids"):
-            ignored.append(name)
-            continue
-        ours = _ours(name, table)
-        if ours is None:
-            unknown.append(name)
-        else:
-            found[ours] = tensor
-    if unknown:
-        raise CheckpointError(
-            "AffectGPT checkpoint",
-            f"unexpected {', '.join(sorted(unknown)[:5])} ({len(unknown)} in all)",
-            expected="the names of AffectGPT's trainable parameters",
-        )
-    return found, ignored
+    weights, settings = read_tensors(path)
+    names = Names(_table()).told(told.names, told.dropped)
+    buffers = [name for name in weights if name.endswith(BUFFER)]
+    kept = {name: tensor for name, tensor in weights.items() if name not in buffers}
+    made = names.apply(kept, "AffectGPT")
+    changes = overrides(weights, heads=told.heads, counts=query_tokens(settings, told.query_tokens))
+    return Found(
+        "AffectGPT",
+        "affectgpt",
+        (path,),
+        {_of_bert(name): tensor for name, tensor in made.weights.items()},
+        changes=changes,
+        ignored=[*made.ignored, *buffers],
+    )
 
 
 def query_tokens(settings: Any, told: Sequence[str]) -> dict[str, int]:
@@ -161,8 +164,9 @@ def _shape(weights: Weights, theirs: str, where: str, heads: int) -> list[str]:
 
 
 def _table() -> dict[str, str]:
-    """Their modules and parameters → ours, longest names first where one begins another."""
+    """Their modules and parameters → ours."""
     table = {
+        LORA: "llm.net.",
         "multi_video_embs.": "fusion.embed.visual.",
         "multi_audio_embs.": "fusion.embed.audio.",
         "attention_mlp.": "fusion.attention.",
@@ -183,14 +187,9 @@ def _table() -> dict[str, str]:
     return table
 
 
-def _ours(name: str, table: Mapping[str, str]) -> str | None:
-    if name.startswith(LORA):
-        return f"llm.net.{name.removeprefix(LORA)}"
-    for theirs, ours in table.items():
-        if name.startswith(theirs):
-            rest = name.removeprefix(theirs)
-            if theirs.endswith("_Qformer."):
-                for pattern, better in BERT:
-                    rest = re.sub(pattern, better, rest)
-            return ours + rest
-    return None
+def _of_bert(name: str) -> str:
+    """transformers' name of a part of a Q-Former."""
+    before, net, rest = name.partition(".qformer.net.")
+    for pattern, better in BERT if net else ():
+        rest = re.sub(pattern, better, rest)
+    return before + net + rest

@@ -1,0 +1,75 @@
+"""Names of another project's parameters to ours, each by the longest rule that it begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from affect_mllm.types import CheckpointError, ConfigError
+
+SHOWN = 12  # names that a refusal lists
+
+
+@dataclass(frozen=True)
+class Names:
+    """`ours` are beginnings of names with our beginnings in their place; `none` are beginnings of
+    what is no parameter of the model.
+    """
+
+    ours: Mapping[str, str]
+    none: Sequence[str] = ()
+
+    def told(self, pairs: Sequence[str], dropped: Sequence[str]) -> Names:
+        """With what the command line says: `THEIRS=OURS`, and beginnings that are left out.
+
+        Raises ConfigError for a pair that is none.
+        """
+        more = {}
+        for pair in pairs:
+            theirs, _, ours = pair.partition("=")
+            if not theirs or not ours:
+                raise ConfigError("--map", repr(pair), expected="THEIRS=OURS, beginnings of names")
+            more[theirs] = ours
+        return Names({**self.ours, **more}, (*self.none, *dropped))
+
+    def apply(self, weights: Mapping[str, torch.Tensor], project: str) -> Renamed:
+        """The weights under our names.
+
+        Raises CheckpointError with the name and shape of every tensor that no rule knows, and for
+        two that would have one name.
+        """
+        made, unknown = Renamed(), []
+        for name, tensor in weights.items():
+            theirs = max(
+                (b for b in (*self.ours, *self.none) if name.startswith(b)), key=len, default=""
+            )
+            if not theirs:
+                unknown.append(f"{name} {list(tensor.shape)}")
+            elif theirs not in self.ours:
+                made.ignored.append(name)
+            else:
+                ours = self.ours[theirs] + name.removeprefix(theirs)
+                if ours in made.weights:
+                    raise CheckpointError(
+                        f"{project} checkpoint", f"{name}: a second tensor for {ours}"
+                    )
+                made.weights[ours] = tensor
+        if unknown:
+            more = f"\n    … {len(unknown)} in all" if len(unknown) > SHOWN else ""
+            raise CheckpointError(
+                f"{project} checkpoint",
+                "unexpected " + "\n    ".join(sorted(unknown)[:SHOWN]) + more,
+                expected=f"names of {project}'s parameters",
+                fix="say what they are: --map THEIRS=OURS, or leave them out: --drop THEIRS",
+            )
+        return made
+
+
+@dataclass
+class Renamed:
+    """Tensors by our names, and the names of theirs that are no parameters of the model."""
+
+    weights: dict[str, torch.Tensor] = field(default_factory=dict)
+    ignored: list[str] = field(default_factory=list)

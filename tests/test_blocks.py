@@ -25,7 +25,7 @@ from affect_mllm import config
 from affect_mllm.data.row_checks import row_problems
 from affect_mllm.tools import app
 from scripts.readme import commands
-from tests.pages import PAGES, ROOT, all_blocks, blocks, spans
+from tests.pages import FENCED, PAGES, ROOT, all_blocks, blocks, spans
 from tests.published import extras
 from tests.test_readme_commands import PAGES as READ
 
@@ -34,6 +34,9 @@ STAGE = "affect_mllm.train.plan.stage.Stage"
 COMMAND = re.compile(r"^(?:python|affect-mllm|torchrun|pip install) ")
 SAID = [(page.name, span) for page in PAGES for span in spans(page) if COMMAND.match(span)]
 YAML = all_blocks("yaml")
+# A number with its interval, a speed, a size, a ratio, a share in a table; and what measures them.
+MEASURED = re.compile(r"\d \[\d|tokens/s|\d (?:GiB|GB|MB|times)\b|^\|.*\| \*{0,2}0\.\d{3}\b", re.M)
+MEASURING = re.compile(r"(?:python|affect-mllm|torchrun|make|train\.py|eval\.py) [\w./-]")
 
 
 def test_every_block_has_a_language_that_is_checked() -> None:
@@ -143,6 +146,31 @@ def check_span(command: str) -> None:
 @pytest.mark.parametrize(("page", "command"), SAID, ids=[f"{p}-{c}" for p, c in SAID])
 def test_commands_in_sentences_are_there(page: str, command: str) -> None:
     check_span(command)
+
+
+def without_command(page: str) -> list[str]:
+    """The headings of chapters that have what was measured and no command that measures it."""
+    chapters = re.split(r"^## ", page, flags=re.M)
+    return [
+        each.partition("\n")[0]
+        for each in chapters
+        if MEASURED.search(FENCED.sub("", each)) and not MEASURING.search(each)
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_was_measured_stands_beside_a_command(page: Path) -> None:
+    if page.name != "CHANGELOG.md":  # what it says is measured on the pages
+        assert without_command(page.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "figure", ["0.87 [0.83, 0.90]", "181.5 tokens/s", "4.4 GiB", "1.98 times", "\n\n| a | 0.903 |"]
+)
+def test_a_figure_without_a_command_is_seen(figure: str) -> None:
+    said = f"# A\n\nWords.\n\n## B\n\nIt was {figure}.\n"
+    assert without_command(said) == ["B"]
+    assert without_command(f"{said}\nBy `python benchmarks/padding.py`.\n") == []
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,8 @@ def test_every_error_of_the_code_is_on_the_page_by_what_somebody_did(site: Path)
     page = html.unescape((site / "reference/errors.html").read_text(encoding="utf-8"))
     assert all(" ".join(each.said.split()) in page for each in found)
     assert {activity(each.where) for each in found} == ACTIVITIES.keys()
+    assert page.count("Where a message says no more: ") == len(ACTIVITIES)
+    assert all(each.fix in page for each in found if len(each.fix.split("\n")) == 1)
 
 
 def test_an_error_that_is_raised_reads_as_on_the_page(tmp_path: Path) -> None:

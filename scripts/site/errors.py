@@ -207,12 +207,8 @@ def errors() -> str:
         said[activity(each.where)].append(each)
     lines = [HEAD]
     for title, found in said.items():
-        lines += [
-            f"## {title}",
-            "",
-            "| message | what to do | kind | said by |",
-            "|---|---|---|---|",
-        ]
+        lines += [f"## {title}", "", f"Where a message says no more: {ACTIVITIES[title][1]}", ""]
+        lines += ["| message | what to do | kind | said by |", "|---|---|---|---|"]
         lines += [row(*cells(each)) for each in found] + [""]
     return "\n".join(lines)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import partial
@@ -262,19 +262,29 @@ class MediaBatch:
         return replace(self, values=change(self.values), mask=change(self.mask))
 
 
+class Blind(NamedTuple):
+    """Answers as the model sees them without one sense: log p of each one's tokens, and which of
+    them speak of that sense.
+    """
+
+    logps: tuple[tuple[float, ...], ...]
+    speaking: tuple[tuple[bool, ...], ...]
+
+
 @dataclass(frozen=True)
 class Drawn:
     """A model's own answers to one prompt: what each was worth, and how likely it was when drawn.
 
     `rewards[k]` is None where answer `k` could not be rewarded: then nothing is learnt from it.
     `logps[k]` are the log-probabilities of its tokens at `temperature`. An answer has at most
-    `limit` tokens.
+    `limit` tokens. `without` has the same answers by the sense that was hidden.
     """
 
     rewards: tuple[float | None, ...]
     logps: tuple[tuple[float, ...], ...]
     limit: int
     temperature: float = 1.0
+    without: Mapping[str, Blind] = field(default_factory=dict)
 
 
 @dataclass

@@ -45,7 +45,8 @@ class Example:
     `encoded`: the arrays are encoder states `[S, D]`, not encoder inputs. `truth`: the row's
     labels. `cut` says what was shortened to fit: `subtitle` or `turns`. `answers` are the lengths
     of several answers to one prompt, which stand one behind another at the end and do not see each
-    other; `drawn` is known of those that the model itself gave. `open`: they are still to be given.
+    other; `drawn` is known of those that the model itself gave. `open`: they are still to be given;
+    `without` is then the same prompt without a sense (`data.senses`), by its name.
     """
 
     sample_id: str
@@ -59,6 +60,7 @@ class Example:
     answers: tuple[int, ...] = ()
     drawn: Drawn | None = None
     open: Open | None = None
+    without: Mapping[str, Example] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -73,6 +75,7 @@ class Example:
             answers=tuple(len(answer) for answer in answers),
             drawn=drawn,
             open=None,
+            without={},
         )
 
 

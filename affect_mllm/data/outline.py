@@ -13,11 +13,11 @@ from affect_mllm.data.lengths import Lengths
 from affect_mllm.data.messages import media_of
 from affect_mllm.data.mixture import Draw
 from affect_mllm.data.packing import UNIT, Budget, Load
+from affect_mllm.data.senses import VISUAL, Sense, sense_of
 from affect_mllm.data.template import Conversation, Instruction
 from affect_mllm.types import Patches, Sample, modality_of
 
 T = TypeVar("T")
-VISUAL = ("face", "frame", "image")
 ASSUMED_PICTURES = 8  # of a face or a scene, or as much of sound, where nobody measured it
 
 
@@ -26,11 +26,12 @@ class Room:
     """What answers that the model itself gives while it trains may take.
 
     `tokens` of an example, all of its answers together; to these questions (none: to all but
-    conversations').
+    conversations'). Each such prompt is also made without each of the `senses` that it has.
     """
 
     tokens: int
     questions: tuple[str, ...] = ()
+    senses: tuple[Sense, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -184,8 +185,22 @@ class Outliner:
             example = self._made(outline, shown)
         else:
             example = replace(planned, media=shown)
-        asked = Open(outline.seed[1], outline.question or "") if outline.open else None
-        return example if asked is None else replace(example, open=asked)
+        if not outline.open:
+            return example
+        asked = Open(outline.seed[1], outline.question or "")
+        return replace(example, open=asked, without=self._without(outline, shown))
+
+    def _without(self, outline: Outline, shown: Mapping[str, Item]) -> dict[str, Example]:
+        """The prompt without each sense that it has, hidden as modality dropout hides it; a sense
+        without which nothing would be left is not hidden."""
+        found: dict[str, Example] = {}
+        for sense in self.room.senses if self.room is not None else ():
+            gone = {modality_of(name) for name in shown if sense_of(name) == sense}
+            hidden = replace(outline, hidden=outline.hidden | gone)
+            left = self._seen(hidden, shown)
+            if gone and left is not None:
+                found[sense] = self._made(hidden, left)
+        return found
 
     def _is_open(self, draw: Draw) -> bool:
         room = self.room

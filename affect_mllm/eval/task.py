@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import PositiveInt
 
+from affect_mllm.eval.metrics.base import Statistic
 from affect_mllm.eval.metrics.beside_truth import is_together
 from affect_mllm.eval.metrics.judged import NAMES as JUDGED
 from affect_mllm.eval.metrics.registry import METRICS, metrics_of
@@ -138,6 +139,12 @@ class Task:
     def policy(self) -> str:
         """The name of the extraction policy."""
         return self.extraction or DEFAULT_POLICIES[self.kind]
+
+    @property
+    def graded(self) -> Statistic | None:
+        """By whose values answers are right, where that is the primary metric's statistic."""
+        by_metric = self.kind in ("short_answer", "claims")
+        return METRICS[self.metrics[0]].statistic if by_metric else None
 
     @property
     def id_templates(self) -> list[str]:

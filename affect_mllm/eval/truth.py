@@ -21,6 +21,7 @@ Kind = Literal[
     "pairwise_preference",
     "short_answer",
     "description",
+    "claims",
 ]
 Value = Any  # str, tuple of str, float, or dict of shares by label
 TRUTH_KEYS: dict[Kind, str] = {
@@ -35,6 +36,7 @@ TRUTH_KEYS: dict[Kind, str] = {
     "pairwise_preference": "preference",
     "short_answer": "answers",
     "description": "description",
+    "claims": "",
 }
 DEFAULT_POLICIES: dict[Kind, str] = {
     "closed_label": "closed_label_v4",
@@ -48,6 +50,7 @@ DEFAULT_POLICIES: dict[Kind, str] = {
     "pairwise_preference": "preference_v2",
     "short_answer": "short_answer_v1",
     "description": "text_v2",
+    "claims": "claims_v1",
 }
 # Whose answers are labels that the task lists.
 CLOSED: tuple[Kind, ...] = (
@@ -136,6 +139,11 @@ def texts(value: Any, labels: Sequence[str], rename: Mapping[str, str]) -> Value
     return free_labels(value, labels, {})
 
 
+def nothing(value: Any, labels: Sequence[str], rename: Mapping[str, str]) -> Value:
+    """Of a task that no label of a row decides: the same of every row."""
+    return ()
+
+
 READERS: dict[Kind, Callable[[Any, Sequence[str], Mapping[str, str]], Value | None]] = {
     "closed_label": one_label,
     "multi_label": several_labels,
@@ -148,4 +156,5 @@ READERS: dict[Kind, Callable[[Any, Sequence[str], Mapping[str, str]], Value | No
     "pairwise_preference": one_label,
     "short_answer": texts,
     "description": text,
+    "claims": nothing,
 }

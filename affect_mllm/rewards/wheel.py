@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from affect_mllm.eval.emotion_wheel.own import own_tables
 from affect_mllm.eval.emotion_wheel.published import read_tables
@@ -12,6 +13,7 @@ from affect_mllm.eval.emotion_wheel.score import pair_f1
 from affect_mllm.rewards.reading import labels_of, said
 from affect_mllm.train.rollout.reward import Answered, Reward
 
+COMMON = 50  # labels, among which a constant answer is looked for
 LEVELS = {"two_levels": ("level1", "level2")}
 
 
@@ -49,6 +51,14 @@ class WheelF1(Reward):
     def identity(self) -> str:
         """Which tables."""
         return f"{self.tables.name} {self.tables.version}"
+
+    def constant(self, truths: Sequence[Mapping[str, Any]]) -> float | None:
+        """Of at most four of the labels that are commonest in these rows."""
+        own = [truth.get(self.truth) for truth in truths]
+        lists = [[each] if isinstance(each, str) else [*map(str, each)]
+                 for each in own if each and isinstance(each, str | list | tuple)]  # fmt: skip
+        common = Counter(word for each in lists for word in each).most_common(COMMON)
+        return best_constant(self, lists, [word for word, _ in common])[1] if lists else None
 
     def seen(self, answer: Answered) -> dict[str, float]:
         """How many labels it has."""

@@ -230,6 +230,7 @@ class TrainRun:
             told=(self.seed, stage.name),
             folder=checkpoints.folder,
             first_step=first,
+            rows=dataset.mixture.samples(),
         )
         trainer = Trainer(
             engine,

@@ -21,14 +21,15 @@ from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.models.tiny.language import tiny_llm
 from affect_mllm.train.loss.answers import scored
 from affect_mllm.train.loss.objective import Loss, Objective
+from affect_mllm.train.loss.perception import Perception
 from affect_mllm.train.loss.policy import Divergence, GroupPolicy
 from affect_mllm.train.loss.preference import PairLoss
-from affect_mllm.types import Batch, Drawn
+from affect_mllm.types import Batch, Blind, Drawn
 from tests import tiny as parts
 from tests.variants import names, variant
 
 LOSSES = names("loss")
-DRAWN = (GroupPolicy, Divergence)
+DRAWN = (GroupPolicy, Divergence, Perception)
 COMPARING = (PairLoss, *DRAWN)
 KINDS = [("face", "audio", "text"), ("face", "audio"), ("audio", "text"), ("face", "text")]
 LABELS: list[dict[str, Any]] = [
@@ -92,9 +93,12 @@ def examples(tiny, model: AffectMLLM, loss: Loss, *, labelled: bool = True) -> l
 
 
 def drawn(example: Example, number: int) -> Drawn:
-    """Rewards of a group, one of which is dead."""
+    """Rewards of a group, one of which is dead; of the others every other token is of the voice."""
     logps = tuple(tuple([-1.0] * length) for length in example.answers)
-    return Drawn((1.0, 1.0 if number == 1 else -0.5), logps, limit=30)
+    said = tuple(tuple(n % 2 == 0 for n in range(length)) for length in example.answers)
+    blind = {"audio": Blind(tuple(tuple(p - 4.0 for p in own) for own in logps), said)}
+    without = {} if number == 1 else blind
+    return Drawn((1.0, 1.0 if number == 1 else -0.5), logps, limit=30, without=without)
 
 
 def batched(model: AffectMLLM, made: list, row_tokens: int = 0) -> Batch:

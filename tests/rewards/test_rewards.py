@@ -18,8 +18,8 @@ from affect_mllm.rewards.judge import Judge
 from affect_mllm.rewards.reading import LISTS, said
 from affect_mllm.rewards.text import CueOverlap, Format, Label, LabelCount, Length
 from affect_mllm.rewards.wheel import WheelF1, best_constant
-from affect_mllm.train.rollout.reward import Answered, Reward
-from affect_mllm.types import ConfigError, DataError
+from affect_mllm.train.rollout.reward import Answered, Reward, constants
+from affect_mllm.types import ConfigError, DataError, Sample
 from tests.eval.server import served
 
 QUESTION = "List the emotional states of the person."
@@ -133,6 +133,17 @@ def test_what_the_best_answer_to_every_row_is_worth() -> None:
     assert 0.1 < worth < 1.0
     assert worth == pytest.approx(sum(reward.score(t, labels) for t in TRUTHS) / len(TRUTHS))
     assert worth >= max(sum(reward.score(t, [w]) for t in TRUTHS) / len(TRUTHS) for w in words)
+
+
+def test_a_stage_s_rows_say_what_a_constant_is_worth() -> None:
+    """Over all rows, though some lack the label; no other reward knows of one."""
+    truths = [{"emotions": list(truth)} for truth in TRUTHS] + [{}]
+    samples = [Sample(f"s{n}", Path(), labels=each) for n, each in enumerate(truths)]
+    rewards = {"wheel": WheelF1(), "few": LabelCount()}
+    found = constants(rewards, samples)
+    words = [word for truth in TRUTHS for word in truth]
+    assert found == {"wheel/constant": pytest.approx(best_constant(WheelF1(), TRUTHS, words)[1])}
+    assert constants(rewards, []) == {}
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Several whole runs in one process group, stopped where they are told to and gone on with.
 
 `python -m tests.train.resuming PLAN`, started by torchrun or alone; PLAN is a JSON file with a
-list of `{"overrides": […], "stop": "STAGE:STEP" or null}`. Each entry is one call of the command.
+list of `{"overrides": […], "stop": "STAGE:STEP" or null}`. Each entry is one call of the command;
+with `heard`, a pattern, what speaks of the voice is what it finds: tiny models know no words.
 Beside its checkpoints a run leaves what every rank saw and how the optimiser ended.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import Any
 import pytest
 import torch
 
+from affect_mllm.data import senses
 from affect_mllm.train import run as run_module
 from affect_mllm.train.keep.stage_checkpoints import StageCheckpoints
 from affect_mllm.train.layout import engine_state
@@ -34,6 +37,8 @@ def main(plan: str) -> None:
         AcceleratorState._reset_state()
         with pytest.MonkeyPatch.context() as patch:
             _watch(patch)
+            if "heard" in entry:
+                patch.setitem(senses.LEXICON, "audio", re.compile(entry["heard"]))
             if entry["stop"]:
                 stage, step = entry["stop"].split(":")
                 stop_after(int(step), patch, stage=stage)

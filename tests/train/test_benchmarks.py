@@ -57,6 +57,28 @@ def test_a_benchmark_is_asked_on_all_ranks_and_chooses_the_best(tiny, tmp_path) 
     assert evals(tmp_path / "two")[0] == pytest.approx(found[0])
 
 
+def test_a_stage_that_patience_ends_has_its_final_benchmark(tiny, tmp_path) -> None:
+    """Nothing moves, so that no later loss is better; of 9 steps two are taken."""
+    validation = (
+        "++stages.instruct.validation={_target_: affect_mllm.train.plan.stage.Validation, every: 1,"
+        " batches: 1, sources: {data: {_target_: affect_mllm.data.mixture.Source, manifest:"
+        " '${data.manifest}', split: train, instructions: {label: 1}}}}"
+    )
+    best = "{_target_: affect_mllm.train.plan.stage.Best, metric: val/loss, patience: 1}"
+    rates = [
+        f"stages.instruct.trainable.{each}.lr=1e-30" for each in ("lora", "fusion", "compressors")
+    ]
+    given = [
+        *(*ALONE, *rates, validation, f"++stages.instruct.best={best}", "stages.instruct.steps=9"),
+        ASKED % SPLIT.replace("every: 1", "every: 100"),
+    ]
+    assert main(tiny.overrides(tmp_path, *given)) == ExitCode.DONE
+    first, last = evals(tmp_path)
+    assert first.keys() == {"val/loss", "val/lm"}
+    assert first["val/loss"] == last["val/loss"]
+    assert 0 <= last["val/synthetic/accuracy"] <= 1
+
+
 def test_rows_are_spread_over_the_split(tiny) -> None:
     model = tiny.model()
     asked = Asked(["synthetic"], split="train", max_rows=3)

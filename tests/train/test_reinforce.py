@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from affect_mllm.data import manifest
 from affect_mllm.models import checkpoint
 from affect_mllm.rewards.wheel import WheelF1
 from affect_mllm.train.main import main
@@ -84,6 +86,8 @@ def test_a_step_says_what_was_answered_and_what_it_was_worth(straight) -> None:
         assert noted["policy/drift"] < 1e-4, "scored as drawn"
         assert noted["policy/entropy"] > 0
         assert row["supervised_tokens"] > 0
+    assert 0 < every[0]["rollout"]["wheel/constant"] <= 1, "what never looking reaches"
+    assert "wheel/constant" not in every[1]["rollout"]
     assert every[0]["notes"]["stay/divergence"] == 0.0, "policy and reference are one at step 0"
     assert every[-1]["notes"]["stay/divergence"] > 0
     kept = rows(straight, "rollouts-0.jsonl")
@@ -158,6 +162,30 @@ def test_two_processes_do_what_one_does(tiny, slow, tmp_path) -> None:
     for name in names:
         close(slow, tmp_path / name)
         assert len(list((tmp_path / name / "reinforce").glob("rollouts-*.jsonl"))) == 2
+
+
+def test_a_rank_with_a_video_and_a_rank_with_words_wait_for_nothing(tiny, tmp_path) -> None:
+    """Drawing calls nothing that both have to; the answers are those of one process."""
+    film = next(s for s in tiny.samples if "video" in s.media and s.split == "train")
+    words = replace(film, id="words", media={})
+    path = tmp_path / "manifest.jsonl"
+    manifest.write([film, words], path, media_root=tiny.root)
+    more = (*SLOW, "stages.reinforce.steps=2", "stages.reinforce.batch_size=2")
+    alone, two = tmp_path / "alone", tmp_path / "two"
+
+    def given(run: Path, *others: str) -> list[str]:
+        found = overrides(tiny, run, *more, *others)
+        kept = [each for each in found if not each.startswith("data.manifest=")]
+        return [*kept, f"data.manifest={path}"]
+
+    assert main(given(alone)) == ExitCode.DONE
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps([{"overrides": given(two, "launch.strategy=ddp"), "stop": None}]))
+    code, said = finished([*TORCHRUN, "-m", resuming.__name__, str(plan)], deadline_s=900)
+    assert code == 0, said[-3000:]
+    close(alone, two)
+    of_ranks = [{row["id"] for row in rows(two, f"rollouts-{rank}.jsonl")} for rank in (0, 1)]
+    assert sorted(of_ranks, key=len) in ([{film.id}, {"words"}], [{"words"}, {film.id}])
 
 
 def test_groups_without_a_difference_teach_nothing(tiny, tmp_path, monkeypatch) -> None:

@@ -20,7 +20,7 @@ from affect_mllm.types import ConfigError, Sample
 
 # New tokens at most, by what is answered: a label, a list, a description.
 LENGTHS = {"open_vocabulary": 48, "multi_label": 48, "distribution": 64, "short_answer": 32,
-           "description": 256}  # fmt: skip
+           "description": 256, "claims": 256}  # fmt: skip
 
 
 @dataclass(frozen=True)

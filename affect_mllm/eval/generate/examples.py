@@ -11,8 +11,9 @@ from affect_mllm.data.example import Example, ExampleMaker
 from affect_mllm.data.features import Features
 from affect_mllm.data.lengths import Lengths
 from affect_mllm.data.messages import media_of
+from affect_mllm.data.senses import VISUAL, sense_of
 from affect_mllm.eval.generate.question import Question, Unseen
-from affect_mllm.eval.generate.views import VISUAL, View, has
+from affect_mllm.eval.generate.views import View, has
 from affect_mllm.types import Batch, DataError, Sample, modality_of
 
 
@@ -85,7 +86,7 @@ class Examples:
         shown = {
             name: None
             for name in named
-            if kind_of(name) in self.view.modalities and has(sample, kind_of(name))
+            if sense_of(name) in self.view.modalities and has(sample, sense_of(name))
         }
         if sample.clips:
             places = range(1, len(sample.clips) + 1)
@@ -125,7 +126,7 @@ class Examples:
         order = self.maker.prompt.order  # a cache gives the arrays in any order
         modalities = [*order, *map(modality_of, arrays)]
         names = sorted(arrays, key=lambda name: modalities.index(modality_of(name)))
-        seen = [name for name in names if kind_of(name) in self.view.modalities]
+        seen = [name for name in names if sense_of(name) in self.view.modalities]
         asked = self.question.about(sample)
         media = {name: arrays[name] for name in media_of(sample, seen, asked)}
         if not media and not self._worded(sample):
@@ -154,11 +155,6 @@ class Examples:
         modality = self.view.swap
         if modality == "text":
             return dict(arrays), replace(sample, subtitle=donor.subtitle)
-        kept = {name: array for name, array in arrays.items() if kind_of(name) != modality}
-        taken = {name: array for name, array in theirs.items() if kind_of(name) == modality}
+        kept = {name: array for name, array in arrays.items() if sense_of(name) != modality}
+        taken = {name: array for name, array in theirs.items() if sense_of(name) == modality}
         return {**kept, **taken}, sample
-
-
-def kind_of(name: str) -> str:
-    """The modality of a view that an array's name belongs to."""
-    return "face" if modality_of(name) in VISUAL else modality_of(name)

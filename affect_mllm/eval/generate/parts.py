@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from affect_mllm.data.messages import media_of, user_content
 from affect_mllm.data.reader import Reader, Transform
+from affect_mllm.data.senses import VISUAL
 from affect_mllm.data.template import Media, Prompt
 from affect_mllm.eval.generate.question import Question, Unseen
-from affect_mllm.eval.generate.views import VISUAL, View
+from affect_mllm.eval.generate.views import View
 from affect_mllm.types import Patches, Sample, modality_of
 
 Picture = npt.NDArray[np.uint8]  # `[H, W, 3]`

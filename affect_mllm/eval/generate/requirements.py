@@ -25,6 +25,7 @@ def check_classes(task: Task, swaps: Sequence[str]) -> None:
     """ConfigError where modalities are swapped and no class could tell whose clip is followed."""
     if swaps and task.kind in (
         *("regression", "distribution", "short_answer", "description", "open_vocabulary"),
+        "claims",
     ):
         raise ConfigError(
             "swaps",

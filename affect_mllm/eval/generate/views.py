@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from affect_mllm.data.senses import sense_of
 from affect_mllm.eval.metrics.intervals import share_of
 from affect_mllm.types import ConfigError, DataError, Sample
 
-VISUAL = ("face", "frame", "image")
 ALL = ("face", "audio", "text")
 _PICTURES = {"video", "image", "frames", "faces", "features"}
 _SOUND = {"video", "audio", "features"}
@@ -33,7 +33,7 @@ class View:
 
     def shows(self, modality: str) -> bool:
         """Whether a modality of the model may be seen; `face` stands for any picture."""
-        return ("face" if modality in VISUAL else modality) in self.modalities
+        return sense_of(modality) in self.modalities
 
     @property
     def name(self) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from affect_mllm.eval.metrics import (
     calibration,
+    claims,
     classes,
     judged,
     open_set,
     overlap,
+    pairs,
     publishers,
     sets,
     shares,
@@ -25,8 +27,10 @@ METRICS: dict[str, Metric] = (
     | open_set.METRICS
     | values.METRICS
     | calibration.METRICS
+    | claims.METRICS
     | judged.METRICS
     | overlap.METRICS
+    | pairs.METRICS
     | shares.METRICS
     | short.METRICS
     | together.METRICS

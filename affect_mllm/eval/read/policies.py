@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from affect_mllm.eval.read import (
+    claims,
     closed,
     free,
     joint,
@@ -26,7 +27,7 @@ from affect_mllm.eval.read import (
 from affect_mllm.eval.read.base import Extraction, Space
 from affect_mllm.types import ConfigError
 
-Gives = Literal["label", "labels", "number", "shares", "text"]
+Gives = Literal["label", "labels", "number", "shares", "text", "senses"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ POLICIES: dict[str, Policy] = {
     "yes_no_v2": Policy(yes_no.yes_no_v2, "label"),
     "preference_v2": Policy(preference.preference_v2, "label"),
     "text_v2": Policy(free.text_v2, "text"),
+    "claims_v1": Policy(claims.claims_v1, "senses"),
     "short_answer_v1": Policy(short.short_answer_v1, "text"),
     "choice_or_short_v1": Policy(short.choice_or_short_v1, "text"),
     "affectgpt_list": Policy(publishers.affectgpt_list, "labels"),

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from affect_mllm.eval.report import charts
 
+CONSTANT = "/constant"  # behind a reward's name
 STEPS, GROUPS = 12, 2  # of a stage, and of a step, that are shown
 
 
@@ -55,12 +56,21 @@ def _answer(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def curve(name: str, rows: Sequence[Mapping[str, Any]]) -> Markup | None:
-    """Mean rewards by step, from a stage's log; None of a stage without any."""
+    """Mean rewards by step, from a stage's log; None of a stage without any.
+
+    Beside a reward that knows it, what one answer for every row would be worth.
+    """
     drawn = [(float(row["step"]), row["rollout"]) for row in rows if row.get("rollout")]
     if not drawn:
         return None
+    first = drawn[0][1]
+    constant = {
+        key.removesuffix(CONSTANT): float(first[key]) for key in first if key.endswith(CONSTANT)
+    }
     series = {
         key: [(step, float(told[key])) for step, told in drawn if key in told]
-        for key in ("reward", "dead_groups")
+        for key in ("reward", "dead_groups", *constant)
     }
+    for key, value in constant.items():
+        series[f"{key}, one answer for all"] = [(step, value) for step, _ in drawn]
     return charts.lines(series, title=f"{name}: mean reward, dead groups", unit="step")

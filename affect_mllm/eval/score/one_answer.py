@@ -15,6 +15,7 @@ from affect_mllm.eval.task import Task
 from affect_mllm.types import Sample
 
 CUT_OFF = frozenset(["length", "max_tokens", "max_output_tokens", "max_new_tokens"])
+READ = ("text", "senses")  # out of the response alone
 _ENDS = re.compile(r"[.!?](?=\s)|[。！？\n]|</\w+>|\}")
 
 
@@ -51,12 +52,12 @@ def answer_of(task: Task, space: Space, row: Prediction, *, policy: str) -> Extr
     row names its `extraction`. Of a response that a limit cut off only what was complete is read.
     """
     gives = POLICIES[policy].gives
-    extracted = row.labels is not None and row.extraction is not None and gives != "text"
+    extracted = row.labels is not None and row.extraction is not None and gives not in READ
     if row.scores and space.labels and not extracted:
         return _from_scores(task, row.scores)
     if row.ranking and gives == "label" and row.labels is None:
         return _on_scale(task, closed.from_labels(row.ranking[:1], space))
-    if row.labels is not None and gives != "text":
+    if row.labels is not None and gives not in READ:
         return _from_labels(task, row.labels, space, policy)
     response = row.response
     if is_cut_off(row):

@@ -9,7 +9,6 @@ from typing import Any
 
 from affect_mllm.eval.files import write_text_atomic
 from affect_mllm.eval.metrics.beside_truth import Read
-from affect_mllm.eval.metrics.registry import METRICS
 from affect_mllm.eval.predictions import Prediction
 from affect_mllm.eval.task import Task
 from affect_mllm.types import DataError, Sample
@@ -89,7 +88,7 @@ def _read(rows: list[dict[str, Any]], root: Path, task: Task) -> Read:
         low=low,
         high=high,
         verdicts=[row["verdicts"] for row in rows] if task.verdicts else [],
-        graded=METRICS[task.metrics[0]].statistic if task.kind == "short_answer" else None,
+        graded=task.graded,
     )
 
 

@@ -141,7 +141,7 @@ def read_beside(
         low=low,
         high=high,
         tables=tables or own.own_tables(),
-        graded=METRICS[task.metrics[0]].statistic if task.kind == "short_answer" else None,
+        graded=task.graded,
         verdicts=_judged(task, chosen, rows, verdicts or Verdicts({})) if task.verdicts else [],
     )
 

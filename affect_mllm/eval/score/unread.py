@@ -58,6 +58,9 @@ def _as_right(read: Read, rows: Sequence[int]) -> Read:
 
 
 def _best(read: Read, row: int) -> Any:
-    """The truth as an answer: of several texts, any of which is right, the one most often given."""
+    """The truth as an answer: of several texts, any of which is right, the one most often given.
+
+    Of claims, of which nothing is true beforehand, none.
+    """
     truth = read.truth[row]
-    return max(truth, key=truth.count) if read.graded is not None else truth
+    return max(truth, key=truth.count) if read.graded is not None and truth else truth

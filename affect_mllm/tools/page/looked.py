@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from affect_mllm.data.faces import Faces
 from affect_mllm.data.reader import Clip, Reader, Transform
-from affect_mllm.eval.generate.examples import kind_of
-from affect_mllm.eval.generate.views import ALL, VISUAL
+from affect_mllm.data.senses import VISUAL, sense_of
+from affect_mllm.eval.generate.views import ALL
 from affect_mllm.types import ConfigError, Patches, Sample
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Looked:
     @property
     def kinds(self) -> tuple[str, ...]:
         """Which of the switches' modalities (`views.ALL`) the clip's media have."""
-        found = {kind_of(name) for name in self.seen.clip.arrays}
+        found = {sense_of(name) for name in self.seen.clip.arrays}
         return tuple(kind for kind in ALL if kind in found)
 
     def left(self, kinds: Collection[str], words: str | None) -> Seen:
@@ -48,7 +48,7 @@ class Looked:
         What is taken away is absent, as in an evaluation's views. ConfigError if nothing is left.
         """
         arrays = self.seen.clip.arrays
-        kept = {name: array for name, array in arrays.items() if kind_of(name) in kinds}
+        kept = {name: array for name, array in arrays.items() if sense_of(name) in kinds}
         said = words if words and "text" in kinds else None
         if not kept and not said:
             raise ConfigError(

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from affect_mllm.data.senses import Sense
 from affect_mllm.models.hidden import Hidden
 from affect_mllm.types import Batch
 
@@ -35,7 +36,7 @@ class Loss(ABC):
     up over all ranks and micro-batches of the step: so its gradient does not depend on how the
     step is split. A `coupled` loss compares items of one micro-batch with each other, gathered
     over ranks; it does depend on the layout. One with a `reference` reads `Batch.reference`, a
-    `drawn` one `Batch.drawn`.
+    `drawn` one `Batch.drawn`, and one that `hides` a sense what these answers are without it.
     `notes` names the numbers that it leaves for the log by `note`, in every call.
     """
 
@@ -43,6 +44,7 @@ class Loss(ABC):
     reads_router = False  # of the LLM's own experts
     reference = False
     drawn = False
+    hides: Sense | None = None
     notes: tuple[str, ...] = ()
 
     def __init__(self, *, weight: float = 1.0) -> None:

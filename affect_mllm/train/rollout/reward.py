@@ -6,6 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from affect_mllm.types import Sample
+
+ROWS = 200  # of a stage, by which a constant answer is chosen
+
 
 class Answered(NamedTuple):
     """An answer as a reward sees it.
@@ -44,6 +48,22 @@ class Reward(ABC):
         """What decides the numbers beside the settings: the version of a table, say."""
         return ""
 
+    def constant(self, truths: Sequence[Mapping[str, Any]]) -> float | None:
+        """What one answer for all of these rows' labels is worth at most; None where unknown."""
+        del truths
+        return None
+
     def seen(self, answer: Answered) -> dict[str, float]:
         """Further numbers about an answer, for the log alone; the same names for every answer."""
         return {}
+
+
+def constants(rewards: Mapping[str, Reward], rows: Sequence[Sample]) -> dict[str, float]:
+    """By `NAME/constant` what a policy that never looks can reach, of the rewards that know it.
+
+    Over at most `ROWS` of a stage's rows, evenly spread.
+    """
+    picked = [rows[n] for n in range(0, len(rows), max(1, len(rows) // ROWS))][:ROWS]
+    truths = [sample.labels for sample in picked]
+    found = {f"{name}/constant": reward.constant(truths) for name, reward in rewards.items()}
+    return {name: value for name, value in found.items() if value is not None}

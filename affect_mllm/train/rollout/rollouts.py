@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, pstdev
@@ -18,10 +18,11 @@ from affect_mllm.data.loader import StepBatch
 from affect_mllm.models.sample import Answer, draw, key_of
 from affect_mllm.train.layout.engine import Engine
 from affect_mllm.train.loss.policy import advantages, is_dead
+from affect_mllm.train.rollout.blind import blind
 from affect_mllm.train.rollout.kept import KeptRollouts
-from affect_mllm.train.rollout.reward import Answered
+from affect_mllm.train.rollout.reward import Answered, constants
 from affect_mllm.train.rollout.settings import Rollout
-from affect_mllm.types import Drawn
+from affect_mllm.types import Blind, Drawn, Sample
 
 Row = dict[str, Any]
 
@@ -30,11 +31,12 @@ class Group(NamedTuple):
     """The answers to one prompt, as text too, and what each was worth.
 
     `rewards[name][k]` is one reward of answer `k`, `totals[k]` their weighted sum; None where any
-    of them could not be given.
+    of them could not be given. `without` is `Drawn.without`.
     """
 
     example: Example
     answers: list[Answer]
+    without: dict[str, Blind]
     answered: list[Answered]
     rewards: dict[str, list[float | None]]
     totals: list[float | None]
@@ -45,7 +47,7 @@ class Rollouts:
     exchange of numbers at its end, so that ranks may take as long as their answers do.
 
     Answers are in `kept`'s file. `told` decides, with a prompt's place and an answer's number,
-    what is drawn: the seed and the stage.
+    what is drawn: the seed and the stage. The first step's row has the `constants`, too.
     """
 
     def __init__(
@@ -57,9 +59,11 @@ class Rollouts:
         row_tokens: int,
         told: Sequence[object],
         kept: KeptRollouts,
+        constants: Mapping[str, float] | None = None,
     ) -> None:
         self.engine, self.settings, self.chat = engine, settings, chat
         self.row_tokens, self.told, self.kept = row_tokens, tuple(told), kept
+        self.constants = dict(constants or {})
 
     @classmethod
     def made(
@@ -72,13 +76,18 @@ class Rollouts:
         told: Sequence[object],
         folder: Path,
         first_step: int,
+        rows: Sequence[Sample],
     ) -> Rollouts | None:
-        """Those of a stage, with a file in its folder; None where it draws no answers."""
+        """Those of a stage of these `rows`, with a file in its folder; None where none is drawn."""
         if settings is None:
             return None
         path = folder / f"rollouts-{engine.rank}.jsonl"
         kept = KeptRollouts(path, first_step=first_step)
-        return cls(engine, settings, chat, row_tokens=row_tokens, told=told, kept=kept)
+        fresh = engine.is_main and first_step == 0
+        known = constants(settings.rewards, rows) if fresh else {}
+        return cls(
+            engine, settings, chat, row_tokens=row_tokens, told=told, kept=kept, constants=known
+        )
 
     def of(self, step: int, batch: StepBatch) -> tuple[StepBatch, Row]:
         """The step's batch with answers in it, and what the log says about them."""
@@ -92,7 +101,7 @@ class Rollouts:
         self.kept.add(step, [_told(group) for group in groups.values()])
         tokens = sum(int((each.labels != -100).sum()) for each in micro)
         spent = time.perf_counter() - began
-        row = self._numbers([*groups.values()], spent)
+        row = self._numbers([*groups.values()], spent) | (self.constants if step == 1 else {})
         return replace(batch, micro_batches=micro, supervised_tokens=tokens, prompts=()), row
 
     def _groups(self, asked: Sequence[Example]) -> Iterator[Group]:
@@ -120,6 +129,14 @@ class Rollouts:
                 end_id=self.chat.end_id,
                 temperature=settings.temperature,
             )
+            blinded = blind(
+                model,
+                asked,
+                drawn,
+                self._collated,
+                tokenizer=self.chat.tokenizer,
+                temperature=settings.temperature,
+            )
             model.train(training)
         read = [[self._read(e, a) for a in own] for e, own in zip(asked, drawn, strict=True)]
         flat = [each for own in read for each in own]
@@ -127,22 +144,18 @@ class Rollouts:
         for place, (example, answers) in enumerate(zip(asked, drawn, strict=True)):
             own = slice(place * settings.answers, (place + 1) * settings.answers)
             rewards = {name: each[own] for name, each in found.items()}
-            yield self._rewarded(example, answers, read[place], rewards)
+            yield Group(
+                example, answers, blinded[place], read[place], rewards, self._totals(rewards)
+            )
 
-    def _rewarded(
-        self,
-        example: Example,
-        answers: list[Answer],
-        answered: list[Answered],
-        rewards: dict[str, list[float | None]],
-    ) -> Group:
+    def _totals(self, rewards: dict[str, list[float | None]]) -> list[float | None]:
         weights = {name: each.weight for name, each in self.settings.rewards.items()}
         totals = []
         for values in zip(*rewards.values(), strict=True):
             known = [v for v in values if v is not None]
             parts = zip(known, weights.values(), strict=False)
             totals.append(sum(v * w for v, w in parts) if len(known) == len(values) else None)
-        return Group(example, answers, answered, rewards, totals)
+        return totals
 
     def _read(self, example: Example, answer: Answer) -> Answered:
         """As evaluation reads what a model wrote."""
@@ -202,6 +215,7 @@ def _answered(example: Example, groups: dict[int, Group], settings: Rollout) -> 
         tuple(each.logps for each in group.answers),
         settings.max_new_tokens,
         settings.temperature,
+        group.without,
     )
     return example.answered([each.ids for each in group.answers], drawn)
 

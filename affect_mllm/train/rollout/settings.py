@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -9,9 +10,11 @@ from annotated_types import Ge
 from pydantic import PositiveFloat, PositiveInt
 
 from affect_mllm.data.outline import Room
+from affect_mllm.data.senses import SENSES, Sense
 from affect_mllm.data.settings import DataSettings
 from affect_mllm.data.template import Instruction
 from affect_mllm.train.layout.launch import WHOLE
+from affect_mllm.train.loss.objective import Loss
 from affect_mllm.train.rollout.reward import Reward
 from affect_mllm.types import ConfigError
 
@@ -52,10 +55,11 @@ class Rollout:
                 "stage.rollout.rewards", f"{taken}", expected="other names: the log has these"
             )
 
-    @property
-    def room(self) -> Room:
-        """What an example's answers may take."""
-        return Room(self.answers * self.max_new_tokens, tuple(self.questions))
+    def room(self, losses: Iterable[Loss]) -> Room:
+        """What an example's answers may take, and the senses that these losses hide."""
+        hidden = {loss.hides for loss in losses}
+        senses: tuple[Sense, ...] = tuple(each for each in SENSES if each in hidden)
+        return Room(self.answers * self.max_new_tokens, tuple(self.questions), senses)
 
 
 def check_rollout(name: str, rollout: Rollout, data: DataSettings, strategy: str) -> None:

@@ -32,7 +32,7 @@ class Feed:
     def training(self, model: AffectMLLM, stage: Stage) -> StepDataset:
         """The stage's mixture, for this rank."""
         mixture = stage.mixture(self.seed)
-        room = None if stage.rollout is None else stage.rollout.room
+        room = None if stage.rollout is None else stage.rollout.room(stage.losses.values())
         dropout = stage.modality_dropout
         return self._dataset(model, mixture, stage.batch_size, dropout=dropout, room=room)
 

@@ -161,15 +161,10 @@ class Trainer:
         What was evaluated is always logged; a step that learned nothing has no other row.
         """
         last = step == self.stage.steps
-        metrics: dict[str, float] = {}
         self.watchdog.at(step, "evaluating")
         if self.average is not None and learned:
             self.average.update()
-        with self.averaged():
-            for callback in self.callbacks:
-                metrics |= callback.evaluate(step, last=last)
-            seen = self.progress.tokens_seen
-            self.checkpoints.offer(self.engine, step, metrics, tokens_seen=seen)
+        metrics = self._evaluated(step, last=last)
         if metrics:
             row["eval"] = metrics
             self.engine.module.train()
@@ -184,6 +179,20 @@ class Trainer:
         if stopping:
             self.checkpoints.wait()
             raise Stopped(step)
+
+    def _evaluated(self, step: int, *, last: bool) -> dict[str, float]:
+        """The metrics of what is due; of all, where the stage is over with this step."""
+        metrics: dict[str, float] = {}
+        with self.averaged():
+            due = {callback: callback.evaluate(step, last=last) for callback in self.callbacks}
+            for found in due.values():
+                metrics |= found
+            seen = self.progress.tokens_seen
+            self.checkpoints.offer(self.engine, step, metrics, tokens_seen=seen)
+            if metrics and not last and self.checkpoints.is_over(step):
+                for callback in (each for each, found in due.items() if not found):
+                    metrics |= callback.evaluate(step, last=True)
+        return metrics
 
     def averaged(self) -> contextlib.AbstractContextManager[None]:
         """The model has the running average of its weights, if the stage keeps one."""

@@ -343,7 +343,8 @@ def test_answers_that_the_model_gave_itself_can_be_read(run, tmp_path) -> None:
     folder.mkdir(parents=True)
     steps, groups = [], []
     for step in range(1, 31):
-        told = {"reward": step / 30, "dead_groups": 0.5}
+        told = {"reward": step / 30, "dead_groups": 0.5, "wheel": step / 40}
+        told |= {"wheel/constant": 0.31} if step == 1 else {}
         learnt = {"loss": 0.1} if step % 2 else {}  # a step of dead groups has no loss
         steps.append(json.dumps({"step": step, "steps": 30, "rollout": told, **learnt}))
         answers_of = [
@@ -361,5 +362,6 @@ def test_answers_that_the_model_gave_itself_can_be_read(run, tmp_path) -> None:
     assert len(page.all("details", "rollouts")) == 12
     assert "<b>0 of 1 (cut off)" in page.words
     assert "<b>2 of 30" in page.words
+    assert "wheel, one answer for all" in page.words
     assert "reinforce: 1 lines of its logs could not be read" in page.words
     assert shown

@@ -1,0 +1,146 @@
+"""A stage of reinforcement whose answers are read again without the sound, through the command."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from affect_mllm.data import senses
+from affect_mllm.data.loader import StepDataset
+from affect_mllm.eval.generate.examples import Examples
+from affect_mllm.eval.generate.question import Question
+from affect_mllm.eval.generate.views import View
+from affect_mllm.train.main import main
+from affect_mllm.types import ConfigError, ExitCode
+from tests.processes import finished
+from tests.train import resuming
+from tests.train.resuming import stop_after
+from tests.train.test_reinforce import SLOW, TORCHRUN, answers, close, overrides, rows, weights
+
+HEARD = "[aeiou]"  # a tiny model says no words: a clause with such a letter speaks of the voice
+TERM = "+stages.reinforce.losses.hear={{_target_: affect_mllm.train.loss.perception.Perception, sense: audio, most: {most}, weight: {weight}}}"  # noqa: E501
+HEAR = TERM.format(most=1.0, weight=0.5)
+
+
+@pytest.fixture(autouse=True)
+def heard(monkeypatch) -> None:
+    monkeypatch.setitem(senses.LEXICON, "audio", re.compile(HEARD))
+
+
+def test_killed_it_goes_on_bit_for_bit(tiny, tmp_path) -> None:
+    straight, broken = tmp_path / "straight", tmp_path / "broken"
+    assert main(overrides(tiny, straight, HEAR)) == ExitCode.DONE
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(2, patch, stage="reinforce")
+        assert main(overrides(tiny, broken, HEAR)) == ExitCode.STOPPED
+    assert main(overrides(tiny, broken, HEAR)) == ExitCode.DONE
+    assert weights(broken) == weights(straight)
+    assert answers(broken) == answers(straight)
+    for one, two in zip(rows(straight), rows(broken), strict=True):
+        assert one["losses"] == two["losses"]
+        assert one["notes"] == two["notes"]
+    assert all(row["losses"]["hear"] < 0 for row in rows(straight))
+    assert all(0 < row["notes"]["hear/speaking"] < 1 for row in rows(straight))
+    assert all(row["notes"]["hear/divergence"] > 0 for row in rows(straight))
+
+
+def test_a_layout_and_two_processes_change_nothing(tiny, tmp_path) -> None:
+    """Padded in one micro-batch; packed in three; on two ranks of DDP and ZeRO-2."""
+    more = (*SLOW, HEAR, "stages.reinforce.steps=2")
+    alone = tmp_path / "alone"
+    assert main(overrides(tiny, alone, *more)) == ExitCode.DONE
+    packed = ("launch.micro_batches=3", "launch.row_tokens=900")
+    assert main(overrides(tiny, tmp_path / "packed", *more, *packed)) == ExitCode.DONE
+    names = ("ddp", "zero2")
+    plan = [
+        {
+            "overrides": overrides(
+                tiny, tmp_path / name, *more, f"launch.strategy={name}", "launch.micro_batches=2"
+            ),
+            "stop": None,
+            "heard": HEARD,
+        }
+        for name in names
+    ]
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(plan))
+    code, said = finished([*TORCHRUN, "-m", resuming.__name__, str(path)], deadline_s=900)
+    assert code == 0, said[-3000:]
+    for name in ("packed", *names):
+        close(alone, tmp_path / name)
+    assert all(row["losses"]["hear"] for row in rows(alone))
+
+
+def test_a_muted_prompt_is_evaluations_example_without_the_sound(tiny, tmp_path) -> None:
+    """Ids, spans and states, of every row of a step; a row that has nothing else has none."""
+    kept: list[StepDataset] = []
+    with pytest.MonkeyPatch.context() as patch:
+        whole = StepDataset.__getitem__
+
+        def item(self: StepDataset, step: int):
+            kept.append(self)
+            return whole(self, step)
+
+        patch.setattr(StepDataset, "__getitem__", item)
+        more = ("~stages.instruct", "stages.reinforce.steps=1", "stages.reinforce.batch_size=12")
+        assert main(overrides(tiny, tmp_path, HEAR, *more)) == ExitCode.DONE
+    dataset = kept[0]
+    samples = {sample.id: sample for sample in tiny.samples}
+    compared = 0
+    for example in (each for micro in dataset[0].prompts for each in micro):
+        assert example.open is not None
+        asked = Question(example.open.question)
+        made = Examples(dataset.outliner.maker, dataset.features, asked, View(("face", "text")))
+        found = made.made([samples[example.sample_id]])
+        if "audio" not in example.media:
+            assert not example.without
+            continue
+        if found.batch is None:
+            assert not example.without, "nothing would be left of it"
+            continue
+        muted = example.without["audio"]
+        assert found.batch.input_ids.tolist() == [muted.input_ids]
+        theirs = [(span.modality, span.start, span.length) for span in found.batch.spans]
+        assert theirs == [(span.modality, span.start, span.length) for span in muted.spans]
+        assert found.batch.media.keys() == muted.media.keys()
+        for name, items in found.batch.media.items():
+            np.testing.assert_array_equal(items.values[0].numpy(), muted.media[name])
+        assert len(muted.input_ids) < len(example.input_ids)
+        compared += 1
+    assert compared > 3
+
+
+def test_the_divergence_at_these_tokens_rises_and_with_its_sign_turned_falls(
+    tiny, tmp_path
+) -> None:
+    """The term alone, the policy's weight is nothing; connectors say how much is heard."""
+
+    def run(name: str, weight: float) -> tuple[float, float]:
+        folder = tmp_path / name
+        more = [
+            "~stages.instruct",
+            "~stages.reinforce.losses.stay",
+            "stages.reinforce.losses.policy.weight=0",
+            "stages.reinforce.steps=14",
+            "stages.reinforce.trainable.lora.lr=0.005",
+            "+stages.reinforce.trainable.connectors={match: 'compressors\\..*', lr: 0.02}",
+            "stages.reinforce.rollout.answers=8",
+            "stages.reinforce.rollout.at_once=32",
+            TERM.format(most=50.0, weight=weight),
+        ]
+        assert main(overrides(tiny, folder, *more)) == ExitCode.DONE
+        found = [row["notes"]["hear/divergence"] for row in rows(folder)]
+        return sum(found[:3]), sum(found[-3:])
+
+    first, last = run("up", 1.0)
+    low, lowest = run("down", -1.0)
+    assert last > 1.3 * first
+    assert lowest < low / 1.5
+
+
+def test_a_strategy_that_splits_weights_is_refused(tiny, tmp_path) -> None:
+    with pytest.raises(ConfigError, match=r"zero3"):
+        main(overrides(tiny, tmp_path, HEAR, "launch.strategy=zero3"))

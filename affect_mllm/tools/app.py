@@ -65,6 +65,9 @@ COMMANDS = {
     "demo": Command(
         "affect_mllm.tools.page.command:demo_command", "A page on this machine to try checkpoints."
     ),
+    "serve": Command(
+        "affect_mllm.tools.serve.command:serve_command", "Answer OpenAI's chat completions."
+    ),
     "score": Command("affect_mllm.tools.score:score_command", "Score a file of predictions."),
     "compare": Command(
         "affect_mllm.tools.compare:compare_command", "Runs against each other, sample by sample."

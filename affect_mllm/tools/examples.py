@@ -10,6 +10,7 @@ EXAMPLES = {
     "eval": "benchmark=own_clips manifest=rows.jsonl checkpoint=DIR",
     "predict": "clip.mp4 --subtitle auto --checkpoint outputs/own_clips/train/instruct/final",
     "demo": "outputs/own_clips/train/instruct/final --beside outputs/demo/train/instruct/final",
+    "serve": "outputs/own_clips/train/instruct/final --name feelings",
     "score": "--benchmark dfew --predictions p.csv --manifest rows.jsonl",
     "compare": "outputs/first outputs/second",
     "board": "outputs",

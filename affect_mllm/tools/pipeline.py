@@ -14,12 +14,14 @@ from affect_mllm.models import checkpoint as store
 from affect_mllm.models.decoding import token_bound
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.tools.answer import Answer, Stream
-from affect_mllm.tools.seen import Held, Seen, seen_of
+from affect_mllm.tools.seen import Held, Seen, sample_of, see
 from affect_mllm.types import ConfigError, DataError, is_encodable
 
 if TYPE_CHECKING:
     import torch
 
+    from affect_mllm.data.example import ExampleMaker
+    from affect_mllm.data.features import Features
     from affect_mllm.eval.generate.asking import Asker
     from affect_mllm.eval.generate.pieces import Heard
 
@@ -147,7 +149,7 @@ class Pipeline:
         Raises ConfigError for a clip that is none and has no subtitle, DataError for those that
         cannot be read, each with its reason.
         """
-        features = self.data.features(self.model.transforms(), {}, limits=self.model.limits())
+        features = self.features()
         seen, bad = [], []
         for number, (given, subtitle) in enumerate(zip(clips, subtitles, strict=True), first):
             clip = None if given is None else Path(given)
@@ -156,9 +158,12 @@ class Pipeline:
             if not is_encodable(subtitle or ""):
                 raise ConfigError("subtitle", repr(subtitle), expected="text in UTF-8")
             try:
-                seen.append(seen_of(features, clip, subtitle, number))
+                found = see(features, replace(sample_of(clip), subtitle=subtitle))
             except DataError as error:
                 bad.append(error)
+                continue
+            numbered = replace(found.sample, id=f"{number} {found.sample.id}")
+            seen.append(replace(found, sample=numbered))
         if len(bad) == 1:
             raise bad[0]
         if bad:
@@ -214,7 +219,7 @@ class Pipeline:
 
         if not is_encodable(question):
             raise ConfigError("question", repr(question), expected="text in UTF-8")
-        asker = self._asker(seen, **how)
+        asker = self.asker(seen, **how)
         rows = asker.answer([each.sample for each in seen], Question(question))
         by_id = {row["id"]: row for row in rows}
         found = [by_id[each.sample.id] for each in seen]
@@ -222,13 +227,24 @@ class Pipeline:
             raise DataError("clips", "; ".join(map(str, why)))
         return found
 
-    def _asker(self, seen: Sequence[Seen], **how: Any) -> Asker:
+    def features(self) -> Features:
+        """How clips are read for the model."""
+        return self.data.features(self.model.transforms(), {}, limits=self.model.limits())
+
+    def maker(self) -> ExampleMaker:
+        """How a clip and a question are put together for the model."""
+        return self.data.maker(self.model.llm.tokenizer, self.model.span_lengths())
+
+    def asker(
+        self, seen: Sequence[Seen], *, maker: ExampleMaker | None = None, **how: Any
+    ) -> Asker:
+        """What asks about these clips in one batch; `how` are more of its fields."""
         from affect_mllm.eval.generate.asking import Asker
 
-        features = self.data.features(self.model.transforms(), {}, limits=self.model.limits())
-        held = replace(features, reader=Held({each.sample.id: each.clip for each in seen}))
-        maker = self.data.maker(self.model.llm.tokenizer, self.model.span_lengths())
-        return Asker(self.model, maker, held, self.name, batch_size=len(seen), **how)
+        read, clips = self.features(), {each.sample.id: each.clip for each in seen}
+        held = Held(read.reader, read.transforms, clips=clips)
+        more = {"batch_size": len(seen), **how}
+        return Asker(self.model, maker or self.maker(), held, self.name, **more)
 
     def _of_labels(self, labels: Sequence[str]) -> str:
         own = self.closed()

@@ -1,17 +1,14 @@
-"""A file of one's own as a checkpoint reads it, kept so that several questions decode it once."""
+"""Clips that were read once, for any questions about them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from affect_mllm.data.reader import Clip, Transform
+from affect_mllm.data.features import Features
+from affect_mllm.data.reader import Clip
 from affect_mllm.types import Sample
-
-if TYPE_CHECKING:
-    from affect_mllm.data.features import Features
 
 AUTO = "auto"  # a subtitle that Whisper writes
 
@@ -26,13 +23,14 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Held:
-    """A reader that has read its rows already, so that several questions decode them once."""
+class Held(Features):
+    """Features of rows that were read already, by id."""
 
-    clips: Mapping[str, Clip]
+    clips: Mapping[str, Clip] = field(default_factory=dict)
 
-    def read(self, sample: Sample, _transforms: Mapping[str, Transform]) -> Clip:
+    def clip(self, sample: Sample, *, seed: tuple[int, ...] | None = None) -> Clip:
         """What was read of the row."""
+        del seed
         return self.clips[sample.id]
 
 
@@ -46,16 +44,18 @@ def sample_of(clip: Path | None) -> Sample:
     return Sample(clip.stem, clip.parent, {kind: clip.name})
 
 
-def seen_of(features: Features, clip: Path | None, subtitle: str | None, number: int) -> Seen:
-    """Clip `number` as `features` read it, with its subtitle (`auto`: Whisper's). DataError."""
-    sample = sample_of(clip)
-    if subtitle == AUTO:
-        from affect_mllm.tools.transcribe import said_in
+def see(features: Features, sample: Sample) -> Seen:
+    """Read a row; its subtitle may be `auto`. Raises DataError, ConfigError for nothing to hear."""
+    said, notes = sample.subtitle, ()
+    if said == AUTO:
+        said = _said(sample)
+        notes = () if said else (f"{sample.id}: no speech found; answered without words",)
+    told = replace(sample, subtitle=said)
+    return Seen(told, features.clip(told), notes)
 
-        said = said_in(clip)
-    else:
-        said = subtitle
-    silent = subtitle == AUTO and not said
-    note = (f"{sample.id}: no speech found; answered without words",) if silent else ()
-    read = features.clip(replace(sample, subtitle=said))
-    return Seen(replace(sample, id=f"{number} {sample.id}", subtitle=said), read, note)
+
+def _said(sample: Sample) -> str | None:
+    from affect_mllm.tools.transcribe import said_in
+
+    kind = next((kind for kind in ("audio", "video", "image") if kind in sample.media), None)
+    return said_in(None if kind is None else sample.path(kind))

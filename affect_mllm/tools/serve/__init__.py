@@ -1,0 +1,1 @@
+"""`affect-mllm serve`: a checkpoint behind OpenAI's chat completions."""

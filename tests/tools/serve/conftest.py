@@ -1,0 +1,52 @@
+"""A tiny checkpoint, loaded and on disk, and files to ask about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import affect_mllm
+from affect_mllm.tools.pipeline import Pipeline
+from affect_mllm.tools.serve.answerer import Answerer
+from affect_mllm.tools.serve.bounds import MIB, Bounds
+from affect_mllm.tools.serve.service import Service
+from tests.tools.exports import checkpoint
+from tests.tools.serve.served import NAME, live
+
+
+@pytest.fixture(scope="session")
+def folder(tiny, tmp_path_factory) -> Path:
+    """A checkpoint that is not at its neutral start, so that what is shown makes a difference."""
+    made: Path = checkpoint(tmp_path_factory.mktemp("served") / "final", tiny.cfg)
+    return made
+
+
+@pytest.fixture(scope="session")
+def model(folder: Path) -> Pipeline:
+    return affect_mllm.load(folder, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def files(tiny, tmp_path_factory) -> dict[str, Path]:
+    """A clip with sound, one without, a sound and two pictures."""
+    clips = tiny.root / "clips"
+    root = tmp_path_factory.mktemp("pictures")
+    for colour in ("red", "green"):
+        Image.new("RGB", (96, 72), colour).save(root / f"{colour}.png")
+    return {
+        "clip": clips / "c00.mp4",
+        "silent": clips / "c01.mp4",
+        "sound": clips / "c02.wav",
+        "red": root / "red.png",
+        "green": root / "green.png",
+    }
+
+
+@pytest.fixture(scope="module")
+def url(model: Pipeline) -> Iterator[str]:
+    """A server that takes a MiB at most."""
+    with live(Service(Answerer(model, NAME, Bounds(upload_bytes=MIB, clip_s=60.0)))) as found:
+        yield found

@@ -11,7 +11,7 @@ RUN := outputs/demo$(if $(filter-out 1,$(SEED)),-seed$(SEED))
 EVAL := checkpoint=$(RUN)/train/instruct/final run_dir=$(RUN)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-reinforce people readme docs test soak bench dist gpu-check docker-check check lint types layers clean
+.PHONY: help venv demo demo-reinforce people readme docs test soak bench dist lock sbom audit gpu-check docker-check check lint types layers clean
 
 help:
 	@echo "make demo    train, evaluate and report on a synthetic corpus (SEED=$(SEED))"
@@ -21,8 +21,11 @@ help:
 	@echo "make docs    the documentation site, in outputs/site; a warning is an error"
 	@echo "make test    the tests, in $(JOBS) processes"
 	@echo "make soak    kills and resumes of training and evaluation, memory of 2,000 clips, fuzzed answers, every experiment with every launch, every part that trains under every strategy, overfitting"
-	@echo "make bench   training speed against transformers and TRL"
+	@echo "make bench   ratios to named alternatives, written to docs/performance.md"
 	@echo "make dist    sdist and wheel in dist/; their version is git's tag"
+	@echo "make lock    docker/constraints.txt anew: the versions that the image installs"
+	@echo "make sbom    those versions as a CycloneDX bill of materials, dist/sbom.cdx.json"
+	@echo "make audit   known vulnerabilities of those versions, asked of PyPI"
 	@echo "make gpu-check  what a machine with CUDA GPUs has to show"
 	@echo "make docker-check  build the image without a Docker engine and train in it (root, buildah, debootstrap)"
 	@echo "make check   the tests, ruff, pyright, import layers, hadolint, shellcheck"
@@ -83,10 +86,21 @@ soak: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m pip install -q -e '.[bench]'
-	$(BIN)/python benchmarks/train_speed.py
+	$(BIN)/python benchmarks/suite.py
 
 dist: $(STAMP)
 	$(BIN)/python -m build --no-isolation
+
+lock: $(STAMP)
+	$(BIN)/python scripts/lock.py
+
+sbom: $(STAMP)
+	mkdir -p dist
+	$(BIN)/cyclonedx-py requirements docker/constraints.txt --pyproject pyproject.toml --output-reproducible --output-file dist/sbom.cdx.json
+
+# --strict: a package that could not be looked up is no package without a finding.
+audit: $(STAMP)
+	$(BIN)/pip-audit --requirement docker/constraints.txt --no-deps --disable-pip --strict
 
 gpu-check: $(STAMP)
 	$(BIN)/affect-mllm gpu-check

@@ -16,8 +16,11 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
+
+from measured import Row, report
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from affect_mllm import config
@@ -47,13 +50,22 @@ def main() -> None:
         kept = _steps(folder / "cached", cached)
         outside = _outside([*cached, f"run_dir={folder / 'none'}"], path)
     print(f"\n{steps} steps of 8 clips\n{'':18} {'without':>9} {'with':>9} {'ratio':>7}")
-    for title, unit, pair in (
+    waits = [[100 * wait for wait in each[1]] for each in (live, kept)]
+    for title, unit, (without, having) in (
         ("step", "s", (live[0], kept[0])),
-        ("data wait", "%", (100 * live[1], 100 * kept[1])),
-        ("outside the LLM", "ms", (1e3 * outside[0], 1e3 * outside[1])),
+        ("data wait", "%", waits),
+        ("outside the LLM", "ms", [[1e3 * each for each in found] for found in outside]),
     ):
-        ratio = pair[0] / pair[1] if pair[1] else float("inf")
-        print(f"{f'{title} [{unit}]':18} {pair[0]:9.2f} {pair[1]:9.2f} {ratio:6.1f}×")
+        first, second = statistics.median(without), statistics.median(having)
+        ratio = first / second if second else float("inf")
+        print(f"{f'{title} [{unit}]':18} {first:9.2f} {second:9.2f} {ratio:6.1f}×")
+    report([_row("time of a step", live[0], kept[0]), _row("time before the LLM", *outside)])
+
+
+def _row(what: str, without: Sequence[float], having: Sequence[float]) -> Row:
+    """The same steps or clips without the cache and with it."""
+    ratios = [kept / live for live, kept in zip(without, having, strict=True)]
+    return Row.of(f"{what}, states cached", "computed each time", ratios, "lower")
 
 
 def _corpus(folder: Path, count: int) -> Path:
@@ -79,17 +91,17 @@ def _overrides(path: Path, steps: int) -> list[str]:
     ]
 
 
-def _steps(folder: Path, overrides: list[str]) -> tuple[float, float]:
-    """Median seconds of a step and its share of waiting; the first step is not counted."""
+def _steps(folder: Path, overrides: list[str]) -> tuple[list[float], list[float]]:
+    """Seconds of each step and its share of waiting; the first step is not counted."""
     train([*overrides, f"run_dir={folder}"])
     lines = (folder / "align/metrics.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
     seconds = [later["seconds"] - row["seconds"] for row, later in pairwise(rows)]
-    return statistics.median(seconds), statistics.median(row["data_wait"] for row in rows[1:])
+    return seconds, [row["data_wait"] for row in rows[1:]]
 
 
-def _outside(overrides: list[str], path: Path) -> tuple[float, float]:
-    """Seconds a clip before the LLM: computed, and looked up."""
+def _outside(overrides: list[str], path: Path) -> list[list[float]]:
+    """Seconds of each clip before the LLM: computed, and looked up."""
     import torch
 
     cfg = config.checked(config.compose("train", overrides))
@@ -99,13 +111,14 @@ def _outside(overrides: list[str], path: Path) -> tuple[float, float]:
     features = data.features(encoder.transforms(), encoder.fingerprint)
     rows = list(manifest.read(path))
     features.compute(rows[0], encoder)
-    found = []
-    for way in (lambda row: features.compute(row, encoder), features.clip):
-        began = time.perf_counter()
-        for row in rows:
-            way(row)
-        found.append((time.perf_counter() - began) / len(rows))
-    return found[0], found[1]
+    ways = (lambda row: features.compute(row, encoder), features.clip)
+    return [[_seconds(way, row) for row in rows] for way in ways]
+
+
+def _seconds(way: Callable[[Sample], object], row: Sample) -> float:
+    began = time.perf_counter()
+    way(row)
+    return time.perf_counter() - began
 
 
 if __name__ == "__main__":

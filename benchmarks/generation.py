@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
+from measured import Row, report
 
 from affect_mllm import config
 from affect_mllm.data.collate import collate
@@ -25,19 +26,26 @@ SIZES = (1, 4, 16)
 QUESTION = "Describe the person's emotion and the cues."
 
 
-def main(quick: Annotated[bool, typer.Option(help="16 samples, 8 new tokens.")] = False) -> None:
+def main(quick: Annotated[bool, typer.Option(help="16 samples, 8 tokens, once.")] = False) -> None:
     """Print one row a precision and batch size."""
-    count, tokens = (16, 8) if quick else (48, 32)
+    count, tokens, rounds = (16, 8, 1) if quick else (48, 32, 3)
     print(f"{count} samples, {tokens} new tokens each, {torch.get_num_threads()} threads")
     print(f"{'dtype':9} {'batch':>5} {'samples/s':>10} {'× batch 1':>10} {'answers changed':>16}")
+    rows = []
     for dtype in ("float32", "bfloat16"):
         model, examples = _prepared(dtype, count)
-        base: tuple[float, list[str]] | None = None
+        made = [
+            {size: _generate(model, examples, size=size, tokens=tokens) for size in SIZES}
+            for _ in range(rounds)
+        ]
         for size in SIZES:
-            rate, answers = _generate(model, examples, size=size, tokens=tokens)
-            base = base or (rate, answers)
-            changed = sum(a != b for a, b in zip(answers, base[1], strict=True))
-            print(f"{dtype:9} {size:5} {rate:10.2f} {rate / base[0]:10.2f} {changed:9} of {count}")
+            ratios = [each[size][0] / each[1][0] for each in made]
+            rows.append(Row.of(f"samples/s, batches of {size}, {dtype}", "of 1", ratios, "higher"))
+            rate, answers = made[0][size]
+            changed = sum(a != b for a, b in zip(answers, made[0][1][1], strict=True))
+            ratio = rows[-1].ratio
+            print(f"{dtype:9} {size:5} {rate:10.2f} {ratio:10.2f} {changed:9} of {count}")
+    report([row for row in rows if "of 1," not in row.what])
 
 
 def _prepared(dtype: str, count: int) -> tuple[Any, list[Example]]:

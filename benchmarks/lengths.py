@@ -35,7 +35,7 @@ def main(quick: Annotated[bool, typer.Option(help="5 steps.")] = False) -> None:
     """Print a row for each layout and way of planning."""
     steps, size = (5 if quick else 50), 64
     rng = np.random.default_rng(0)
-    drawn = [[_clip(rng) for _ in range(size)] for _ in range(steps)]
+    drawn = [[clip(rng) for _ in range(size)] for _ in range(steps)]
     print(f"{steps} steps of {size} clips; waiting is a share of the ranks' time")
     print(f"{'ranks':>5} {'rows':>7} {'planned by':>12}" + "".join(f"{c:>16}" for c in COLUMNS))
     for ranks in (1, 8):
@@ -50,7 +50,7 @@ def main(quick: Annotated[bool, typer.Option(help="5 steps.")] = False) -> None:
                 )
 
 
-def _clip(rng: np.random.Generator) -> tuple[Load, Load]:
+def clip(rng: np.random.Generator) -> tuple[Load, Load]:
     """What a clip takes, and what it was planned to take."""
     length_s = float(np.exp(rng.uniform(0, np.log(60))))
     frames = len(SAMPLING.moments(0.0, length_s))

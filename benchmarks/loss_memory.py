@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from measured import Row, report
 
 SHARES = (0.1, 1.0)
 Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -77,22 +78,34 @@ def main() -> None:
     parser.add_argument("--positions", type=int, default=4096)
     parser.add_argument("--vocabulary", type=int, default=152_064)
     parser.add_argument("--hidden", type=int, default=896)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--measure", nargs=2, metavar=("LOSS", "SHARE"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     sizes = (given.positions, given.vocabulary, given.hidden)
     if given.measure:
         measure(given.measure[0], float(given.measure[1]), sizes)
         return
+    rows = []
     for share in SHARES:
-        rows = {name: _apart(name, share) for name in LOSSES}
-        mine, base = rows["ours"], rows["transformers"]
-        print(
-            f"{share:4.0%} supervised: peak {mine['peak_mb']:6.0f} MB of {base['peak_mb']:6.0f} MB "
-            f"({mine['peak_mb'] / base['peak_mb']:.1%}), time {mine['seconds']:.1f} s of "
-            f"{base['seconds']:.1f} s, value differs by {_apart_by(mine, base, 'value'):.1e}, "
-            f"gradient norm by {_apart_by(mine, base, 'gradient'):.1e}",
-            flush=True,
-        )
+        rounds = [{name: _apart(name, share) for name in LOSSES} for _ in range(given.rounds)]
+        _show(share, rounds[0]["ours"], rounds[0]["transformers"])
+        for key, title in (("peak_mb", "peak memory"), ("seconds", "time")):
+            ratios = [each["ours"][key] / each["transformers"][key] for each in rounds]
+            what = (
+                f"{title} of the token loss, {share:.0%} of {given.positions} positions supervised"
+            )
+            rows.append(Row.of(what, "transformers' loss", ratios, "lower"))
+    report(rows)
+
+
+def _show(share: float, mine: dict[str, float], base: dict[str, float]) -> None:
+    print(
+        f"{share:4.0%} supervised: peak {mine['peak_mb']:6.0f} MB of {base['peak_mb']:6.0f} MB "
+        f"({mine['peak_mb'] / base['peak_mb']:.1%}), time {mine['seconds']:.1f} s of "
+        f"{base['seconds']:.1f} s, value differs by {_apart_by(mine, base, 'value'):.1e}, "
+        f"gradient norm by {_apart_by(mine, base, 'gradient'):.1e}",
+        flush=True,
+    )
 
 
 def _apart(name: str, share: float) -> dict[str, float]:

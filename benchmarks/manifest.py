@@ -37,7 +37,7 @@ def main() -> None:
         print(json.dumps(_measure(options.way, options.path)))
         return
     with tempfile.TemporaryDirectory() as folder:
-        path = _write(Path(folder), options.rows)
+        path = write_manifest(Path(folder), options.rows)
         print(f"{options.rows:,} rows, {path.stat().st_size / 1e6:.0f} MB")
         print(f"{'':12} {'first batch s':>14} {'worker RSS MB':>14} {'worker PSS MB':>14}")
         for way in ("list", "first time", "again"):
@@ -62,17 +62,19 @@ def _arguments() -> argparse.Namespace:
     return options
 
 
-def _write(folder: Path, rows: int) -> Path:
+def write_manifest(folder: Path, rows: int) -> Path:
+    """A manifest of so many cuts of 1,000 empty clips; its path."""
     (folder / "clips").mkdir()
     for number in range(1000):
         (folder / f"clips/{number:03d}.mp4").touch()
     path = folder / "manifest.jsonl"
     with path.open("w") as file:
-        file.writelines(json.dumps(row) + "\n" for row in _rows(rows))
+        file.writelines(json.dumps(row) + "\n" for row in rows_of(rows))
     return path
 
 
-def _rows(count: int) -> Iterator[dict[str, Any]]:
+def rows_of(count: int) -> Iterator[dict[str, Any]]:
+    """The rows of such a manifest."""
     for number in range(count):
         start = 2.0 * (number // 1000)
         yield {

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
+from measured import Row, report
 
 from affect_mllm import config
 from affect_mllm.data import manifest
@@ -34,6 +35,7 @@ from affect_mllm.types import Sample
 
 SPANS = {"face": 8, "audio": 8, "multi": 1}
 BUDGET = 8192
+Measured = dict[str, list[float]]  # a number a step
 WORDS = ("well", "so", "I", "never", "thought", "that", "we", "would", "meet", "again", "after")
 INSTRUCTIONS: dict[str, Any] = {
     "label": Instruction(("Which emotion does the person express?",), "{emotion}"),
@@ -62,18 +64,33 @@ def main(quick: Annotated[bool, typer.Option(help="3 steps of 64 examples.")] = 
     print(
         f"{'ranks':>5} {'layout':>22} {'padding':>13} {'imbalance':>14} {'plan':>13} {'batch':>9}"
     )
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         path = _corpus(Path(folder), steps * size)
         for ranks, tokens, budget in layouts:
             limit = Budget(tokens=budget)
             plan = BatchPlan(size, 1, tokens, world=ranks, budget=limit, hidden_size=576)
-            found = _measure(_dataset(path, plan, steps), steps)
+            measured = _measure(_dataset(path, plan, steps), steps)
+            found = {name: float(np.mean(values)) for name, values in measured.items()}
             name = f"rows of {tokens}" if tokens else "padded, similar"
             name += f", {budget}" if budget else ""
             print(
                 f"{ranks:5} {name:>22} {found['padding']:5.1%} ({found['padding, by turns']:5.1%})"
                 f" {found['imbalance']:6.1%} ({found['imbalance, by turns']:5.1%})"
                 f" {found['plan_s'] * 1e3:5.0f} ms {found['batch_s'] * 1e3:6.0f} ms"
+            )
+            rows += _compared(f"{ranks} rank{'s' * (ranks > 1)}, {name}", measured)
+    report(rows)
+
+
+def _compared(layout: str, measured: Measured) -> Iterator[Row]:
+    """Padding, and with several ranks imbalance, to what dealing by turns makes of each step."""
+    for kind in ("padding", "imbalance"):
+        theirs = measured[f"{kind}, by turns"]
+        if min(theirs) > 0:
+            ratios = [mine / turns for mine, turns in zip(measured[kind], theirs, strict=True)]
+            yield Row.of(
+                f"{kind}: {layout}", "the same, dealt by turns and padded", ratios, "lower"
             )
 
 
@@ -111,8 +128,8 @@ def _dataset(path: Path, plan: BatchPlan, steps: int) -> StepDataset:
     return StepDataset(mixture, outliner, Features(Still(), {}), plan=plan)
 
 
-def _measure(dataset: StepDataset, steps: int) -> dict[str, float]:
-    """Means over steps and ranks of CPU time; `plan_s` is for the examples of all ranks."""
+def _measure(dataset: StepDataset, steps: int) -> Measured:
+    """Of each step, a mean over ranks; times are of the CPU, `plan_s` for all ranks' examples."""
     found: dict[str, list[float]] = {}
     plan = dataset.plan
     for step in range(steps):
@@ -137,7 +154,7 @@ def _measure(dataset: StepDataset, steps: int) -> dict[str, float]:
         row["imbalance"] = parts[0].imbalance
         for name, value in row.items():
             found.setdefault(name, []).append(value)
-    return {name: float(np.mean(values)) for name, values in found.items()}
+    return found
 
 
 def _by_turns(outlines: Sequence[Outline], plan: BatchPlan) -> dict[str, float]:

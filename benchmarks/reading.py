@@ -10,10 +10,12 @@ import argparse
 import importlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from measured import Row, report
 
 ANSWER = (
     "The person in the video speaks with a raised voice and furrowed brows while looking away from "
@@ -43,7 +45,7 @@ LABELS = {
 }
 # Where the policies lie: here, and in older versions.
 PLACES = ("affect_mllm.eval.read.policies", "affect_mllm.eval.parse.policies")
-LONG = 10_000
+LONG, SHORTER = 10_000, 1_000
 TEXTS = ("joy ", "not angry, sad or afraid; ", "The speaker is 1.5 B yes first ", "愤怒,不是悲伤。")
 COUNT, ROUNDS = 300, 3
 LONGEST_S = 0.5  # what takes longer is measured once
@@ -64,24 +66,42 @@ def main() -> None:
         old = there.get(name)
         ratios = f"  {rate / old[0]:8.1f} ×{old[1] / long_ms:10.1f} ×" if old else ""
         print(f"{name:24}{rate:11,.0f}{long_ms:17.1f} ms{ratios}")
+    report([*grown()])
+
+
+def grown() -> Iterator[Row]:
+    """What a character of a long answer costs, to what it does in one of a tenth of its length."""
+    for name, (_, read) in readers().items():
+        ratios = [_slowest(read, LONG) / _slowest(read, SHORTER) for _ in range(ROUNDS)]
+        what = f"reading a character of {LONG:,}, `{name}`"
+        yield Row.of(what, f"a character of {SHORTER:,}", ratios, "lower")
+
+
+def _slowest(read: Callable[[str], None], length: int) -> float:
+    """Seconds a character of the worst text."""
+    return max(best(read, [(text * length)[:length]]) for text in TEXTS) / length
 
 
 def measured() -> dict[str, tuple[float, float]]:
     """{task: (answers of 200 characters a second, milliseconds for the slowest long one)}."""
+    found = {}
+    for name, (answer, read) in readers().items():
+        seconds = best(read, [answer] * COUNT)
+        found[name] = (COUNT / seconds, 1e3 * LONG * _slowest(read, LONG))
+    return found
+
+
+def readers() -> dict[str, tuple[str, Callable[[str], None]]]:
+    """{task: (an answer to it, what reads one)}, used once already."""
     from affect_mllm.eval.benchmarks import load_task
     from affect_mllm.types import Sample
 
-    extract = policies().extract
-    found = {}
+    extract, found = policies().extract, {}
     for name, said in ANSWERS.items():
         task, sample = load_task(name), Sample("a", Path(), labels=LABELS)
-        answer = ANSWER.format(said)
-
-        read = partial(read_one, extract, task, sample)
+        read, answer = partial(read_one, extract, task, sample), ANSWER.format(said)
         read(answer)
-        seconds = best(read, [answer] * COUNT)
-        long_s = max(best(read, [(text * LONG)[:LONG]]) for text in TEXTS)
-        found[name] = (COUNT / seconds, 1e3 * long_s)
+        found[name] = (answer, read)
     return found
 
 

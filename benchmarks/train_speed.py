@@ -22,18 +22,33 @@ import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parent))
+from measured import Better, Row, report
 from train_chats import write_manifest
 from train_contenders import BATCH, hf_trainer, ours, trl
 
 Found = dict[str, dict[str, float]]  # numbers by contender
 TRAINER, TRL, OURS = "Trainer, padding", "TRL, packing", "affect_mllm"
 ONE_RANK, TWO_RANKS = "affect_mllm, 1 rank × 1 thread", "affect_mllm, 2 ranks × 1 thread"
+TOKENS, MEMORY = "supervised tokens/s", "peak memory"
+COMPARED: list[tuple[str, str, str, str, Better]] = [
+    (TOKENS, "supervised", OURS, TRAINER, "higher"),
+    (TOKENS, "supervised", OURS, TRL, "higher"),
+    (MEMORY, "peak_gb", OURS, TRAINER, "lower"),
+    (TOKENS, "supervised", TWO_RANKS, ONE_RANK, "higher"),
+]
+WANTED = {
+    (TOKENS, TRAINER): "at least 4",
+    (TOKENS, TRL): "at least 2.5",
+    (MEMORY, TRAINER): "at most 0.4",
+    (TOKENS, ONE_RANK): "at least 1.9",
+    ("FLOP/s", "matrix products alone"): "at least 0.25",
+}
 SUSTAINED = """
 import sys, time, torch
 torch.set_num_threads(1)
@@ -70,10 +85,13 @@ def main() -> None:
                 rounds[-1][name] = _run(name, options, manifest, threads)
                 peaks.append(matmul_peak(threads, options.dtype))
     _print_table(_medians(rounds), max(peaks), threads, options.dtype)
-    _print_ratios(rounds, max(peaks))
+    rows = [*_ratios(rounds, max(peaks), options.dtype)]
     if {TWO_RANKS, ONE_RANK} <= set(names):
         alone, together = (sum(sustained_rates(count, options.dtype)) for count in (1, 2))
-        _print_ratio("machine's ceiling: two matmul processes ÷ one", [together / alone])
+        what = "FLOP/s of two processes of matrix products (the machine's ceiling)"
+        rows.append(Row.of(what, "one process", [together / alone], "higher"))
+    _print_ratios(rows)
+    report(rows)
 
 
 def _arguments() -> argparse.Namespace:
@@ -202,25 +220,23 @@ def _print_table(found: Found, peak: float, threads: int, dtype: str) -> None:
             print(f"{line}{'':9}{row['peak_gb']:8.2f} each")
 
 
-def _print_ratios(rounds: list[Found], peak: float) -> None:
-    def ratio(name: str, one: str, two: str, key: str, target: str) -> None:
-        if {one, two} <= set(rounds[0]):
-            _print_ratio(name, [each[one][key] / each[two][key] for each in rounds], target)
-
-    print()
-    ratio("supervised tokens/s, ours ÷ Trainer", OURS, TRAINER, "supervised", "at least 4")
-    ratio("supervised tokens/s, ours ÷ TRL", OURS, TRL, "supervised", "at least 2.5")
-    ratio("peak memory, ours ÷ Trainer", OURS, TRAINER, "peak_gb", "at most 0.4")
+def _ratios(rounds: list[Found], peak: float, dtype: str) -> Iterator[Row]:
+    for title, key, mine, other, better in COMPARED:
+        if {mine, other} <= set(rounds[0]):
+            ratios = [each[mine][key] / each[other][key] for each in rounds]
+            yield Row.of(f"{title}, {mine}, {dtype}", other, ratios, better)
     if OURS in rounds[0]:
         shares = [each[OURS]["flops"] / peak for each in rounds]
-        _print_ratio("share of the peak", shares, "at least 0.25")
-    ratio("two ranks of one thread ÷ one", TWO_RANKS, ONE_RANK, "supervised", "at least 1.9")
+        yield Row.of(f"FLOP/s, {OURS}, {dtype}", "matrix products alone", shares, "higher")
 
 
-def _print_ratio(name: str, ratios: list[float], wanted: str = "") -> None:
-    spread = f"  {min(ratios):.2f} to {max(ratios):.2f}" if len(ratios) > 1 else ""
-    target = f"   wanted: {wanted}" if wanted else ""
-    print(f"{name:54}{median(ratios):7.2f}{spread}{target}")
+def _print_ratios(rows: list[Row]) -> None:
+    print()
+    for row in rows:
+        spread = f"  {row.low:.2f} to {row.high:.2f}" if row.n > 1 else ""
+        wanted = WANTED.get((row.what.partition(",")[0], row.against))
+        target = f"   wanted: {wanted}" if wanted else ""
+        print(f"{row.what} ÷ {row.against}: {row.ratio:.2f}{spread}{target}")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,9 @@ from affect_mllm.types import AffectError, ConfigError
 Folder = Annotated[Path, typer.Argument(help="The folder as the publisher distributes it.")]
 
 
+PRIVACY = "who is seen or heard has rights, and inferring emotions is regulated: docs/privacy.md"
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a recipe does for its user's choices; `variant` goes into the manifest's name."""
@@ -136,3 +139,4 @@ def show_terms(console: Console, dataset: Dataset) -> None:
     """Print what a user has to accept before using the data."""
     for name in ("title", "licence", "access", "source"):
         console.print(f"{name:8} {getattr(dataset, name)}", markup=False)
+    console.print(f"privacy  {PRIVACY}", markup=False)

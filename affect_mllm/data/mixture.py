@@ -42,9 +42,7 @@ class Source:
         found = rows.having(self.has) if self.has else rows
         if not found:
             raise DataError(
-                str(self.manifest),
-                f"no row of split {self.split} has {', '.join(self.has)}",
-                fix="give another split, or fewer labels in the source's `has`",
+                str(self.manifest), f"no row of split {self.split} has {', '.join(self.has)}"
             )
         return found
 

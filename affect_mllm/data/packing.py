@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import heappop, heappush, heapreplace
 
 import numpy as np
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
@@ -146,14 +147,18 @@ class _Packed:
 def _balanced(packed: _Packed, costs: Sequence[float], count: int) -> Bins | None:
     """`count` bins within the budget, or None; never None for as many bins as examples."""
     bins: Bins = [[] for _ in range(count)]
-    cost = np.zeros(count)
+    by_cost = [(0.0, place) for place in range(count)]  # a heap, the least loaded bin first
     for number in sorted(range(len(costs)), key=lambda i: (-costs[i], i)):
-        places = np.argsort(cost, kind="stable").tolist()
-        place = next((i for i in places if packed.takes(bins[i], number)), None)
-        if place is None:
+        full = []
+        while by_cost and not packed.takes(bins[by_cost[0][1]], number):
+            full.append(heappop(by_cost))
+        if not by_cost:
             return None
+        cost, place = by_cost[0]
         bins[place].append(number)
-        cost[place] += costs[number]
+        heapreplace(by_cost, (cost + costs[number], place))
+        for each in full:
+            heappush(by_cost, each)
     return bins
 
 

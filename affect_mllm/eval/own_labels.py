@@ -88,9 +88,7 @@ class OwnLabels:
         found = [each for names in lists if isinstance(names, list) for each in names]
         if not found:
             raise ConfigError(
-                f"benchmark {self.name}.candidates",
-                f"no row of {manifest} has {self.candidates}",
-                fix="name the label that has the lists of classes",
+                f"benchmark {self.name}.candidates", f"no row of {manifest} has {self.candidates}"
             )
         return tuple(dict.fromkeys(map(str, found)))
 

@@ -30,6 +30,7 @@ from affect_mllm.tools.trial import STEPS, Trial
 from affect_mllm.tools.trial_models import Parts, Size
 from affect_mllm.train.layout.launch import Launch
 from affect_mllm.train.plan.trainable import unfreeze
+from affect_mllm.train.watch.peaks import Peak
 
 GIB = 2**30
 LENGTHS = (700, 64, 900, 384)
@@ -133,6 +134,15 @@ def memory(
 
 def mfu(size: Size = LARGE) -> Answer:
     """The share of the peak that the trainer logs of a bf16 step: the median of some."""
+    shares, peak = shares_of_peak(size)
+    share = median(shares)
+    rate = share * peak.flops_per_s / 1e12
+    found = f"{rate:.1f} TFLOP/s, {share:.0%} of the {peak.source} peak"
+    return Answer(share > TOLERANCE["share"], found)
+
+
+def shares_of_peak(size: Size = LARGE) -> tuple[list[float], Peak]:
+    """The shares of several bf16 steps as the trainer logs them, and the peak that they are of."""
     with made(size, BF16) as trial:
         trainer = trial.trainer(Launch(precision="bf16"), "auto")
         batch, shares = trial.batch(0), []
@@ -147,11 +157,7 @@ def mfu(size: Size = LARGE) -> Answer:
             _synchronize(trainer.engine.device)
             busy = time.perf_counter() - began
             shares.append(trainer.pace.numbers((batch,), whole, busy, 0.0)["mfu"])
-    share = median(shares[1:])  # the first counted FLOPs
-    peak = trainer.pace.peak
-    rate = share * peak.flops_per_s / 1e12
-    found = f"{rate:.1f} TFLOP/s, {share:.0%} of the {peak.source} peak"
-    return Answer(share > TOLERANCE["share"], found)
+    return shares[1:], trainer.pace.peak  # the first counted FLOPs
 
 
 CHECKS: dict[str, Callable[..., Answer]] = {

@@ -13,17 +13,29 @@ from affect_mllm.types import ConfigError, DataError
 
 USE = """## Intended use
 
-Research on how people show emotion in face, voice and words. The model describes what a clip
-shows; it does not know what a person feels. Do not use it to decide about people (hiring, policing,
-credit, health, education, border control), to watch them without their consent, or where the law
-forbids inferring emotions: the EU's AI Act (Regulation 2024/1689, Art. 5 (1) f) forbids it at work
-and in education but for medical and safety reasons. Before any other use, measure it on the people
-and in the language that it is meant for.
+Research on how people show emotion in face, voice and words, and comparing such models. The model
+describes what a clip shows; it does not know what a person feels.
+
+## Not intended
+
+Decisions about people (hiring, policing, credit, health, education, border control), watching them
+without their consent, and anything at work or in education: Regulation (EU) 2024/1689 (the EU's AI
+Act), Art. 5 (1) (f), forbids inferring emotions there but for medical or safety reasons. Elsewhere
+emotion recognition is high-risk (Annex III, 1 (c)), and people who are exposed to it have to be
+told (Art. 50 (3)). Other places have laws of their own.
+
+## Limits
+
+Labels are others' judgements of clips, often acted ones, in few languages and of few groups of
+people; expressions differ between people, cultures and situations. What is scored above holds for
+those benchmarks: before any use, measure it on the people and in the language that it is meant for,
+and groups apart. Answers may be fluent and wrong, and name cues that are not in the clip.
 
 ## Privacy
 
-Faces and voices are biometric data. The model runs locally and sends nothing anywhere. It was not
-tested for repeating what it was trained on; do not publish answers about people who did not agree.
+Faces and voices are personal data, and biometric data where they identify someone. The model runs
+locally and sends nothing anywhere. It was not tested for repeating what it was trained on; do not
+publish answers about people who did not agree. docs/privacy.md of affect_mllm says more.
 """
 LOADING = """## Loading
 

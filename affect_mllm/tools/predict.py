@@ -30,7 +30,11 @@ def predict_command(
     plugins: Plugins = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
 ) -> None:
-    """Emotion, description, the modalities used and the gate weights."""
+    """Emotion, description, the modalities used and the gate weights.
+
+    It is how a person appears in the clip. In the EU, inferring emotions at work or in education is
+    forbidden, and people have to be told elsewhere (docs/privacy.md).
+    """
     _check(clip, subtitle, question)
     from affect_mllm.tools.pipeline import load
 

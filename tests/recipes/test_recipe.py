@@ -151,12 +151,14 @@ def test_the_manifest_lies_beside_the_media_unless_told_otherwise(tmp_path: Path
 def test_terms_come_first_and_errors_leave_with_their_code(tmp_path: Path) -> None:
     left = CliRunner().invoke(app(DATASET, of(*ROWS[:1])), [str(tmp_path)])
     assert left.exit_code == 1
-    assert left.stdout.splitlines() == [
+    *terms, privacy = left.stdout.splitlines()
+    assert terms == [
         "title    a toy",
         "licence  toy licence",
         "access   nowhere",
         "source   its paper",
     ]
+    assert privacy.endswith("docs/privacy.md")
     assert left.stderr.startswith("toy: train: found 1, published 2")
     left = CliRunner().invoke(app(DATASET, of(*ROWS)), [str(tmp_path / "none")])
     assert left.exit_code == 2

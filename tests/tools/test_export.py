@@ -169,7 +169,8 @@ def test_the_card_has_the_scores_of_this_checkpoint_only(exported, tmp_path) -> 
 
     made, folder = exported
     text = (folder / "README.md").read_text()
-    for said in ("Lineage", "Intended use", "Privacy", "14 rows", "Not evaluated"):
+    for said in ("Lineage", "Intended use", "Not intended", "Art. 5 (1) (f)", "Annex III",
+                 "Art. 50 (3)", "Limits", "Privacy", "14 rows", "Not evaluated"):  # fmt: skip
         assert said in text
     metrics = {
         "war": {"value": 0.5, "ci_low": 0.4, "ci_high": 0.6, "n": 10, "n_unparsed": 1},

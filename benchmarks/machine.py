@@ -1,0 +1,48 @@
+"""Which machine and which version of the project numbers are of."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def described() -> str:
+    """Processor, cores that this process may use, memory, GPUs, Python and torch in a line."""
+    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    cores = len(os.sched_getaffinity(0))
+    parts = [_processor(), f"{cores} cores", f"{memory_gib:.0f} GiB", *_gpus()]
+    torch = importlib.metadata.version("torch")
+    return ", ".join([*parts, f"Python {platform.python_version()}", f"torch {torch}"])
+
+
+def revision() -> str:
+    """The commit, with a mark where files differ from it; `unknown` without git."""
+    words = ["git", "describe", "--always", "--dirty", "--match=NONE"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
+
+
+def has_cuda() -> bool:
+    """Whether torch sees a CUDA device."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _gpus() -> list[str]:
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return [f"{count} × {torch.cuda.get_device_name()}"] if count else []

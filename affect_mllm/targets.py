@@ -144,14 +144,18 @@ def _locate(path: str) -> Any:
         except ModuleNotFoundError as error:
             if error.name and module_name.startswith(error.name):
                 continue
-            raise ConfigError(path, f"needs the package {error.name}") from error
+            raise ConfigError(
+                path, f"needs the package {error.name}", fix=f"pip install {error.name}"
+            ) from error
         try:
             for part in parts[split:]:
                 found = getattr(found, part)
         except AttributeError as error:
             raise ConfigError(path, str(error)) from error
         return found
-    raise ConfigError(path, "no such module")
+    raise ConfigError(
+        path, "no such module", fix="correct the name; the files of conf/ have those there are"
+    )
 
 
 def _plugin_hint(path: str) -> str:

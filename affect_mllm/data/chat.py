@@ -247,7 +247,11 @@ class MarkedTurns:
     def _bos(self) -> int:
         found = self.tokenizer.convert_tokens_to_ids(self.bos)
         if found is None or found == self.tokenizer.unk_token_id:
-            raise ConfigError("data.chat.bos", f"{self.bos!r} is no token of this LLM")
+            raise ConfigError(
+                "data.chat.bos",
+                f"{self.bos!r} is no token of this LLM",
+                fix="give one of its own, or null",
+            )
         return int(found)
 
     def _ids(self, text: str) -> list[int]:

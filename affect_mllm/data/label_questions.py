@@ -72,7 +72,11 @@ def _of_labels(data: Node) -> dict[str, dict[str, Any]]:
     if not wanted:
         return {}
     if data.get("manifest") is None:
-        raise ConfigError("data.manifest", "null, but data.ask_labels asks for its labels")
+        raise ConfigError(
+            "data.manifest",
+            "null, but data.ask_labels asks for its labels",
+            fix="name it: data.manifest=FILE",
+        )
     path = Path(data["manifest"])
     labels = label_file.read(path)
     if unknown := sorted({*wanted} - {ALL, *labels}):

@@ -42,7 +42,9 @@ class Source:
         found = rows.having(self.has) if self.has else rows
         if not found:
             raise DataError(
-                str(self.manifest), f"no row of split {self.split} has {', '.join(self.has)}"
+                str(self.manifest),
+                f"no row of split {self.split} has {', '.join(self.has)}",
+                fix="give another split, or fewer labels in the source's `has`",
             )
         return found
 

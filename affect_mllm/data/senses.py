@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Literal, get_args
 
 from affect_mllm.types import modality_of
@@ -46,8 +47,15 @@ LEXICON: dict[Sense, re.Pattern[str]] = {
 }
 # What ends a clause: marks but for a decimal point, and words that begin another.
 _ENDS = re.compile(
-    r"[,;:!?\n。，；：！？、…]|\.(?!\d)|</?\w+>"
+    r"[,;:!?\n。，；：！？…]|\.(?!\d)|</?\w+>"
     r"|\b(?:but|while|whereas|although|though|because|yet|however|and (?:the|his|her|their|its))\b",
+    re.IGNORECASE,
+)
+# How a clause begins behind a comma; else it may be one more item of a list.
+_BEGINS = re.compile(
+    r"\s*(?:(?:and|so|or|then|as|if|since|because|which|who|that|this|there)\b"
+    r"|(?:he|she|they|it|we|i|you|the|an?|his|her|their|its|my|one)\b"
+    r"|(?:suggest|indicat|imply|convey|express|reflect|reveal|mean|show)ing\b)",
     re.IGNORECASE,
 )
 # What says that there is nothing to hear or see: no claim about it. "No smile" is one.
@@ -74,15 +82,27 @@ def clauses(text: str, sense: Sense) -> list[tuple[int, int]]:
     A clause that says that it cannot be heard or seen is none of them. English and Chinese, by
     lists of words: what is meant without any of them is not found.
     """
-    ends = [*_ENDS.finditer(text)]
-    cuts = [0, *(match.start() if match[0][0].isalpha() else match.end() for match in ends)]
     found = []
-    for start, end in zip(cuts, [*cuts[1:], len(text)], strict=True):
+    for start, end in pairwise([*_begun(text), len(text)]):
         part = text[start:end]
         if LEXICON[sense].search(part) and not _DENIED.search(part):
             blank = len(part) - len(part.lstrip())
             found.append((start + blank, end - (len(part) - len(part.rstrip()))))
     return found
+
+
+def _begun(text: str) -> list[int]:
+    """Where clauses begin."""
+    ends = [*_ENDS.finditer(text)]
+    cuts = [m.start() if m[0][0].isalpha() else m.end() for m in ends]
+    parts = pairwise([*cuts, len(text)])
+    return [0, *(cut for cut, end in parts if not _goes_on(text[:cut], text[cut:end]))]
+
+
+def _goes_on(before: str, part: str) -> bool:
+    """Whether a part is one more item of the clause before it: "her voice is low, flat"."""
+    own = any(words.search(part) for words in LEXICON.values())
+    return before.endswith(",") and not own and not _BEGINS.match(part)
 
 
 def speaks_of(text: str, sense: Sense) -> bool:

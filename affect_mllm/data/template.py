@@ -83,7 +83,11 @@ class Instruction:
                     expected=f"some of {[*OF_THE_TASK, *OF_THE_ROW]}; a brace is written {{{{",
                 )
             if "labels" in _fields(question) and not self.allowed:
-                raise ConfigError("instruction.allowed", f"empty, but {question!r} lists it")
+                raise ConfigError(
+                    "instruction.allowed",
+                    f"empty, but {question!r} lists it",
+                    fix="give the labels: allowed=[…]",
+                )
             if {"low", "high"} & set(_fields(question)):
                 self._range()
         if self.scale is not None:

@@ -99,7 +99,11 @@ def _own() -> dict[str, Path]:
     taken = set(_names(GROUP))
     for folder in filter(None, os.environ.get(OWN_FOLDERS, "").split(os.pathsep)):
         if not Path(folder).is_dir():
-            raise ConfigError(OWN_FOLDERS, f"no such folder: {folder}")
+            raise ConfigError(
+                OWN_FOLDERS,
+                f"no such folder: {folder}",
+                fix="correct it, or take it out of the variable",
+            )
         for path in sorted(Path(folder).glob("*.yaml")):
             if path.stem in taken:
                 raise ConfigError(
@@ -132,7 +136,9 @@ def _mapping(path: Path) -> dict[str, Any]:
     except ConfigError:
         raise
     except Exception as error:  # the YAML reader has many error classes, all meaning the same
-        raise ConfigError(str(path), f"not readable as YAML: {error}") from error
+        raise ConfigError(
+            str(path), f"not readable as YAML: {error}", fix="mend that line"
+        ) from error
     if not isinstance(values, dict):
         raise ConfigError(str(path), "not a mapping", expected="keys and values")
     return {str(key): value for key, value in values.items()}

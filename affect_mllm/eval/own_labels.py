@@ -88,7 +88,9 @@ class OwnLabels:
         found = [each for names in lists if isinstance(names, list) for each in names]
         if not found:
             raise ConfigError(
-                f"benchmark {self.name}.candidates", f"no row of {manifest} has {self.candidates}"
+                f"benchmark {self.name}.candidates",
+                f"no row of {manifest} has {self.candidates}",
+                fix="name the label that has the lists of classes",
             )
         return tuple(dict.fromkeys(map(str, found)))
 

@@ -118,7 +118,11 @@ def _rows(manifest: Path, label: str) -> list[Sample]:
 
     rows = [row for row in manifests.read(manifest) if label in row.labels and not row.clips]
     if not rows:
-        raise DataError(str(manifest), f"no row of one clip with labels.{label}")
+        raise DataError(
+            str(manifest),
+            f"no row of one clip with labels.{label}",
+            fix="name another one: --label",
+        )
     return sorted(rows, key=lambda row: row.id)
 
 

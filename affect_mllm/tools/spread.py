@@ -70,7 +70,11 @@ def summed_up(runs: Sequence[Path]) -> dict[str, Spread]:
     rows = [dict(_numbers(run)) for run in runs]
     names = [name for name in rows[0] if all(name in row for row in rows)]
     if not names:
-        raise DataError(", ".join(map(str, runs)), "no number that all of them have")
+        raise DataError(
+            ", ".join(map(str, runs)),
+            "no number that all of them have",
+            fix="name finished runs of one experiment, or their folder",
+        )
     return {name: _spread([row[name] for row in rows]) for name in names}
 
 

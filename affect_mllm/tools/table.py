@@ -64,7 +64,11 @@ def read_table(path: Path) -> Table:
         raise DataError(f"{path}:{reader.line_num}", f"not CSV: {error}") from error
     twice = [name for name, count in Counter(header).items() if count > 1 and name]
     if twice:
-        raise DataError(f"{path}:1", f"columns named twice: {', '.join(twice)}")
+        raise DataError(
+            f"{path}:1",
+            f"columns named twice: {', '.join(twice)}",
+            fix="rename all but one of each",
+        )
     if not table.rows and not table.problems:
         raise DataError(str(path), "no rows", expected="a header line and a line for each clip")
     return table

@@ -95,7 +95,11 @@ def benchmark(name: str, asked: Asked, data: DataSettings) -> Watched:
     Raises ConfigError without a manifest; DataError where no row of the split counts.
     """
     if data.manifest is None:
-        raise ConfigError("data.manifest", "null, but stage.benchmarks asks for rows of it")
+        raise ConfigError(
+            "data.manifest",
+            "null, but stage.benchmarks asks for rows of it",
+            fix="name it: data.manifest=FILE",
+        )
     path = Path(data.manifest)
     task = replace(load_task(name, path), split=asked.split)
     chosen = task.select(manifest.read(path))

@@ -17,6 +17,7 @@ import yaml
 
 from affect_mllm.config import conf_dir
 from affect_mllm.targets import OURS, option_types, resolve
+from scripts.site.links import ROOT
 
 HEAD = """# Every key of the configuration
 
@@ -26,8 +27,9 @@ of a group at a place, `place.key=value` sets a key there, as in
 [overrides](../overrides.md). A key without a default has to be given.
 """
 THEIRS = "as its package documents it"
-# Modules whose classes a YAML may name though no file of conf/ does.
+# What a YAML may name though no file of conf/ does: the classes of these modules, and of the pages.
 BESIDE = ("affect_mllm.rewards.text", "affect_mllm.rewards.wheel", "affect_mllm.rewards.judge")
+NAMED = re.compile(r"_target_: (affect_mllm\.[\w.]+\w)")
 
 
 @dataclass
@@ -58,10 +60,8 @@ def described() -> dict[str, Described]:
             each.comments |= comments(text, inspect.signature(target).parameters)
             each.given |= node.keys()
             each.is_part |= node.get("_partial_", False)
-    for module in BESIDE:
-        for value in vars(import_module(module)).values():
-            if inspect.isclass(value) and value.__module__ == module and value.__doc__:
-                found.setdefault(Described(value).path, Described(value))
+    for target in beside():
+        found.setdefault(Described(target).path, Described(target))
     todo = [each.target for each in found.values()]
     while todo:
         for target in taken(todo.pop()):
@@ -69,6 +69,18 @@ def described() -> dict[str, Described]:
                 found[each.path] = each
                 todo.append(target)
     return found
+
+
+def beside() -> Iterator[Callable[..., Any]]:
+    """The classes that a YAML may name and no file of conf/ does: rewards, and those of pages."""
+    for module in BESIDE:
+        for value in vars(import_module(module)).values():
+            if inspect.isclass(value) and value.__module__ == module and value.__doc__:
+                yield value
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        # The extending page's classes are its reader's.
+        names = NAMED.findall(page.read_text(encoding="utf-8")) if page.stem != "extend" else ()
+        yield from map(resolve, names)
 
 
 def nodes(node: object) -> Iterator[dict[str, Any]]:

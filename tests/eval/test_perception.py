@@ -22,6 +22,13 @@ def written(asker: Asker, batch: Batch) -> list[dict[str, Any]]:
     return [{"response": each, "finish_reason": "stop", "gate": {}} for each in told]
 
 
+def grounded(row: dict[str, Any]) -> bool:
+    shown = {"audio" if name == "audio" else "face" for name in {*row["modalities"]} - {"text"}}
+    said = {"audio"} if "voice" in row["response"] else set()
+    said |= {"face"} if "frowns" in row["response"] else set()
+    return said <= shown and bool(said) == bool(shown)
+
+
 def test_claims_count_where_the_prediction_was_shown_nothing(
     tiny, tiny_run, tmp_path, monkeypatch
 ) -> None:
@@ -49,6 +56,7 @@ def test_claims_count_where_the_prediction_was_shown_nothing(
         found = {name: metrics[name]["value"] for name in metrics}
         assert found["unfounded_voice"] == pytest.approx(sum(muted) / len(muted), abs=1e-6)
         assert found["speaks_of_voice"] == pytest.approx(sum(heard) / 14, abs=1e-6)
+        assert found["grounded"] == pytest.approx(sum(map(grounded, rows)) / 14, abs=1e-6)
         frowns = sum("frowns" in row["response"] for row in rows)
         assert found["speaks_of_face"] == pytest.approx(frowns / 14, abs=1e-6)
     assert run["variants"]["audio+text"]["metrics"]["unfounded_face"]["value"] == pytest.approx(

@@ -13,6 +13,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 from typer.testing import CliRunner
 
+from affect_mllm.data.senses import clauses, speaks_of
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "data_recipes"))
 
@@ -135,6 +137,17 @@ def test_no_sentence_names_an_emotion(clips):
             assert len(found[kind].split()) <= 14
             assert found[kind] in found["description"]
         assert found["description"].rstrip(".").endswith(spec.emotion)
+
+
+def test_sentences_about_a_sense_are_known_as_such(clips):
+    for spec in clips[::10]:
+        found = cues.labels(spec)
+        heard, seen = found["vocal_cues"], found["visual_cues"]
+        assert " ".join(heard[a:b] for a, b in clauses(heard, "audio")) == heard
+        assert " ".join(seen[a:b] for a, b in clauses(seen, "face")) == seen
+        for sense, text in (("face", heard), ("audio", seen)):
+            assert not speaks_of(text, sense)
+            assert not speaks_of(found["verbal_cues"], sense)
 
 
 def test_labels_are_in_range_and_open_words_name_the_class(clips):

@@ -137,7 +137,11 @@ def read_variant(folder: Path, summary: Mapping[str, Any], variant: str) -> tupl
     """
     path = summary.get("predictions", {}).get(variant)
     if not summary.get("manifest") or not (path or variant == MAJORITY):
-        raise DataError(str(folder / RESULTS), "names no manifest or no predictions")
+        raise DataError(
+            str(folder / RESULTS),
+            "names no manifest or no predictions",
+            fix="score it anew with --log, or ask with eval.py",
+        )
     samples = manifest.read(folder / summary["manifest"], media=False)
     task = Task(**summary["task"])
     said = majority_predictions(task, samples) if path is None else read_predictions(folder / path)

@@ -37,6 +37,9 @@ class FigureGate(BaseGate):
     After the figure of Emotion-Qwen (arXiv 2505.06685), which draws no softmax, and what is known
     of `gatenet` in the weights of 24DavidHuang/Emotion-Qwen@8c52bf3: one state `[1, D]` goes in,
     two weights come out. That the state is the mean is inferred.
+
+    `hidden_size` is the width of its maps; `input_size`, `experts` and `num_tokens` are given by
+    the compressor that it is a part of, and it has one set of weights for all tokens.
     """
 
     def __init__(

@@ -124,7 +124,9 @@ def _checkpoint(net: nn.Module, where: str) -> None:
     switch = getattr(net, TIMM_SWITCH, None)
     if switch is None:
         raise ConfigError(
-            "speed.gradient_checkpointing", f"{where} is a {type(net).__name__}, which cannot"
+            "speed.gradient_checkpointing",
+            f"{where} is a {type(net).__name__}, which cannot",
+            fix="leave encoders out of it: [llm] or []",
         )
     switch(True)
 

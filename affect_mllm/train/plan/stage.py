@@ -24,6 +24,8 @@ from affect_mllm.train.plan.trainable import Trainable, named, select
 from affect_mllm.train.rollout.settings import Rollout
 from affect_mllm.types import ConfigError
 
+_NAMES = "see the modules' names: `affect-mllm describe experiment=NAME`"
+
 
 @dataclass(frozen=True)
 class Best:
@@ -311,8 +313,10 @@ def _twins(model: AffectMLLM, source: str, target: str) -> list[tuple[torch.Tens
         if source in name:
             twin = weights.get(name.replace(source, target))
             if twin is None or twin.shape != tensor.shape:
-                raise ConfigError("stage.copy", f"{name} has no twin of its shape under {target!r}")
+                raise ConfigError(
+                    "stage.copy", f"{name} has no twin of its shape under {target!r}", fix=_NAMES
+                )
             found.append((tensor, twin))
     if not found:
-        raise ConfigError("stage.copy", f"no parameter has {source!r} in its name")
+        raise ConfigError("stage.copy", f"no parameter has {source!r} in its name", fix=_NAMES)
     return found

@@ -53,7 +53,11 @@ class ValidationLoss(Callback):
                 terms = self.engine.forward(micro, self.objective)
                 tally.add(micro.sample_ids, terms, torch.stack([*terms.values.values()]).sum())
         if not counts:
-            raise DataError("stage.validation", "nothing to measure in its batches")
+            raise DataError(
+                "stage.validation",
+                "nothing to measure in its batches",
+                fix="give it rows that its losses are about, or more `batches`",
+            )
         sums = tally.read().over_ranks(self.engine, self.objective)
         found = sums.losses
         means = {f"val/{name}": found[name] / max(1, counts[name]) for name in found}

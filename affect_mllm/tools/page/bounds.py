@@ -25,10 +25,10 @@ class Bounds:
         check_file(path)
         size_mib = path.stat().st_size / MIB
         if size_mib > self.mib:
-            raise _beyond(path, f"{size_mib:.1f} MiB", f"{self.mib:g} MiB", "--max-mib")
+            raise _beyond(path, f"{size_mib:.1f} MiB", f"{self.mib:g} MiB", "--max-upload")
         length_s = _length_s(path)
         if length_s > self.seconds:
-            raise _beyond(path, f"{length_s:.1f} s", f"{self.seconds:g} s", "--max-s")
+            raise _beyond(path, f"{length_s:.1f} s", f"{self.seconds:g} s", "--max-seconds")
 
 
 def _beyond(path: Path, got: str, most: str, option: str) -> DataError:

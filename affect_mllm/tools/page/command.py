@@ -23,8 +23,8 @@ def demo_command(
     beside: Annotated[str | None, typer.Option(help="another one, asked the same")] = None,
     host: Annotated[str, typer.Option(help="the address to listen at")] = HOST,
     port: Annotated[int, typer.Option(help="0 takes any free one", min=0, max=65535)] = PORT,
-    max_mib: Annotated[float, typer.Option(help="how large an upload may be")] = 64,
-    max_s: Annotated[float, typer.Option(help="how long a clip may be")] = 120,
+    max_upload: Annotated[float, typer.Option(help="MiB of a file", min=0)] = 64,
+    max_seconds: Annotated[float, typer.Option(help="of a clip", min=0)] = 120,
     plugins: Plugins = None,
 ) -> None:
     """A page on this machine: upload or record a clip, ask, take modalities away."""
@@ -41,4 +41,4 @@ def demo_command(
         names = [checkpoint, *([beside] if beside else [])]
         models = {name: load(name, plugins=plugins or ()) for name in names}
         LOGGER.info("http://%s:%d (Ctrl-C ends it)", host, at.getsockname()[1])
-        serve(Sessions(models, Bounds(max_mib, max_s)), at)
+        serve(Sessions(models, Bounds(max_upload, max_seconds)), at)

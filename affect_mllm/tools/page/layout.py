@@ -18,14 +18,18 @@ from affect_mllm.log import LOGGER
 from affect_mllm.tools.page.panel import PRIVACY, answer_of, findings_of, problem_box, reading_line
 from affect_mllm.tools.page.pictures import what_was_read
 from affect_mllm.tools.page.sessions import Sessions
-from affect_mllm.tools.page.turn import NOT_YET, Asked, Told
+from affect_mllm.tools.page.turn import Asked, Told
 from affect_mllm.types import AffectError
 
 TITLE = "affect_mllm"
 SWITCHES = tuple(zip(("Pictures", "Voice", "Words"), ALL, strict=True))
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 # Only one at a time: all pages share the machine and the checkpoints.
-ALONE = {**PRIVATE, "concurrency_id": "model", "concurrency_limit": 1}
+ALONE: dict[str, Any] = {
+    "concurrency_id": "model",
+    "concurrency_limit": 1,
+    "api_visibility": "private",
+    "show_progress": "hidden",
+}
 
 
 class Sources(NamedTuple):
@@ -78,17 +82,21 @@ class Handlers:
         self.sessions = sessions
 
     def read(self, path: str | None, request: gr.Request) -> Iterator[list[Any]]:
-        """Show what was read of an upload, in place of the last clip's answers."""
+        """Show what was read of an upload, in place of the last clip's answers.
+
+        The source is emptied at once: a recorder would play a file that is deleted.
+        """
         nothing = [""] * (len(Panel._fields) * len(self.sessions.models))
         if path is None:
             return
-        yield [reading_line(Path(path).name), *nothing]
+        yield [reading_line(Path(path).name), *nothing, None]
         try:
             looked = self.sessions.read(str(request.session_hash), Path(path))
         except AffectError as error:
-            yield [problem_box(str(error)), *nothing]
+            yield [problem_box(str(error)), *nothing, None]
         else:
-            yield ["", *chain(*(("", "", what_was_read(each)) for each in looked.values()))]
+            parts = chain(*(("", "", what_was_read(each)) for each in looked.values()))
+            yield ["", *parts, None]
 
     def ask(
         self, question: str | None, labels: str, words: str, kinds: list[str], request: gr.Request
@@ -115,9 +123,14 @@ class Handlers:
         LOGGER.info("a page was closed, its clip is forgotten")
 
     def _shown(self, told: Mapping[str, Told]) -> list[Any]:
-        """Each panel's parts; empty until its checkpoint says something."""
-        known = (told.get(name, NOT_YET) for name in self.sessions.models)
-        return [*chain(*((answer_of(each), findings_of(each), gr.skip()) for each in known))]
+        """Each panel's parts."""
+        return [*chain(*(_parts(told.get(name)) for name in self.sessions.models))]
+
+
+def _parts(told: Told | None) -> tuple[Any, ...]:
+    """Those of a Panel, empty until its checkpoint says something; what was read stays."""
+    said = ("", "") if told is None else (answer_of(told), findings_of(told))
+    return *said, gr.skip()
 
 
 def listed(labels: str) -> tuple[str, ...]:
@@ -185,8 +198,7 @@ def _connect(
 ) -> None:
     """Which handler answers to what."""
     for source, event in zip(sources, ("upload", "stop_recording", "stop_recording"), strict=True):
-        read = getattr(source, event)(handlers.read, source, shown, **ALONE)
-        read.then(lambda: None, None, source, queue=False, **PRIVATE)  # its file is gone
+        getattr(source, event)(handlers.read, source, [*shown, source], **ALONE)
     button.click(handlers.ask, [*form], shown, **ALONE)
     form.words.submit(handlers.ask, [*form], shown, **ALONE)
     form.kinds.change(handlers.ask_again, [*form], shown, trigger_mode="always_last", **ALONE)

@@ -21,8 +21,6 @@ READINGS = {"face": "pictures", "frame": "pictures", "image": "picture", "audio"
 
 def answer_of(told: Told) -> Markup:
     """The answer's words so far, and of what they were said once that is known."""
-    if not told.is_begun:
-        return Markup("")
     used = ", ".join(dict.fromkeys(READINGS.get(each, each) for each in told.modalities))
     made = Markup('<p class="used">Answered from {}.</p>').format(used) if used else ""
     return Markup(
@@ -48,13 +46,13 @@ def labels_of(told: Told) -> Markup:
     """The wheel beside the list of labels, or why there is none."""
     if told.problem:
         return problem_box(told.problem)
-    if not told.shares:
+    if not told.shares and not told.named:
         return Markup("")
     legend = (
-        "Dots are numbered as the labels beside; outer rings are stronger, the middle is neutral."
+        "Dots are marked as the labels beside; outer rings are stronger, the middle is neutral."
     )
-    if set(told.named) & set(told.shares):
-        legend += " The answer says what is ringed."
+    if told.named:
+        legend += " The answer says what is ringed; letters are words that it says besides."
     if told.before is not None:
         legend += " A mark on a bar is where it was with everything."
     return Markup(

@@ -1,4 +1,4 @@
-"""How likely each label is, as a numbered list of bars."""
+"""How likely each label is, as a list of bars with the marks that the wheel has."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from markupsafe import Markup
 
-from affect_mllm.tools.page.wheel import place_of
+from affect_mllm.tools.page.wheel import Mark, marks, place_of
 
 
 def shares_list(
@@ -15,26 +15,37 @@ def shares_list(
     before: Mapping[str, float] | None = None,
     named: Collection[str] = (),
 ) -> Markup:
-    """A bar for each label in its order; a mark where it was in `before`, with all modalities.
+    """A bar for each label in its order, a tick where it was in `before`, with all modalities.
 
-    A label that the answer says is marked as such, one without a place on the wheel, too.
+    Then what only the answer says (`named`). What it says, and what has no place on the wheel, is
+    marked as such.
     """
     rows = Markup("").join(
-        _row(label, share, None if before is None else before.get(label), said=label in named)
-        for label, share in shares.items()
+        _row(label, mark, (before or {}).get(label)) for label, mark in marks(shares, named).items()
     )
-    return Markup('<ol class="shares">{}</ol>').format(rows)
+    return Markup('<ul class="shares">{}</ul>').format(rows)
 
 
-def _row(label: str, share: float, before: float | None, *, said: bool) -> Markup:
-    mark = text = ""
-    if before is not None:
-        mark = Markup('<i class="before" style="left:{:.2f}%"></i>').format(100 * before)
-        text = f"{before:.1%} → "
-    notes = [*(["answered"] if said else []), *([] if place_of(label) else ["not on the wheel"])]
+def _row(label: str, mark: Mark, before: float | None) -> Markup:
+    notes = ["answered"] * mark.is_said + ["not on the wheel"] * (place_of(label) is None)
     note = Markup(" <em>{}</em>").format(", ".join(notes)) if notes else ""
+    name = Markup('<span class="name"><strong>{}</strong> {}{}</span>').format(
+        mark.text, label, note
+    )
+    if mark.share is None:
+        return Markup("<li>{}</li>").format(name)
+    return Markup('<li data-label="{}" data-share="{:.6f}">{}{}</li>').format(
+        label, mark.share, name, _bar(mark.share, before)
+    )
+
+
+def _bar(share: float, before: float | None) -> Markup:
+    """The share in numbers and as a bar, with what it was before."""
+    tick = text = ""
+    if before is not None:
+        tick = Markup('<i class="before" style="left:{:.2f}%"></i>').format(100 * before)
+        text = f"{before:.1%} → "
     return Markup(
-        '<li data-label="{}" data-share="{:.6f}"><span class="name">{}{}</span>'
+        '<span class="value">{}{:.1%}</span>'
         '<span class="track"><b style="width:{:.2f}%"></b>{}</span>'
-        '<span class="value">{}{:.1%}</span></li>'
-    ).format(label, share, label, note, 100 * share, mark, text, share)
+    ).format(text, share, 100 * share, tick)

@@ -46,11 +46,7 @@ class Told:
     shares: Mapping[str, float] = field(default_factory=dict)
     before: Mapping[str, float] | None = None
     problem: str = ""
-    is_begun: bool = True
     is_finished: bool = False
-
-
-NOT_YET = Told(is_begun=False)
 
 
 def tell(model: Pipeline, looked: Looked, asked: Asked) -> Iterator[Told]:

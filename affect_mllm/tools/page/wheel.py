@@ -1,12 +1,13 @@
 """Labels on Plutchik's wheel of emotions, drawn from our own emotion-wheel tables.
 
 Eight petals of three intensities, stronger ones further out (Plutchik, The nature of emotions,
-2001), and neutral in the middle. A label is a numbered dot in its place, larger the likelier it is.
+2001), and neutral in the middle. A label is a dot in its place, larger the likelier it is.
 """
 
 from __future__ import annotations
 
 import math
+import string
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -60,25 +61,49 @@ def place_of(label: str) -> Place | None:
     return places().get(tables.classes(label)[tables.maps.index(f"{WHEEL}_level2")])
 
 
-def wheel(shares: Mapping[str, float], *, named: Collection[str] = ()) -> Markup:
-    """The wheel as SVG with the labels of `shares` as numbered dots, in their order.
+@dataclass(frozen=True)
+class Mark:
+    """A label's dot: what stands in it, its share (None: not compared), if the answer says it."""
 
-    Dots of labels in `named` have a second ring: the answer says them.
+    text: str
+    share: float | None
+    is_said: bool
+
+
+def marks(shares: Mapping[str, float], named: Collection[str] = ()) -> dict[str, Mark]:
+    """Labels by their numbers, and then what only the answer says (`named`) by letters."""
+    found = {
+        label: Mark(str(number), share, label in named)
+        for number, (label, share) in enumerate(shares.items(), start=1)
+    }
+    besides = [label for label in named if label not in shares]
+    letters = zip(besides, string.ascii_lowercase, strict=False)
+    return found | {label: Mark(letter, None, True) for label, letter in letters}
+
+
+def wheel(shares: Mapping[str, float], *, named: Collection[str] = ()) -> Markup:
+    """The wheel as SVG, with a dot for each label of `marks` that has a place on it.
+
+    Those that the answer says have a second ring.
     """
     petals = Markup("").join(_petal(at, name) for at, name in enumerate(PETALS))
     middle = Markup('<circle class="middle" cx="{:g}" cy="{:g}" r="{}"/>').format(*CENTRE, CORE)
+    dots = _dots(marks(shares, named))
     return Markup(
         '<svg class="wheel" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>'
-    ).format(WIDTH, HEIGHT, _said(shares), petals + middle + _dots(shares, named))
+    ).format(WIDTH, HEIGHT, _said(shares, named), petals + middle + dots)
 
 
-def _said(shares: Mapping[str, float]) -> str:
-    each = [
-        f"{label} {share:.0%}, {'not on the wheel' if place is None else place.petal}"
-        for label, share in shares.items()
-        for place in [place_of(label)]
-    ]
-    return "; ".join(["emotion wheel", *each])
+def _said(shares: Mapping[str, float], named: Collection[str]) -> str:
+    """The wheel in words."""
+    each = [f"{label} {share:.0%}, {_where(label)}" for label, share in shares.items()]
+    besides = [f"answered {label}, {_where(label)}" for label in named if label not in shares]
+    return "; ".join(["emotion wheel", *each, *besides])
+
+
+def _where(label: str) -> str:
+    place = place_of(label)
+    return "not on the wheel" if place is None else place.petal
 
 
 def _petal(at: int, name: str) -> Markup:
@@ -100,20 +125,18 @@ def _petal(at: int, name: str) -> Markup:
     return rings + text.format(x, y + 4, side, name)
 
 
-def _dots(shares: Mapping[str, float], named: Collection[str]) -> Markup:
-    """A dot for every label that has a place; those in one place stand side by side."""
-    found: dict[Place, list[str]] = {}
-    for label in shares:
+def _dots(marked: Mapping[str, Mark]) -> Markup:
+    """The dots of labels that have a place; those in one place stand side by side."""
+    found: dict[Place, list[Mark]] = {}
+    for label, mark in marked.items():
         place = place_of(label)
         if place is not None:
-            found.setdefault(place if not place.is_middle else Place(MIDDLE, 0), []).append(label)
-    numbers = {label: number for number, label in enumerate(shares, start=1)}
-    dots = Markup("")
-    for place, labels in found.items():
-        for at, label in enumerate(labels):
-            x, y = _spot(place, at, len(labels))
-            dots += _dot((x, y), numbers[label], shares[label], said=label in named)
-    return dots
+            found.setdefault(place if not place.is_middle else Place(MIDDLE, 0), []).append(mark)
+    return Markup("").join(
+        _dot(_spot(place, at, len(each)), mark)
+        for place, each in found.items()
+        for at, mark in enumerate(each)
+    )
 
 
 def _spot(place: Place, at: int, count: int) -> tuple[float, float]:
@@ -125,16 +148,17 @@ def _spot(place: Place, at: int, count: int) -> tuple[float, float]:
     return _point(angle + part * _STEP, _radius(place.ring) + RING / 2)
 
 
-def _dot(at: tuple[float, float], number: int, share: float, *, said: bool) -> Markup:
-    """A dot whose area grows with the share, and its number."""
-    radius = math.sqrt(LEAST**2 + (MOST**2 - LEAST**2) * min(max(share, 0.0), 1.0))
+def _dot(at: tuple[float, float], mark: Mark) -> Markup:
+    """A dot whose area grows with the share, with its text."""
+    share = min(max(mark.share or 0.0, 0.0), 1.0)
+    radius = math.sqrt(LEAST**2 + (MOST**2 - LEAST**2) * share)
     ring = Markup('<circle class="said" cx="{:.1f}" cy="{:.1f}" r="{:.1f}"/>').format(
         *at, radius + 3
     )
     return Markup(
         '<g class="dot">{}<circle cx="{:.1f}" cy="{:.1f}" r="{:.1f}"/>'
         '<text x="{:.1f}" y="{:.1f}" text-anchor="middle">{}</text></g>'
-    ).format(ring if said else "", *at, radius, at[0], at[1] + 4, number)
+    ).format(ring if mark.is_said else "", *at, radius, at[0], at[1] + 4, mark.text)
 
 
 def _radius(ring: int) -> float:

@@ -23,7 +23,7 @@ def media(tmp_path_factory) -> Path:
 @pytest.mark.parametrize(("name", "length_s"), [("video.mp4", 2.0), ("voice.wav", 1.5)])
 def test_a_clip_may_be_as_long_as_the_bound_and_no_longer(media, name, length_s) -> None:
     Bounds(seconds=length_s + 0.05).check(media / name)
-    with pytest.raises(DataError, match=r"at most 1\.\d+ s(.|\n)*--max-s") as caught:
+    with pytest.raises(DataError, match=r"at most 1\.\d+ s(.|\n)*--max-seconds") as caught:
         Bounds(seconds=length_s - 0.05 if length_s < 2 else 1.9).check(media / name)
     assert f"{length_s:.1f} s" in caught.value.got
 
@@ -31,7 +31,7 @@ def test_a_clip_may_be_as_long_as_the_bound_and_no_longer(media, name, length_s)
 def test_a_file_may_be_as_large_as_the_bound_and_no_larger(media) -> None:
     size = (media / "photo.png").stat().st_size
     Bounds(mib=size / MIB).check(media / "photo.png")
-    with pytest.raises(DataError, match=r"at most .* MiB(.|\n)*--max-mib"):
+    with pytest.raises(DataError, match=r"at most .* MiB(.|\n)*--max-upload"):
         Bounds(mib=(size - 1) / MIB).check(media / "photo.png")
 
 

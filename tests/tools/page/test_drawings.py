@@ -71,23 +71,24 @@ def test_the_wheel_has_the_petals_and_branches_of_the_tables() -> None:
     }
 
 
-def dots(drawn: str) -> dict[int, tuple[float, float, float]]:
-    """Number → x, y, radius of every dot."""
+def dots(drawn: str) -> dict[str, tuple[float, float, float]]:
+    """What stands in it → x, y, radius of every dot."""
     svg = ElementTree.fromstring(drawn)
     found = {}
     for group in svg.findall("g[@class='dot']"):
         circle = group.findall("circle")[-1]
-        number = int(str(group.findtext("text")))
-        found[number] = tuple(float(circle.attrib[key]) for key in ("cx", "cy", "r"))
+        found[str(group.findtext("text"))] = tuple(
+            float(circle.attrib[key]) for key in ("cx", "cy", "r")
+        )
     return found
 
 
 def test_a_dot_is_in_its_labels_petal_and_ring_and_grows_with_its_share() -> None:
     found = dots(wheel.wheel(SHARES))
-    assert set(found) == {1, 2, 3, 4}, "what our tables do not have is not on the wheel"
+    assert set(found) == {*"1234"}, "what our tables do not have is not on the wheel"
     tables = own_tables()
     for number, label in enumerate([*SHARES][:4], start=1):
-        x, y, _ = found[number]
+        x, y, _ = found[str(number)]
         away = math.dist((x, y), wheel.CENTRE)
         place = wheel.place_of(label)
         assert place is not None
@@ -100,7 +101,7 @@ def test_a_dot_is_in_its_labels_petal_and_ring_and_grows_with_its_share() -> Non
         )
         turn = (math.degrees(math.atan2(y - wheel.CENTRE[1], x - wheel.CENTRE[0])) + 90) % 360
         assert round(turn / 45) % 8 == [*palette.PETALS].index(place.petal)
-    sizes = [found[number][2] for number in (1, 2, 3, 4)]
+    sizes = [found[number][2] for number in "1234"]
     assert sizes == sorted(sizes, reverse=True)
 
 
@@ -119,6 +120,20 @@ def test_what_the_answer_says_is_ringed_and_marked() -> None:
     rows = shares_list(SHARES, named=("sad",))
     assert rows.count("answered") == 1
     assert rows.count("not on the wheel") == 1
+
+
+def test_words_that_only_the_answer_says_stand_beside_the_labels() -> None:
+    named = ("happy", "hopeful", "flummoxed")
+    found = dots(wheel.wheel({"happy": 1.0}, named=named))
+    assert set(found) == {"1", "a"}, "b has no place"
+    assert found["a"][2] == wheel.LEAST
+    rows = shares_list({"happy": 1.0}, named=named)
+    assert [re.sub("<.*?>", "", row) for row in re.findall("<li>(.*?)</li>", rows)] == [
+        "a hopeful answered",
+        "b flummoxed answered, not on the wheel",
+    ]
+    alone = findings_of(Told("hopeful", named=("hopeful",), is_finished=True))
+    assert set(dots(re.findall("<svg.*?</svg>", alone)[0])) == {"a"}
 
 
 def test_bars_are_as_wide_as_shares_and_marked_where_they_were() -> None:

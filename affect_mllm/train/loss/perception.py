@@ -44,6 +44,7 @@ class Perception(Loss):
                 "losses",
                 f"Perception with sense={self.sense}, of a model that has {list(model.modalities)}",
                 expected="a sense that the model has",
+                fix="name another sense, or give the model an encoder of this one",
             )
 
     def count(self, batch: Batch) -> int:

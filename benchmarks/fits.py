@@ -68,6 +68,17 @@ VL_VISION = {
     "out_hidden_size": 3584, "patch_size": 14, "window_size": 112,
     "fullatt_block_indexes": [7, 15, 23, 31],
 }
+# Qwen2.5-Omni-7B's thinker: Qwen2.5-VL's tower and text, the encoder of a Whisper, its tokens.
+# It has 8,931,813,888 parameters, as the index of its published weights says.
+OMNI_SOUND = {
+    "num_mel_bins": 128, "d_model": 1280, "encoder_layers": 32, "encoder_attention_heads": 20,
+    "encoder_ffn_dim": 5120, "output_dim": 3584,
+}
+OMNI_IDS = {
+    "audio_token_index": 151646, "audio_start_token_id": 151647, "audio_end_token_id": 151648,
+    "vision_start_token_id": 151652, "vision_end_token_id": 151653,
+    "image_token_index": 151655, "video_token_index": 151656,
+}
 AFFECTGPT = {
     "llm.model": "qwen25", "encoders.visual.model": "clip", "encoders.audio.model": "hubert",
 }
@@ -88,6 +99,10 @@ CASES: dict[str, tuple[list[str], float, dict[str, str]]] = {
          "encoders.audio.model": "whisper"},
     ),
     "emotion_qwen": (["launch=zero2"], 32.0, {"model": "qwen25vl"}),
+    "omni_hybrid": (
+        ["launch=zero2", "launch.micro_batches=4", "speed.gradient_checkpointing=[llm]"], 32.0,
+        {"model": "qwen25omni"},
+    ),
     "affect_hybrid": (
         ["launch=fsdp2"], 10.0,
         {"llm.model": "qwen25", "encoders.visual.model": "clip", "encoders.audio.model": "whisper"},
@@ -143,7 +158,32 @@ def _parts(root: Path) -> Path:
     vlm = Qwen2_5_VLConfig(text_config=VL_TEXT, vision_config=VL_VISION, tie_word_embeddings=False)
     vlm.save_pretrained(root / "qwen25vl")
     Qwen2VLImageProcessor().save_pretrained(root / "qwen25vl")
+    _omni(root / "qwen25omni")
     return root
+
+
+def _omni(folder: Path) -> None:
+    """The config of an omni model's thinker, and of what cuts its pictures and sounds."""
+    from transformers import WhisperFeatureExtractor
+    from transformers.models.qwen2_5_omni.configuration_qwen2_5_omni import (
+        Qwen2_5OmniThinkerConfig,
+    )
+    from transformers.models.qwen2_vl.image_processing_qwen2_vl import Qwen2VLImageProcessor
+
+    thinker = Qwen2_5OmniThinkerConfig(
+        text_config={**VL_TEXT, "model_type": "qwen2_5_omni_text"},
+        vision_config=VL_VISION,
+        audio_config=OMNI_SOUND,
+        position_id_per_seconds=25,
+        seconds_per_chunk=2,
+        tie_word_embeddings=False,
+        **OMNI_IDS,
+    )
+    thinker.save_pretrained(folder)
+    pictures = Qwen2VLImageProcessor().to_dict()
+    sounds = WhisperFeatureExtractor(feature_size=128, chunk_length=300).to_dict()
+    both = json.dumps({**pictures, **sounds}, default=int)  # one file, as published
+    (folder / "preprocessor_config.json").write_text(both)
 
 
 if __name__ == "__main__":

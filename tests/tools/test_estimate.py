@@ -43,12 +43,18 @@ def optimizer_of(model: AffectMLLM, *, encoders: bool = False) -> torch.optim.Op
 
 
 def accounted(
-    model: AffectMLLM, batch: Any, *, encoders: bool = False, autocast: torch.dtype | None = None
+    model: AffectMLLM,
+    batch: Any,
+    *,
+    encoders: bool = False,
+    autocast: torch.dtype | None = None,
+    inputs: bool = False,
 ) -> tuple[int, int]:
-    """Peak bytes and FLOPs of a real step, by torch."""
+    """Peak bytes and FLOPs of a real step, by torch; with `inputs` the batch's media count too."""
     optimizer = optimizer_of(model, encoders=encoders)
     memory, flops = Tracker(), FlopCounterMode(display=False)
-    memory.track_external(model, optimizer)
+    given = [m.values for m in batch.media.values()] if inputs else []  # they lie on the device
+    memory.track_external(model, optimizer, *given)
 
     def step() -> None:
         with torch.autocast("cpu", autocast, enabled=autocast is not None):
@@ -196,12 +202,15 @@ def test_encoders_that_run_in_the_step_are_counted(tiny, trained: bool) -> None:
     assert cached.flops < 0.9 * flops, "the encoders are too small to be seen here"
 
 
-def test_an_omni_models_towers_are_counted(tiny, tmp_path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "dtype"), [("qwen2_5_omni", "float32"), ("qwen3_omni_moe", "bfloat16")]
+)
+def test_an_omni_models_towers_are_counted(tiny, tmp_path, kind: str, dtype: str) -> None:
     """Videos with their sound, of one length each, as of a nominal clip."""
-    folder = tiny_omni.build(tmp_path, "qwen2_5_omni")
+    folder = tiny_omni.build(tmp_path, kind)
 
     def build() -> AffectMLLM:
-        return tiny_vlm.model(folder, attention="eager")
+        return tiny_vlm.model(folder, attention="eager", dtype=dtype)
 
     real = build()
     batch = collate(tiny_omni.examples(tiny, real, ("sounding",) * 3), pad_id=0)
@@ -215,7 +224,7 @@ def test_an_omni_models_towers_are_counted(tiny, tmp_path) -> None:
     size = tuple(batch.input_ids.shape)
     shape = Shape(*size, supervised, items, {"frame": seen.grids}, inputs)
     found = rehearse(shadow, shape, optimizer_of(shadow))
-    peak, flops = accounted(real, batch)
+    peak, flops = accounted(real, batch, inputs=True)
     assert found.peak == pytest.approx(peak, rel=0.1)
     assert found.flops == pytest.approx(flops, rel=0.1)
 

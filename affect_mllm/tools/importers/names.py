@@ -42,29 +42,35 @@ class Names:
         """
         made, unknown = Renamed(), []
         for name, tensor in weights.items():
-            theirs = max(
-                (b for b in (*self.ours, *self.none) if name.startswith(b)), key=len, default=""
-            )
+            theirs = self._rule(name)
+            ours = self.ours.get(theirs, "") + name.removeprefix(theirs)
             if not theirs:
                 unknown.append(f"{name} {list(tensor.shape)}")
             elif theirs not in self.ours:
                 made.ignored.append(name)
+            elif ours in made.weights:
+                where = f"{project} checkpoint"
+                raise CheckpointError(where, f"{name}: a second tensor for {ours}")
             else:
-                ours = self.ours[theirs] + name.removeprefix(theirs)
-                if ours in made.weights:
-                    raise CheckpointError(
-                        f"{project} checkpoint", f"{name}: a second tensor for {ours}"
-                    )
                 made.weights[ours] = tensor
         if unknown:
-            more = f"\n    … {len(unknown)} in all" if len(unknown) > SHOWN else ""
-            raise CheckpointError(
-                f"{project} checkpoint",
-                "unexpected " + "\n    ".join(sorted(unknown)[:SHOWN]) + more,
-                expected=f"names of {project}'s parameters",
-                fix="say what they are: --map THEIRS=OURS, or leave them out: --drop THEIRS",
-            )
+            raise _refusal(project, sorted(unknown))
         return made
+
+    def _rule(self, name: str) -> str:
+        """The longest beginning that is known, or none."""
+        known = [begun for begun in (*self.ours, *self.none) if name.startswith(begun)]
+        return max(known, key=len, default="")
+
+
+def _refusal(project: str, unknown: Sequence[str]) -> CheckpointError:
+    more = f"\n    … {len(unknown)} in all" if len(unknown) > SHOWN else ""
+    return CheckpointError(
+        f"{project} checkpoint",
+        "unexpected " + "\n    ".join(unknown[:SHOWN]) + more,
+        expected=f"names of {project}'s parameters",
+        fix="say what they are: --map THEIRS=OURS, or leave them out: --drop THEIRS",
+    )
 
 
 @dataclass

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 import affect_mllm
+from tests.tools.serve.served import NAME, served
 
 ROOT = Path(__file__).parents[2]
 COLOURS = ("red", "blue", "green")
@@ -69,33 +70,53 @@ def beside(tmp_path_factory) -> Path:
     return folder / "bin"
 
 
-def test_a_local_task_is_asked_and_answered_as_in_python(beside, tiny_run, tmp_path) -> None:
+def task(folder: Path) -> list[dict[str, str]]:
+    """Write a task about three pictures; its rows."""
     rows = []
     for colour in COLOURS:
-        Image.new("RGB", (64, 48), colour).save(tmp_path / f"{colour}.png")
-        row = {"picture": str(tmp_path / f"{colour}.png"), "question": f"Is it {colour}?"}
+        Image.new("RGB", (64, 48), colour).save(folder / f"{colour}.png")
+        row = {"picture": str(folder / f"{colour}.png"), "question": f"Is it {colour}?"}
         rows.append(row | {"colour": colour})
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (tmp_path / "colours.yaml").write_text(TASK.format(folder=tmp_path))
-    (tmp_path / "shown.py").write_text(SHOWN)
-    checkpoint = tiny_run / "instruct/final"
-    line = (
-        documented()[2].replace("--tasks pope", "--tasks colours").replace("DIR", str(checkpoint))
-    )
-    options = ["--include_path", str(tmp_path), "--output_path", str(tmp_path / "out")]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "colours.yaml").write_text(TASK.format(folder=folder))
+    (folder / "shown.py").write_text(SHOWN)
+    return rows
+
+
+def answers(beside: Path, folder: Path, line: str) -> dict[int, str]:
+    """What a command line of lmms-eval gets for the task in `folder`, by row."""
+    options = ["--include_path", str(folder), "--output_path", str(folder / "out")]
     done = subprocess.run(
         [str(beside / "python"), *line.split()[1:], *options],
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
     )
-    found = [*tmp_path.glob("out/**/*_samples_colours.jsonl")]
+    found = [*folder.glob("out/**/*_samples_colours.jsonl")]
     # lmms-eval says what went wrong and ends with 0.
     assert len(found) == 1, done.stdout[-3000:] + done.stderr[-6000:]
     asked = [json.loads(text) for text in found[0].read_text().splitlines()]
-    answers = {each["doc_id"]: each["filtered_resps"] for each in asked}
+    return {each["doc_id"]: each["filtered_resps"] for each in asked}
+
+
+def own_answers(checkpoint: Path, rows: list[dict[str, str]]) -> dict[int, str]:
     model = affect_mllm.load(checkpoint)
-    for number, row in enumerate(rows):
-        (own,) = model.ask([row["picture"]], row["question"], max_new_tokens=8)
-        assert answers[number] == own.text.strip()
+    found = [model.ask([row["picture"]], row["question"], max_new_tokens=8)[0] for row in rows]
+    return {number: answer.text.strip() for number, answer in enumerate(found)}
+
+
+def test_a_local_task_is_asked_and_answered_as_in_python(beside, tiny_run, tmp_path) -> None:
+    rows, checkpoint = task(tmp_path), tiny_run / "instruct/final"
+    line = documented()[2].replace("--tasks pope", "--tasks colours")
+    found = answers(beside, tmp_path, line.replace("DIR", str(checkpoint)))
+    assert found == own_answers(checkpoint, rows)
+
+
+def test_its_client_of_openais_asks_a_served_checkpoint(beside, tiny_run, tmp_path) -> None:
+    rows, checkpoint = task(tmp_path), tiny_run / "instruct/final"
+    with served(checkpoint) as server:
+        told = f"model_version={NAME},base_url={server.url},api_key=none,timeout=600"
+        line = f"python -m lmms_eval --model openai --model_args {told} --tasks colours"
+        found = answers(beside, tmp_path, f"{line} --batch_size 1 --log_samples")
+    assert found == own_answers(checkpoint, rows)

@@ -33,12 +33,14 @@ def demo_command(
     if beside is not None and beside == checkpoint:
         raise ConfigError("--beside", beside, expected="another checkpoint than the first")
     from affect_mllm.tools.page.bounds import Bounds
-    from affect_mllm.tools.page.server import listening, private_folder, serve
+    from affect_mllm.tools.page.server import private_folder, serve
     from affect_mllm.tools.page.sessions import Sessions
     from affect_mllm.tools.pipeline import load
+    from affect_mllm.tools.serve.server import bound, origin_of
 
-    with private_folder(), listening(host, port) as at:
+    with private_folder(), bound(host, port) as at:
         names = [checkpoint, *([beside] if beside else [])]
         models = {name: load(name, plugins=plugins or ()) for name in names}
-        LOGGER.info("http://%s:%d (Ctrl-C ends it)", host, at.getsockname()[1])
+        at.listen()  # whoever opens the page now waits until it is served
+        LOGGER.info("%s (Ctrl-C ends it)", origin_of(at))
         serve(Sessions(models, Bounds(max_upload, max_seconds)), at)

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import os
-import signal
-import socket
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from affect_mllm.types import ConfigError
-
 if TYPE_CHECKING:
+    import socket
+
     from affect_mllm.tools.page.sessions import Sessions
 
-LOOPBACK = ("127.0.0.1", "localhost")
+NAMES = ("127.0.0.1", "localhost", "::1", "[::1]")  # of this machine, for itself
 # Enforced by the browser: whatever Gradio's own code may want, nothing comes from elsewhere.
 POLICY = (
     "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
@@ -38,34 +35,12 @@ def private_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def listening(host: str, port: int) -> socket.socket:
-    """A socket that listens there, over IPv4; port 0 is any free one. ConfigError."""
-    try:
-        return socket.create_server((host, port))
-    except OSError as error:
-        raise ConfigError(
-            "--host, --port",
-            f"{host}:{port}: {error.strerror}",
-            expected="an address of this machine and a free port",
-            fix="--port 0 takes any free one",
-        ) from error
-
-
 def serve(sessions: Sessions, at: socket.socket) -> None:
-    """Serve the page until the process is told to stop."""
-    import uvicorn
+    """Serve the page until the process is told to stop; KeyboardInterrupt after SIGINT."""
+    from affect_mllm.tools.serve.server import run
 
     app, pages = application(sessions, at.getsockname()[0])
-
-    class Server(uvicorn.Server):
-        """One that tells open pages to let go of their connections before it waits for them."""
-
-        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            pages.stop_event.set()
-            await super().shutdown(sockets)
-
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the folder goes, too
-    Server(uvicorn.Config(app, log_level="warning")).run(sockets=[at])
+    run(app, at, stopping=pages.stop_event.set)  # else an open page holds its connection for ever
 
 
 def application(sessions: Sessions, host: str) -> tuple[Any, Any]:
@@ -122,4 +97,6 @@ class _Guarded:
 
 
 def _names(host: str) -> list[str]:
-    return [*LOOPBACK] if host in LOOPBACK else ["*"]
+    from affect_mllm.tools.serve.server import is_loopback
+
+    return [*NAMES, host] if is_loopback(host) else ["*"]

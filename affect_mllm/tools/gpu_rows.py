@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from affect_mllm.data.features import Gather
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.models.tensor_file import Writes
 from affect_mllm.tools.gpu_matrix import Row
@@ -236,7 +237,7 @@ class _Benchmark:
     def __init__(self, trial: Trial) -> None:
         self.trial, self.heard = trial, Heard([], 0.0)
 
-    def prepare(self, model: AffectMLLM) -> None:
+    def prepare(self, model: AffectMLLM, *, rank: int, world: int, gather: Gather) -> None:
         """Nothing is cached."""
 
     def ask(self, model: AffectMLLM, rank: int, world: int) -> list[dict[str, Any]]:

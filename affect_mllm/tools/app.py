@@ -139,6 +139,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     log.setup()
     try:
         code = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = ExitCode.FAILED
     except AffectError as error:
         code = _say(str(error), error.exit_code)
     except KeyboardInterrupt:

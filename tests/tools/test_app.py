@@ -205,3 +205,16 @@ def test_a_command_s_own_exit_code_is_kept(replace: Callable[..., None]) -> None
     assert leave(["found"]) == 1
     replace("stopped", raiser(typer.Exit(75)))
     assert leave(["stopped"]) == 75
+
+
+@pytest.mark.parametrize("words", [["recipe"], ["train", "--help"], ["--help"]])
+def test_a_reader_that_leaves_early_costs_no_traceback(words: list[str]) -> None:
+    """As in `affect-mllm recipe | head -1`."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    code = "from affect_mllm.tools.app import main; main()"
+    with os.fdopen(writes, "wb") as pipe:
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words], stdout=pipe, stderr=subprocess.PIPE, text=True
+        )
+    assert (done.returncode, done.stderr) == (1, "")

@@ -72,10 +72,12 @@ def _elsewhere(count: int) -> Iterator[Path]:
     before = os.environ.get("AFFECT_CACHE_DIR")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["AFFECT_CACHE_DIR"] = f"{folder}/cache"
-        yield write_manifest(Path(folder), count)
-    os.environ.pop("AFFECT_CACHE_DIR")
-    if before is not None:
-        os.environ["AFFECT_CACHE_DIR"] = before
+        try:
+            yield write_manifest(Path(folder), count)
+        finally:
+            os.environ.pop("AFFECT_CACHE_DIR")
+            if before is not None:
+                os.environ["AFFECT_CACHE_DIR"] = before
 
 
 def cpu_s(work: Work) -> float:

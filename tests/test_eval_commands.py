@@ -60,7 +60,8 @@ def test_a_command_that_asks_runs(
 ) -> None:
     words = shlex.split(LAUNCHERS.sub("python ", command))[2:]
     benchmark = next(word for word in words if word.startswith("benchmark=")).split("=")[1]
-    here = {"checkpoint": tiny_run / "instruct/final", "manifest": manifests[benchmark],
+    rows = manifests.get(benchmark, manifests["dfew"])
+    here = {"checkpoint": tiny_run / "instruct/final", "manifest": rows,
             "run_dir": tmp_path / "run", "baseline.model": vlm, "model.model": vlm}  # fmt: skip
     given = dict(word.split("=", 1) for word in words)
     asks_server = given.get("model") == "endpoint"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -128,10 +128,14 @@ class Mixture:
         )
         return Draw(rows[int(order[index])], names[choice], (self.seed, place))
 
-    def samples(self) -> Sequence[Sample]:
-        """All rows that can be drawn, each split of a manifest once."""
+    def samples(self, questions: Collection[str] = ()) -> Sequence[Sample]:
+        """All rows that can be drawn, or asked one of these questions, each split of a manifest
+        once.
+        """
         found: dict[tuple[str, str], Rows] = {}
         for source, rows in zip(self.sources, self.rows, strict=True):
+            if questions and not set(questions) & set(source.instructions):
+                continue
             place = source.manifest, source.split
             found[place] = found[place].joined(rows) if place in found else rows
         return JoinedRows([*found.values()])

@@ -188,7 +188,8 @@ class Outliner:
         if not outline.open:
             return example
         asked = Open(outline.seed[1], outline.question or "")
-        return replace(example, open=asked, without=self._without(outline, shown))
+        without = {} if example.cut else self._without(outline, shown)
+        return replace(example, open=asked, without=without)
 
     def _without(self, outline: Outline, shown: Mapping[str, Item]) -> dict[str, Example]:
         """The prompt without each sense that it has, hidden as modality dropout hides it; a sense

@@ -60,13 +60,17 @@ _BEGINS = re.compile(
 )
 # What says that there is nothing to hear or see: no claim about it. "No smile" is one.
 _DENIED = re.compile(
-    r"\b(?:no|without|lacks?|lacking|any) (?:\w+ ){0,2}?(?:audio|sound|voice|vocals?|speech|video"
-    r"|pictures?|images?|visuals?|face|(?:vocal|visual|facial) (?:cues|information|expressions?))\b"
+    r"\b(?:no|without|lacks?|lacking|any) (?:(?!\w+ing\b)\w+ ){0,2}?(?:audio|sound|voice|vocals?"
+    r"|speech|video|pictures?|images?|visuals?|face"
+    r"|(?:vocal|visual|facial) (?:cues|information|expressions?))\b"
     r"|\b(?:can ?not|can't|could not|couldn't|unable to|impossible to) (?:\w+ ){0,3}?"
     r"(?:hear|heard|see|seen|tell|judged?|determined?|assess(?:ed)?|described?|observed?|perceived?)\b"
     r"|\b(?:not|isn't|aren't) (?:audible|visible|heard|seen|shown|available|given|present)\b"
-    r"|\b(?:inaudible|invisible|muted|unavailable|missing|absent)\b"
-    r"|没有(?:声音|音频|语音|画面|图像|视频|人脸|面部)|无法|听不|看不|静音|黑屏",
+    r"|\b(?:inaudible|invisible|unavailable)\b"
+    r"|\b(?:audio|sound|soundtrack|video|pictures?|images?|frames?|voice|face) (?:track )?"
+    r"(?:is|are|was|were|seems?) (?:\w+ )?(?:muted|missing|absent)(?! \w)"
+    r"|没有(?:声音|音频|语音|画面|图像|视频|人脸|面部)|(?:无法|不能)(?:听|看|判断|辨|确定|得知|获)"
+    r"|听不|看不[到见清]|静音|黑屏",
     re.IGNORECASE,
 )
 

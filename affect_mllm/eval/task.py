@@ -142,9 +142,10 @@ class Task:
 
     @property
     def graded(self) -> Statistic | None:
-        """By whose values answers are right, where that is the primary metric's statistic."""
-        by_metric = self.kind in ("short_answer", "claims")
-        return METRICS[self.metrics[0]].statistic if by_metric else None
+        """By whose values answers are right, where no truth says it alone."""
+        if self.kind == "claims":
+            return METRICS["grounded"].statistic
+        return METRICS[self.metrics[0]].statistic if self.kind == "short_answer" else None
 
     @property
     def id_templates(self) -> list[str]:

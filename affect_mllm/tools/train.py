@@ -79,14 +79,22 @@ class Watched:
         return self.made["features"]
 
     def metrics(self, rows: Sequence[dict[str, Any]]) -> dict[str, float]:
-        """Each metric's value; answers that cannot be read count as wrong, as everywhere."""
+        """Each metric's value, of those that these rows have; answers that cannot be read count as
+        wrong, as everywhere.
+        """
         order = {sample.id: place for place, sample in enumerate(self.samples)}
         answers = [
-            Prediction(id=row["id"], response=row["response"], prompt_hash=row["prompt_hash"])
+            Prediction(
+                id=row["id"],
+                response=row["response"],
+                prompt_hash=row["prompt_hash"],
+                modalities=tuple(row.get("modalities", ())),
+            )
             for row in sorted(rows, key=lambda row: order[row["id"]])
         ]
         scored = score(self.task, self.samples, answers)
-        return {name: float(found["value"]) for name, found in scored["metrics"].items()}
+        found = {name: each["value"] for name, each in scored["metrics"].items()}
+        return {name: float(value) for name, value in found.items() if value is not None}
 
 
 def benchmark(name: str, asked: Asked, data: DataSettings) -> Watched:

@@ -230,7 +230,7 @@ class TrainRun:
             told=(self.seed, stage.name),
             folder=checkpoints.folder,
             first_step=first,
-            rows=dataset.mixture.samples(),
+            rows=dataset.mixture.samples(stage.rollout.questions if stage.rollout else ()),
         )
         trainer = Trainer(
             engine,

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from affect_mllm.eval.benchmarks import load_task
 from affect_mllm.eval.generate.asking import Asker
 from affect_mllm.eval.main import main
-from affect_mllm.types import Batch, ExitCode
+from affect_mllm.eval.predictions import Prediction
+from affect_mllm.eval.score.scoring import score
+from affect_mllm.types import Batch, ExitCode, Sample
 
 VIEWS = {"face+audio+text": (1, 1), "face+text": (14, 1), "audio+text": (1, 14)}
 SAID = ("Her voice trembles and she frowns.", "She looks happy to me.", "A loud voice.")
@@ -62,3 +65,14 @@ def test_claims_count_where_the_prediction_was_shown_nothing(
     assert run["variants"]["audio+text"]["metrics"]["unfounded_face"]["value"] == pytest.approx(
         frowns / 14, abs=1e-6
     )
+
+
+def test_an_answer_that_failed_or_is_missing_counts_as_not_grounded(tmp_path) -> None:
+    rows = [Sample(name, tmp_path, {"audio": "a.wav"}, split=None, labels={}) for name in "abcd"]
+    said = [
+        Prediction("a", "Her voice trembles.", modalities=("audio",)),
+        Prediction("b", "Her voice trembles."),  # nobody says what was shown
+        Prediction("c", ""),  # a request that failed
+    ]
+    found = score(load_task("perception"), rows, said)["metrics"]["grounded"]
+    assert (found["value"], found["n"]) == (pytest.approx(1 / 3), 3)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +20,7 @@ from affect_mllm.rewards.judge import Judge
 from affect_mllm.rewards.reading import LISTS, said
 from affect_mllm.rewards.text import CueOverlap, Format, Label, LabelCount, Length
 from affect_mllm.rewards.wheel import WheelF1, best_constant
-from affect_mllm.train.rollout.reward import Answered, Reward, constants
+from affect_mllm.train.rollout.reward import ROWS, Answered, Reward, constants
 from affect_mllm.types import ConfigError, DataError, Sample
 from tests.eval.server import served
 
@@ -144,6 +146,23 @@ def test_a_stage_s_rows_say_what_a_constant_is_worth() -> None:
     words = [word for truth in TRUTHS for word in truth]
     assert found == {"wheel/constant": pytest.approx(best_constant(WheelF1(), TRUTHS, words)[1])}
     assert constants(rewards, []) == {}
+
+
+def test_a_constant_is_looked_for_in_all_parts_of_many_rows() -> None:
+    """Of a manifest that is sorted by its labels, too."""
+    count = 2 * ROWS - 1
+    labels = [{"emotions": ["joy" if n < count // 2 else "anger"]} for n in range(count)]
+    seen: list[Mapping[str, Any]] = []
+
+    class Sees(LabelCount):
+        def constant(self, truths: Sequence[Mapping[str, Any]]) -> float | None:
+            seen.extend(truths)
+            return None
+
+    constants({"sees": Sees()}, [Sample(f"s{n}", Path(), labels=t) for n, t in enumerate(labels)])
+    assert len(seen) <= ROWS
+    angry = sum(truth["emotions"] == ["anger"] for truth in seen)
+    assert abs(angry - len(seen) / 2) <= 1
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,11 @@ from tests.processes import finished
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "train.py")
 ALONE = ("~stages.align", "~stages.emotion")
 ASKED = "+stages.instruct.benchmarks={_target_: affect_mllm.train.plan.stage.Asked, %s}"
+VALIDATION = (
+    "++stages.instruct.validation={_target_: affect_mllm.train.plan.stage.Validation, every: 1,"
+    " batches: 1, sources: {data: {_target_: affect_mllm.data.mixture.Source, manifest:"
+    " '${data.manifest}', split: train, instructions: {label: 1}}}}"
+)
 SPLIT = "names: [synthetic], every: 1, split: train, batch_size: 4"
 
 
@@ -59,17 +64,12 @@ def test_a_benchmark_is_asked_on_all_ranks_and_chooses_the_best(tiny, tmp_path) 
 
 def test_a_stage_that_patience_ends_has_its_final_benchmark(tiny, tmp_path) -> None:
     """Nothing moves, so that no later loss is better; of 9 steps two are taken."""
-    validation = (
-        "++stages.instruct.validation={_target_: affect_mllm.train.plan.stage.Validation, every: 1,"
-        " batches: 1, sources: {data: {_target_: affect_mllm.data.mixture.Source, manifest:"
-        " '${data.manifest}', split: train, instructions: {label: 1}}}}"
-    )
     best = "{_target_: affect_mllm.train.plan.stage.Best, metric: val/loss, patience: 1}"
     rates = [
         f"stages.instruct.trainable.{each}.lr=1e-30" for each in ("lora", "fusion", "compressors")
     ]
     given = [
-        *(*ALONE, *rates, validation, f"++stages.instruct.best={best}", "stages.instruct.steps=9"),
+        *(*ALONE, *rates, VALIDATION, f"++stages.instruct.best={best}", "stages.instruct.steps=9"),
         ASKED % SPLIT.replace("every: 1", "every: 100"),
     ]
     assert main(tiny.overrides(tmp_path, *given)) == ExitCode.DONE
@@ -77,6 +77,31 @@ def test_a_stage_that_patience_ends_has_its_final_benchmark(tiny, tmp_path) -> N
     assert first.keys() == {"val/loss", "val/lm"}
     assert first["val/loss"] == last["val/loss"]
     assert 0 <= last["val/synthetic/accuracy"] <= 1
+
+
+def test_what_chooses_the_best_may_come_more_seldom_than_what_else_is_measured(
+    tiny, tmp_path
+) -> None:
+    """The first step has a validation, but not the benchmark's accuracy, which the second has."""
+    best = (
+        "{_target_: affect_mllm.train.plan.stage.Best, metric: val/synthetic/accuracy, mode: max}"
+    )
+    given = [*ALONE, VALIDATION, ASKED % SPLIT.replace("every: 1", "every: 2")]
+    given += [f"++stages.instruct.best={best}"]
+    assert main(tiny.overrides(tmp_path, *given)) == ExitCode.DONE
+    first, last = evals(tmp_path)
+    assert "val/synthetic/accuracy" not in first
+    kept = checkpoint.read_meta(tmp_path / "instruct/best")["best"]
+    assert kept["value"] == last["val/synthetic/accuracy"]
+
+
+def test_a_benchmark_of_claims_gives_the_metrics_that_its_rows_have(tiny) -> None:
+    """Everything is shown in training: of what is hidden there is no share."""
+    made = benchmark("perception", Asked(["perception"], split="train", max_rows=2), tiny.data)
+    said = {"prompt_hash": "x", "modalities": ["audio", "frame"], "response": "Her voice shakes."}
+    found = made.metrics([{"id": sample.id, **said} for sample in made.samples])
+    assert found["grounded"] == 1.0
+    assert "unfounded_voice" not in found
 
 
 def test_rows_are_spread_over_the_split(tiny) -> None:

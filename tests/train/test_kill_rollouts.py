@@ -41,7 +41,7 @@ def test_killed_at_a_random_step_it_goes_on_bit_for_bit(tiny, tmp_path) -> None:
     assert main(given(tiny, straight)) == ExitCode.DONE
     chance = random.Random(0)
     for number in range(KILLS):
-        groups = 4 * (6 * number + chance.randrange(2, 6))  # after answers, before the update
+        groups = 4 * (6 * number + chance.randrange(2, 4))  # after answers, before the update
         with started(["train.py", *given(tiny, broken)]) as process:
             wait_until(process, partial(answered, broken, groups))
             process.kill()

@@ -2,8 +2,8 @@
 
 In the manner of MEP-Bench (arXiv 2606.25325), by what each prediction says it was shown: a claim
 about the voice is unfounded where no sound was. A prediction that names no modalities tells nothing
-of this and is left out. An answer that is not there makes no claim. Silence has no unfounded claim,
-and saying everything speaks of all: `grounded` is had by neither.
+of this and is left out. An answer that is not there makes no claim, and counts. Silence has no
+unfounded claim, and saying everything speaks of all: `grounded` is had by neither.
 """
 
 from __future__ import annotations
@@ -23,12 +23,15 @@ def grounded(read: Read) -> Array:
 
     Of one sense at least, where any was shown; an answer that was not read is not grounded.
     """
-    pairs = zip(read.answers, map(_shown, read.predictions), strict=True)
+    pairs = zip(read.answers, map(shown_to, read.predictions), strict=True)
     right = [
         isinstance(said, tuple) and shown.issuperset(said) and (bool(said) or not shown)
         for said, shown in pairs
     ]
-    used = [each is None or bool(each.modalities) for each in read.predictions]
+    used = [
+        not isinstance(said, tuple) or row is None or bool(row.modalities)
+        for said, row in zip(read.answers, read.predictions, strict=True)
+    ]
     return counted(np.array(right, dtype=np.float64), np.array(used, dtype=bool))
 
 
@@ -42,7 +45,7 @@ def unfounded(sense: Sense) -> Statistic:
 
     def statistic(read: Read) -> Array:
         told = (each is not None and bool(each.modalities) for each in read.predictions)
-        shown = map(_shown, read.predictions)
+        shown = map(shown_to, read.predictions)
         hidden = [known and sense not in own for known, own in zip(told, shown, strict=True)]
         return counted(_said(read, sense), np.array(hidden, dtype=bool))
 
@@ -54,7 +57,8 @@ def _said(read: Read, sense: Sense) -> Array:
     return np.array(said, dtype=np.float64)
 
 
-def _shown(row: Prediction | None) -> set[str]:
+def shown_to(row: Prediction | None) -> set[str]:
+    """The senses that a prediction says the model was given."""
     return set() if row is None else set(map(sense_of, row.modalities)) & set(SENSES)
 
 

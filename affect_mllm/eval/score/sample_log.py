@@ -22,6 +22,7 @@ def write_log(path: Path, task: Task, read: Read) -> None:
 
 def _rows(task: Task, read: Read) -> Iterator[dict[str, Any]]:
     parts = [*task.breakdowns, *(f"{key}_other" for key in task.breakdowns)]
+    parts += task.labels[:2] if "longer" in task.metrics else []  # the texts that it compares
     for at, (sample, said) in enumerate(zip(read.samples, read.predictions, strict=True)):
         yield {
             "id": sample.id,

@@ -19,7 +19,7 @@ from affect_mllm.eval.predictions import Prediction, raise_problems, row_problem
 from affect_mllm.eval.read.policies import POLICIES
 from affect_mllm.eval.read.verdicts import Verdicts, scaled
 from affect_mllm.eval.score.breakdowns import breakdowns, entry, groups_of, score_read
-from affect_mllm.eval.score.one_answer import answers_of, ranked
+from affect_mllm.eval.score.one_answer import READ, answers_of, ranked
 from affect_mllm.eval.task import Task
 from affect_mllm.log import LOGGER
 from affect_mllm.types import ConfigError, DataError, Sample
@@ -234,7 +234,7 @@ def _wheel(read: Read) -> dict[str, Any]:
 
 def _extraction(predictions: Sequence[Prediction], policy: str) -> str:
     """Who read the answers: what the predictions name, if their labels are taken, or the policy."""
-    named = None if POLICIES[policy].gives == "text" else _only(predictions, "extraction")
+    named = None if POLICIES[policy].gives in READ else _only(predictions, "extraction")
     return policy if named is None else str(named)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from affect_mllm.eval.metrics import calibration, judged
+from affect_mllm.data.senses import SENSES
+from affect_mllm.eval.metrics import calibration, claims, judged
 from affect_mllm.eval.metrics.base import Metric, counts
 from affect_mllm.eval.metrics.beside_truth import Read, is_together
 from affect_mllm.eval.metrics.intervals import none_of
@@ -53,14 +54,18 @@ def _as_right(read: Read, rows: Sequence[int]) -> Read:
     for row in rows:
         before = said[row]
         answers[row], status[row] = _best(read, row), "ok"
-        said[row] = Prediction(read.samples[row].id, "" if before is None else before.response)
+        shown = () if before is None else before.modalities
+        text = "" if before is None else before.response
+        said[row] = Prediction(read.samples[row].id, text, modalities=shown)
     return replace(read, answers=answers, status=status, predictions=said)
 
 
 def _best(read: Read, row: int) -> Any:
     """The truth as an answer: of several texts, any of which is right, the one most often given.
 
-    Of claims, of which nothing is true beforehand, none.
+    Of claims, of which nothing is true beforehand, one about each sense that was shown.
     """
     truth = read.truth[row]
-    return max(truth, key=truth.count) if read.graded is not None and truth else truth
+    if read.graded is claims.grounded:
+        return tuple(sense for sense in SENSES if sense in claims.shown_to(read.predictions[row]))
+    return max(truth, key=truth.count) if read.graded is not None else truth

@@ -137,6 +137,9 @@ class StageCheckpoints:
             self._copy(engine, self.folder / "best", self.final)
             LOGGER.info("stage %s: its result is of step %d", self.folder.name, best["step"])
         else:
+            if self.best is not None and best is None:
+                said = "stage %s: %s was never measured; its last weights are its result"
+                LOGGER.warning(said, self.folder.name, self.best.metric)
             self._save_plain(engine, self.final, step, tokens_seen)
         if engine.is_main:
             for old in self._steps():
@@ -146,16 +149,20 @@ class StageCheckpoints:
     def offer(
         self, engine: Engine, step: int, metrics: Mapping[str, float], *, tokens_seen: int
     ) -> None:
-        """Keep the present weights as `best` if their validation metric is.
+        """Keep the present weights as `best` if their metric is; what is not measured in this step
+        chooses nothing.
 
-        Raises ConfigError when metrics came and the one to choose by is not among them.
+        Raises ConfigError when its like were measured and it is not among them.
         """
-        if self.best is None or not metrics:
+        if self.best is None:
             return
         if self.best.metric not in metrics:
-            raise ConfigError(
-                "stage.best.metric", self.best.metric, expected=f"one of {sorted(metrics)}"
-            )
+            alike = [name for name in metrics if _source(name) == _source(self.best.metric)]
+            if alike:
+                raise ConfigError(
+                    "stage.best.metric", self.best.metric, expected=f"one of {sorted(alike)}"
+                )
+            return
         value = metrics[self.best.metric]
         before = self._best()
         if self.best.better(value, None if before is None else before["best"]["value"]):
@@ -282,3 +289,8 @@ def _hashes(folder: Path) -> dict[str, str]:
 
 def _nothing() -> None:
     pass
+
+
+def _source(metric: str) -> str:
+    """What a metric is measured with: `val`, or `val/BENCHMARK`."""
+    return metric.rpartition("/")[0]

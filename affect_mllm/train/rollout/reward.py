@@ -63,7 +63,7 @@ def constants(rewards: Mapping[str, Reward], rows: Sequence[Sample]) -> dict[str
 
     Over at most `ROWS` of a stage's rows, evenly spread.
     """
-    picked = [rows[n] for n in range(0, len(rows), max(1, len(rows) // ROWS))][:ROWS]
+    picked = [rows[n] for n in range(0, len(rows), max(1, -(-len(rows) // ROWS)))]
     truths = [sample.labels for sample in picked]
     found = {f"{name}/constant": reward.constant(truths) for name, reward in rewards.items()}
     return {name: value for name, value in found.items() if value is not None}

@@ -78,7 +78,9 @@ class Rollouts:
         first_step: int,
         rows: Sequence[Sample],
     ) -> Rollouts | None:
-        """Those of a stage of these `rows`, with a file in its folder; None where none is drawn."""
+        """Those of a stage that asks about these `rows`, with a file in its folder; None where none
+        is drawn.
+        """
         if settings is None:
             return None
         path = folder / f"rollouts-{engine.rank}.jsonl"

@@ -187,11 +187,14 @@ class Trainer:
             due = {callback: callback.evaluate(step, last=last) for callback in self.callbacks}
             for found in due.values():
                 metrics |= found
-            seen = self.progress.tokens_seen
-            self.checkpoints.offer(self.engine, step, metrics, tokens_seen=seen)
+            offer = partial(self.checkpoints.offer, self.engine, step,
+                            tokens_seen=self.progress.tokens_seen)  # fmt: skip
+            offer(metrics)
             if metrics and not last and self.checkpoints.is_over(step):
                 for callback in (each for each, found in due.items() if not found):
-                    metrics |= callback.evaluate(step, last=True)
+                    found = callback.evaluate(step, last=True)
+                    offer(found)
+                    metrics |= found
         return metrics
 
     def averaged(self) -> contextlib.AbstractContextManager[None]:

@@ -33,6 +33,7 @@ def rows_of(task: Task, count: int = 60) -> tuple[list[Sample], list[Prediction]
         "statement_judgment": lambda: draw.random() < 0.5,
         "multiple_choice": lambda: draw.choice("ABC"),
         "short_answer": lambda: draw.sample(["B", "C", "2"], 1),
+        "claims": lambda: draw.choice(["Her voice shakes.", "He smiles.", "Sad.", "A loud face."]),
         "description": lambda: "a calm man who smiles " + draw.choice(task.labels or ("x",)),
     }
     value = values.get(task.kind, lambda: draw.choice(task.labels))
@@ -41,13 +42,14 @@ def rows_of(task: Task, count: int = 60) -> tuple[list[Sample], list[Prediction]
     samples, said = [], []
     for i in range(count):
         labels = {**filled, task.truth: value(), "part": f"p{i % 3}", "fold": str(i % 4)}
-        known = parts[i % len(parts)]["labels"]
+        known = parts[i % len(parts)].get("labels", {})
         labels |= {key: known.get(key, "x") for key in task.breakdowns if key not in labels}
         labels["options"] = {"A": "happy", "B": "sad", "C": "angry"}
         sample = Sample(f"s{i:02d}", Path(), split=task.split, group=f"g{i // 4}", labels=labels)
         samples.append(sample)
         told = value() if draw.random() < 0.5 else labels[task.truth]
-        said.append(Prediction(sample.id, _answer(told, draw)))
+        shown = draw.choice([("face",), ("audio", "face"), ("text",)])
+        said.append(Prediction(sample.id, _answer(told, draw), modalities=shown))
     return samples, said
 
 
@@ -90,6 +92,10 @@ def test_unread_answers_are_bounded_by_what_a_second_file_would_score(task: Task
     one = task.kind == "short_answer"  # a list of one text is true, the text is the answer
     answers = [(t[0] if one else t) if s != "ok" else a
                for t, a, s in zip(read.truth, read.answers, read.status, strict=True)]  # fmt: skip
+    if task.kind == "claims":  # about each sense that was shown
+        shown = [tuple(n for n in ("audio", "face") if n in p.modalities) for p in said]
+        answers = [a if s == "ok" else own
+                   for a, s, own in zip(read.answers, read.status, shown, strict=True)]  # fmt: skip
     right = replace(read, answers=answers, status=["ok"] * len(read))
     for name in task.metrics:
         metric = METRICS[name]

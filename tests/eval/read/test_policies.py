@@ -16,7 +16,8 @@ WORDS = (
 TEXTS = st.text(max_size=60) | st.lists(st.sampled_from(WORDS.split(" ")), max_size=14).map(
     " ".join
 )
-KINDS = {"label": str, "labels": tuple, "number": float, "shares": dict, "text": str}
+KINDS = {"label": str, "labels": tuple, "number": float, "shares": dict, "text": str,
+         "senses": tuple}  # fmt: skip
 
 
 @pytest.mark.parametrize("policy", POLICIES)

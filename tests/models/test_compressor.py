@@ -170,6 +170,24 @@ def test_one_expert_alone_has_weight_exactly_one(name: str) -> None:
     assert torch.equal(tokens, module.experts[name](states, mask))
 
 
+@pytest.mark.parametrize(
+    "make", [Gate, partial(Gate, normalize="none"), partial(Gate, by="token"), FigureGate]
+)
+@pytest.mark.parametrize("name", ["general", "emotion"])
+def test_every_gate_is_fixed_to_one_expert_alone_before_any_training(make, name: str) -> None:
+    module, states = hybrid(gate=make), random_states()
+    with torch.no_grad():
+        for parameter in module.experts["emotion"].parameters():
+            parameter.add_(0.1)
+    module.use([name])
+    tokens, weights, _ = module(states, WHOLE)
+    assert weights.tolist() == [[float(each == name) for each in module.names]] * 3
+    assert torch.equal(tokens, module.experts[name](states, WHOLE))
+    tokens.sum().backward()
+    grads = [parameter.grad for parameter in module.gate.parameters()]
+    assert all(grad is None or not grad.any() for grad in grads)
+
+
 @pytest.mark.parametrize("names", [["general", "sentiment"], []])
 def test_an_expert_that_is_not_there_is_refused(names: list[str]) -> None:
     with pytest.raises(ConfigError, match="general"):

@@ -11,7 +11,6 @@ from torch.nn.functional import relu
 
 from affect_mllm.models.compressor.gate import BaseGate
 from affect_mllm.models.compressor.poolers import MeanPooler
-from affect_mllm.models.indices import on_device
 
 
 class LoneAttention(nn.Module):
@@ -59,12 +58,11 @@ class FigureGate(BaseGate):
         self.output = nn.Linear(hidden_size, experts)
         self.output_norm = nn.LayerNorm(experts)
 
-    def forward(
+    def weigh(
         self, features: torch.Tensor, mask: torch.Tensor, allowed: Sequence[bool]
     ) -> torch.Tensor:
-        """`[N, 1, E]` of features `[N, S, D]`; exactly 0 for what is not allowed."""
+        """`[N, 1, E]` of features `[N, S, D]`, whatever is allowed."""
         assert self.pool is not None
         seen = self.attention(self.pool(features.float(), mask))
         hidden = self.hidden_norm(relu(self.hidden(seen)))
-        weights = self.output_norm(relu(self.output(hidden))).float()
-        return weights.masked_fill(~on_device(list(allowed), weights.device), 0)
+        return self.output_norm(relu(self.output(hidden))).float()

@@ -27,11 +27,23 @@ class BaseGate(nn.Module):
     by: By = "sample"
     pool: nn.Module | None  # every gate sets it: a value here would hide the module
 
-    @abstractmethod
     def forward(
         self, features: torch.Tensor, mask: torch.Tensor, allowed: Sequence[bool]
     ) -> torch.Tensor:
-        """`[N, 1 or K, E]` of features `[N, K, D]`; exactly 0 for what is not allowed."""
+        """`[N, 1 or K, E]` of features `[N, K, D]`; exactly 0 for what is not allowed, and exactly
+        1 for an expert that alone is.
+        """
+        weights = self.weigh(features, mask, allowed)
+        chosen = on_device(list(allowed), weights.device)
+        if sum(allowed) == 1:
+            weights = weights.masked_fill(chosen, 1)
+        return weights.masked_fill(~chosen, 0)
+
+    @abstractmethod
+    def weigh(
+        self, features: torch.Tensor, mask: torch.Tensor, allowed: Sequence[bool]
+    ) -> torch.Tensor:
+        """`[N, 1 or K, E]`, as `forward`; what is not allowed may have any weight."""
 
 
 class Gate(BaseGate):
@@ -75,19 +87,18 @@ class Gate(BaseGate):
         nn.init.zeros_(self.output.weight)
         nn.init.constant_(self.output.bias, 1 / experts if normalize == "none" else 0)
 
-    def forward(
+    def weigh(
         self, features: torch.Tensor, mask: torch.Tensor, allowed: Sequence[bool]
     ) -> torch.Tensor:
-        """`[N, 1 or K, E]` of features `[N, K, D]`; exactly 0 for what is not allowed."""
+        """`[N, 1 or K, E]` of features `[N, K, D]`."""
         features = self.norm(features.float())
         if self.pool is not None:
             features = self.pool(features, mask)
         logits = self.output(gelu(self.hidden(features))).float()
-        blocked = ~on_device(list(allowed), logits.device)
         if self.normalize == "none":
-            return logits.masked_fill(blocked, 0)
+            return logits
         lowest = torch.finfo(logits.dtype).min
-        logits = logits.masked_fill(blocked, lowest)
+        logits = logits.masked_fill(~on_device(list(allowed), logits.device), lowest)
         count = min(self.top_k or sum(allowed), sum(allowed))
         # By rank, not by value: equal weights (as at the start) still keep `top_k` of them.
         kept = torch.zeros_like(logits, dtype=torch.bool)

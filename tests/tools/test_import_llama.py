@@ -15,6 +15,7 @@ from torch.nn.functional import interpolate, layer_norm
 from affect_mllm.data.settings import DataSettings
 from affect_mllm.models.checkpoint import WEIGHTS, load_config, load_model, load_part
 from affect_mllm.tools.app import main
+from affect_mllm.tools.importers.names import Names
 from affect_mllm.tools.tiny.experiment import tiny_experiment
 from affect_mllm.types import Batch, MediaBatch, Sample, Span
 from tests.tools import other_checkpoints as theirs
@@ -116,6 +117,7 @@ def test_the_forward_pass_is_the_originals(tiny_parts, llm, tmp_path, capsys) ->
     said = capsys.readouterr().out
     assert "attention.fc_out.weight" in said, "what is left out is named"
     assert "rotary_emb.inv_freq" in said
+    assert "alpha" not in said, "it is in the file's config"
     model = load_model(tmp_path / "out")
     picture = np.random.default_rng(0).integers(0, 256, (1, SIZE, SIZE, 3), dtype=np.uint8)
     made = torch.from_numpy(np.asarray(model.transforms()["image"](picture)))
@@ -278,13 +280,48 @@ def test_a_name_can_be_told(tiny_parts, llm, tmp_path, capsys) -> None:
     weights = theirs.emotion_llama(llm).state_dict()
     other = {n.replace("llama_proj.", "projector."): t for n, t in weights.items()}
     other["extra.weight"] = torch.zeros(1)
-    torch.save({"model": other}, tmp_path / "x.pth")
+    torch.save({"model": other}, tmp_path / "x.pth")  # without a config, which says LoRA's alpha
     told = ("--map", "projector.=compressors.picture.project.", "--drop", "extra.")
     told += ("--map", "cls_tk_projector.=compressors.picture.project_class.")
     told += ("--map", "feats_llama_proj1=compressors.face.project")
     assert run("emotion_llama", tmp_path / "x.pth", tmp_path / "out", tiny_parts, *told) == 0
-    assert "extra.weight" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "1 left out (--drop): extra.weight" in said
+    ignored = said.partition("ignored (no parameters): ")[2].partition(";")[0]
+    assert "attention.fc_out.weight" in ignored
+    assert "extra.weight" not in ignored
+    alpha = load_config(tmp_path / "out").model.llm.lora.lora_alpha
+    assert f"LoRA's alpha is in no file: {alpha}, " in said
     made = load_file(tmp_path / "out" / WEIGHTS)
     assert torch.equal(made["compressors.picture.project.bias"], weights["llama_proj.bias"])
     bad = ("--map", "projector.")
     assert run("emotion_llama", tmp_path / "x.pth", tmp_path / "y", tiny_parts, *bad) == 2
+
+
+def test_what_is_dropped_is_left_out_though_it_is_known() -> None:
+    names = Names({"tower.blocks.": "ours.", "llm.": "llm.net."}, none=("buffer.",))
+    weights = {name: torch.zeros(1) for name in ("tower.blocks.0", "tower.x", "llm.a", "buffer.b")}
+    made = names.told(["tower.x=ours.x"], ["tower."]).apply(weights, "Theirs")
+    assert (set(made.weights), made.ignored) == ({"llm.net.a", "ours.x"}, ["buffer.b"])
+    assert made.dropped == ["tower.blocks.0"]
+    both = names.told([], ["llm.a", "buffer."]).apply({"llm.a": weights["llm.a"]}, "Theirs")
+    assert (both.weights, both.dropped) == ({}, ["llm.a"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "of"),
+    [
+        ("minigpt_v2", "--adapter=x", "emotion_qwen"),
+        ("affectgpt", "--adapter=x", "emotion_qwen"),
+        ("emotion_llama", "--heads=12", "affectgpt"),
+        ("emotion_qwen", "--query-tokens=video=3", "affectgpt"),
+    ],
+)
+def test_an_option_of_another_kind_is_refused(kind, option, of, tmp_path, capsys) -> None:
+    command = ["import", kind, str(tmp_path / "x.pth"), option, "--llm=x"]
+    with pytest.raises(SystemExit) as left:
+        main([*command, "--out", str(tmp_path / "out")])
+    assert left.value.code == 2
+    said = capsys.readouterr().err
+    assert f"{option.partition('=')[0]}: with {kind}" in said
+    assert f"only with {of}" in said

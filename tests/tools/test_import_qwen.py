@@ -12,9 +12,11 @@ from safetensors.torch import load_file, save_file
 from torch.nn.functional import layer_norm
 
 from affect_mllm.data.collate import collate
-from affect_mllm.models.checkpoint import WEIGHTS, load_config, load_model
+from affect_mllm.models.checkpoint import WEIGHTS, file_hash, load_config, load_model, read_meta
 from affect_mllm.models.vlm.native_vlm import NativeVLM
 from affect_mllm.tools.app import main
+from affect_mllm.tools.importers import lora
+from affect_mllm.types import CheckpointError
 from tests import tiny_vlm
 from tests.tools import other_checkpoints as theirs
 
@@ -146,7 +148,9 @@ def test_what_equals_the_base_is_not_kept_twice(base, released, tmp_path, capsys
 def test_an_adapter_stands_beside_the_llm_and_replaces_what_it_kept(
     base, released, tmp_path, capsys
 ) -> None:
-    folder, weights = released
+    folder, weights = tmp_path / "whole", released[1]
+    folder.mkdir()
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
     adapter = tmp_path / "adapter"
     adapter.mkdir()
     made = {"base_model.model.gatenet.hidden.bias": torch.full((12,), 0.5)}
@@ -156,17 +160,55 @@ def test_an_adapter_stands_beside_the_llm_and_replaces_what_it_kept(
             high = len(weights[f"llm.layers.{number}.self_attn.{name}.weight"])
             made[f"{at}.{name}.lora_A.weight"] = torch.randn(3, 32)
             made[f"{at}.{name}.lora_B.weight"] = torch.randn(high, 3)
-    save_file(made, adapter / "adapter_model.safetensors")
+    save_file(made, adapter / "model.safetensors")
     (adapter / "adapter_config.json").write_text(json.dumps({"lora_alpha": 9, "r": 3}))
     assert run(folder, base, tmp_path / "out", "--adapter", str(adapter)) == 0
-    assert "begin anew" not in capsys.readouterr().out
-    lora = load_config(tmp_path / "out").model.lora
-    assert (lora.r, lora.lora_alpha, list(lora.target_modules)) == (3, 9, ["k_proj", "q_proj"])
+    said = capsys.readouterr().out
+    assert "begin anew" not in said
+    assert "alpha" not in said, "it is in the adapter's file"
+    made_of = load_config(tmp_path / "out").model.lora
+    assert (made_of.r, made_of.lora_alpha) == (3, 9)
+    assert list(made_of.target_modules) == ["k_proj", "q_proj"]
     kept = load_file(tmp_path / "out" / WEIGHTS)
     assert torch.equal(kept["compressors.visual.gate.hidden.bias"], torch.full((12,), 0.5))
     (name,) = (n for n in kept if "layers.1" in n and "q_proj.lora_B" in n)
     there = made["base_model.model.llm.layers.1.self_attn.q_proj.lora_B.weight"]
     assert torch.equal(kept[name], there)
+    origin = read_meta(tmp_path / "out")["lineage"][0]["source"]
+    hashes = {"model.safetensors": folder, "adapter/model.safetensors": adapter}
+    assert origin["files"] == {n: file_hash(at / "model.safetensors") for n, at in hashes.items()}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[]", "list"),
+        ("{", "an object, as peft writes it"),
+        ("\udcff", "an object, as peft writes it"),
+        ('{"use_rslora": true, "r": 3}', "use_rslora: true"),
+        ('{"use_dora": true, "alpha_pattern": {"q_proj": 4}}', "use_dora: true, alpha_pattern: {"),
+        ('{"rank_pattern": {"q_proj": 2}}', "rank_pattern: {"),
+        ('{"lora_alpha": "nine"}', "lora_alpha: 'nine'"),
+    ],
+)
+def test_an_adapters_settings_that_are_none_or_others_are_refused(tmp_path, text, said) -> None:
+    path = tmp_path / "adapter_config.json"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(CheckpointError) as refused:
+        lora.saved_alpha(tmp_path)
+    assert said in str(refused.value)
+    assert str(path) in str(refused.value)
+
+
+def test_an_adapters_alpha_is_what_peft_saves(tmp_path) -> None:
+    from peft import LoraConfig
+
+    assert lora.saved_alpha(tmp_path) is None
+    LoraConfig(r=3, lora_alpha=9, target_modules=["q_proj"]).save_pretrained(tmp_path)
+    assert lora.saved_alpha(tmp_path) == 9
+    LoraConfig(r=3, use_rslora=True, target_modules=["q_proj"]).save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match="use_rslora"):
+        lora.saved_alpha(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -51,10 +51,11 @@ def found(path: Path, told: Told) -> Found:
     return Found(
         "AffectGPT",
         "affectgpt",
-        (path,),
+        {path.name: path},
         {_of_bert(name): tensor for name, tensor in made.weights.items()},
         changes=changes,
         ignored=[*made.ignored, *buffers],
+        dropped=made.dropped,
     )
 
 

@@ -10,7 +10,6 @@ name, and `--map` says what it is.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -51,28 +50,32 @@ def found(path: Path, told: Told) -> Found:
     """What is in a folder of Emotion-Qwen, and in that of an adapter trained on it.
 
     An adapter's weights replace the folder's of the same name. Without one, LoRA begins anew and
-    adds nothing. Raises CheckpointError for names that neither it has nor `told` says.
+    adds nothing. Raises CheckpointError for names that neither it has nor `told` says, and for an
+    adapter of another kind than `lora.saved_alpha` takes.
     """
     weights = read_folder(path)
-    files = shards(path)
+    files = {each.name: each for each in shards(path)}
     if told.adapter is not None:
         changed = read_folder(told.adapter)
         weights |= {name.removeprefix(ADAPTED): tensor for name, tensor in changed.items()}
-        files += shards(told.adapter)
+        files |= {f"adapter/{each.name}": each for each in shards(told.adapter)}
     names = Names(OURS).told(told.names, told.dropped)
     made = names.apply(weights, PROJECT)
     ours = lora.named(made.weights)
-    adapted = lora.changes(ours, "model.lora", _alpha(told.adapter))
+    alpha = None if told.adapter is None else lora.saved_alpha(told.adapter)
+    adapted = lora.changes(ours, "model.lora", alpha)
     return Found(
         PROJECT,
         "emotion_qwen",
-        tuple(files),
+        files,
         ours,
         changes=[*_gate(ours), *adapted],
         base="model.model",
         ignored=made.ignored,
+        dropped=made.dropped,
         fresh="(?!)" if adapted else r"llm\..*lora_.*",
         experts=("general", "emotion"),
+        alpha=lora.unsaid(adapted, "model.lora"),
     )
 
 
@@ -81,11 +84,3 @@ def _gate(weights: Mapping[str, torch.Tensor]) -> list[str]:
     hidden = weights.get(f"{GATE}hidden.weight")
     size = "" if hidden is None else f", hidden_size: {len(hidden)}"
     return [f"+model.compressor.gate={{_target_: {FIGURE}, _partial_: true{size}}}"]
-
-
-def _alpha(adapter: Path | None) -> float | None:
-    """LoRA's alpha as peft writes it beside an adapter's weights."""
-    path = None if adapter is None else adapter / "adapter_config.json"
-    if path is None or not path.is_file():
-        return None
-    return json.loads(path.read_text(encoding="utf-8")).get("lora_alpha")

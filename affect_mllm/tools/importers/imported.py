@@ -8,9 +8,12 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 KEPT = ("name", "seed", "model", "data", "stages", "launch")  # of the experiment's config
 
@@ -32,21 +35,25 @@ class Told:
 class Found:
     """The weights in `files` of `project` by our names, and what `experiment` is changed to.
 
-    `base` is the setting that names the pretrained model; its own weights may be among them, of an
-    encoder or the LLM all or none. `ignored` are names of theirs that are no parameters of the
-    model. Parameters of ours that `fresh` matches may be missing, and begin anew. `experts` are
-    those that the gates weigh.
+    `files` are by the names that the checkpoint's origin gives them, the first one first. `base` is
+    the setting that names the pretrained model; its own weights may be among them, of an encoder or
+    the LLM all or none. `ignored` are names of theirs that are no parameters of the model,
+    `dropped` those that the user left out. Parameters of ours that `fresh` matches may be missing,
+    and begin anew. `experts` are those that the gates weigh. `alpha` is the setting of LoRA's alpha
+    where there is LoRA and no file says it.
     """
 
     project: str
     experiment: str
-    files: tuple[Path, ...]
+    files: Mapping[str, Path]
     weights: Mapping[str, torch.Tensor]
     changes: Sequence[str] = ()
     base: str = "model.llm.model"
     ignored: Sequence[str] = ()
+    dropped: Sequence[str] = ()
     fresh: str = "(?!)"
     experts: tuple[str, ...] = ()
+    alpha: str = ""
 
 
 def write(found: Found, out: Path, *, changes: Sequence[str]) -> list[str]:
@@ -65,7 +72,7 @@ def write(found: Found, out: Path, *, changes: Sequence[str]) -> list[str]:
     whole = config.compose("train", chosen)
     torch.manual_seed(int(whole.seed))
     model = config.build(whole.model, plugins=whole.plugins)
-    where = found.files[0]
+    where = next(iter(found.files.values()))
     fit = fitted(model, found.weights, fresh=found.fresh, where=where)
     fix = "name the pretrained models that it was trained with (--llm, model.encoders.…)"
     checkpoint.put_weights(model, fit.weights, where=where, trained=fit.base, fix=fix)
@@ -75,16 +82,16 @@ def write(found: Found, out: Path, *, changes: Sequence[str]) -> list[str]:
         made = Path(folder) / "made"
         checkpoint.save(made, model, kept, _meta(found, int(whole.seed), fit.base))
         checkpoint.replace_folder(made, out)
-    return [_counted(found), *fit.lines()]
+    return [_counted(found), *_alpha(found, whole), *fit.lines()]
 
 
 def _meta(found: Found, seed: int, trained: Sequence[str]) -> dict[str, Any]:
     """`meta.json`: where every file comes from."""
     from affect_mllm.models.checkpoint import file_hash
 
-    hashes = {path.name: file_hash(path) for path in found.files}
-    print_ = next(iter(hashes.values()))
-    origin: dict[str, Any] = {"file": found.files[0].name, "sha256": print_}
+    hashes = {name: file_hash(path) for name, path in found.files.items()}
+    first, print_ = next(iter(hashes.items()))
+    origin: dict[str, Any] = {"file": first, "sha256": print_}
     if len(hashes) > 1:
         origin["files"] = hashes
         print_ = hashlib.sha256(repr(sorted(hashes.items())).encode()).hexdigest()
@@ -104,6 +111,17 @@ def _meta(found: Found, seed: int, trained: Sequence[str]) -> dict[str, Any]:
 
 def _counted(found: Found) -> str:
     said = f"{len(found.weights)} tensors mapped"
-    if found.ignored:
-        said += f", {len(found.ignored)} ignored (no parameters): {', '.join(found.ignored)}"
-    return said
+    left = {"ignored (no parameters)": found.ignored, "left out (--drop)": found.dropped}
+    parts = [f"{len(each)} {what}: {', '.join(each)}" for what, each in left.items() if each]
+    return f"{said}, {'; '.join(parts)}" if parts else said
+
+
+def _alpha(found: Found, whole: DictConfig) -> list[str]:
+    """LoRA's alpha where no file says it."""
+    from omegaconf import OmegaConf
+
+    if not found.alpha:
+        return []
+    alpha = OmegaConf.select(whole, found.alpha)
+    told = "the experiment's if the command line names no other"
+    return [f"LoRA's alpha is in no file: {alpha}, {told} ({found.alpha}=N)"]

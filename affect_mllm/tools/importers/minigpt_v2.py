@@ -52,11 +52,13 @@ def of_family(path: Path, told: Told, project: str, names: Names, *, fresh: str 
     return Found(
         project,
         "emotion_llama",
-        (path,),
+        {path.name: path},
         ours,
         changes=adapted,
         ignored=[*made.ignored, *buffers],
+        dropped=made.dropped,
         fresh=fresh,
+        alpha=lora.unsaid(adapted, "model.llm.lora"),
     )
 
 

@@ -15,14 +15,16 @@ SHOWN = 12  # names that a refusal lists
 @dataclass(frozen=True)
 class Names:
     """`ours` are beginnings of names with our beginnings in their place; `none` are beginnings of
-    what is no parameter of the model.
+    what is no parameter of the model, `dropped` of what is left out because the user says so.
     """
 
     ours: Mapping[str, str]
     none: Sequence[str] = ()
+    dropped: Sequence[str] = ()
 
     def told(self, pairs: Sequence[str], dropped: Sequence[str]) -> Names:
-        """With what the command line says: `THEIRS=OURS`, and beginnings that are left out.
+        """With what the command line says: `THEIRS=OURS`, and beginnings that are left out, with
+        all that is known to begin so.
 
         Raises ConfigError for a pair that is none.
         """
@@ -32,7 +34,9 @@ class Names:
             if not theirs or not ours:
                 raise ConfigError("--map", repr(pair), expected="THEIRS=OURS, beginnings of names")
             more[theirs] = ours
-        return Names({**self.ours, **more}, (*self.none, *dropped))
+        left = {our: there for our, there in self.ours.items() if not our.startswith((*dropped,))}
+        none = [each for each in self.none if not each.startswith((*dropped,))]
+        return Names({**left, **more}, none, dropped)
 
     def apply(self, weights: Mapping[str, torch.Tensor], project: str) -> Renamed:
         """The weights under our names.
@@ -46,7 +50,9 @@ class Names:
             ours = self.ours.get(theirs, "") + name.removeprefix(theirs)
             if not theirs:
                 unknown.append(f"{name} {list(tensor.shape)}")
-            elif theirs not in self.ours:
+            elif theirs in self.dropped:
+                made.dropped.append(name)
+            elif theirs in self.none:
                 made.ignored.append(name)
             elif ours in made.weights:
                 where = f"{project} checkpoint"
@@ -59,8 +65,8 @@ class Names:
 
     def _rule(self, name: str) -> str:
         """The longest beginning that is known, or none."""
-        known = [begun for begun in (*self.ours, *self.none) if name.startswith(begun)]
-        return max(known, key=len, default="")
+        known = (*self.ours, *self.none, *self.dropped)
+        return max((begun for begun in known if name.startswith(begun)), key=len, default="")
 
 
 def _refusal(project: str, unknown: Sequence[str]) -> CheckpointError:
@@ -75,7 +81,10 @@ def _refusal(project: str, unknown: Sequence[str]) -> CheckpointError:
 
 @dataclass
 class Renamed:
-    """Tensors by our names, and the names of theirs that are no parameters of the model."""
+    """Tensors by our names, and the names of theirs that are no parameters of the model or that
+    were to be left out.
+    """
 
     weights: dict[str, torch.Tensor] = field(default_factory=dict)
     ignored: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)

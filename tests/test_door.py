@@ -30,7 +30,8 @@ BY_NAME = {"instantiate", "get_method", "get_class", "get_object", "get_static_m
            "eval", "exec", "__import__", "import_module", "load_module", "run_module", "run_path",
            "unsafe_load", "full_load"}  # fmt: skip
 # The door itself, tables of the package's own modules, and an optional package by its fixed name.
-TABLES = ("targets.py", "tools/app.py", "tools/assets.py", "auto_classes.py", "media/heif.py")
+TABLES = ("targets.py", "tools/app.py", "tools/assets.py", "tools/import_.py", "auto_classes.py",
+          "media/heif.py")  # fmt: skip
 MAY = {name: {"import_module"} for name in TABLES}
 
 

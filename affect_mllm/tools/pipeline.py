@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -232,8 +233,12 @@ class Pipeline:
         return self.data.features(self.model.transforms(), {}, limits=self.model.limits())
 
     def maker(self) -> ExampleMaker:
-        """How a clip and a question are put together for the model."""
-        return self.data.maker(self.model.llm.tokenizer, self.model.span_lengths())
+        """How a clip and a question are put together for the model; made once.
+
+        Where the chat template names the day and no `data.chat.date` does, it stays that of the
+        first question.
+        """
+        return self._maker
 
     def asker(
         self, seen: Sequence[Seen], *, maker: ExampleMaker | None = None, **how: Any
@@ -245,6 +250,10 @@ class Pipeline:
         held = Held(read.reader, read.transforms, clips=clips)
         more = {"batch_size": len(seen), **how}
         return Asker(self.model, maker or self.maker(), held, self.name, **more)
+
+    @cached_property
+    def _maker(self) -> ExampleMaker:
+        return self.data.maker(self.model.llm.tokenizer, self.model.span_lengths())
 
     def _of_labels(self, labels: Sequence[str]) -> str:
         own = self.closed()

@@ -65,6 +65,14 @@ def test_batched_answers_are_those_of_one_by_one(model: Pipeline, clips: list[st
     assert "no sound" in " ".join(together[1].warnings)
 
 
+def test_the_maker_is_kept_and_another_checkpoint_has_its_own(model: Pipeline) -> None:
+    kept, other = model.maker(), replace(model)
+    assert model.maker() is kept
+    assert other.maker() is not kept
+    one, two = (m.ask([None], QUESTION, subtitle="Hm.", max_new_tokens=4) for m in (model, other))
+    assert one == two
+
+
 def test_the_same_clip_twice_and_words_alone(model: Pipeline, clips: list[str]) -> None:
     first, again, text = model.ask([clips[0], clips[0], None], QUESTION, subtitle="I won!",
                                    max_new_tokens=4)  # fmt: skip

@@ -90,7 +90,10 @@ class HF:
         """Where batches start and end."""
         kind = self._config().model_type
         beside, one_rate = kind in _SIDE_BY_SIDE, kind in _ONE_RATE
-        alone = [(bool(t.sounds) and not beside) or (bool(t.films) and one_rate) for t in turns]
+        alone = [
+            (bool(t.sounds) and not beside) or (bool(t.films) and one_rate) or bool(self._spelt(t))
+            for t in turns
+        ]
         start = 0
         for end in range(1, len(turns) + 1):
             full = end == len(turns) or end - start == self.batch_size
@@ -103,7 +106,7 @@ class HF:
     ) -> list[Reply]:
         from transformers import LogitsProcessorList
 
-        if turns[0].films and (reason := self._unfit(turns[0])):  # then it is asked alone
+        if reason := self._spelt(turns[0]) or self._unfit(turns[0]):  # then it is asked alone
             return [Reply("", None, error=reason)]
         parts = self._parts()
         processor, net = parts["processor"], parts["net"]
@@ -170,13 +173,21 @@ class HF:
         one_rate = self._config().model_type in _ONE_RATE
         return given | ({"fps": 1 / films[0].step_s} if one_rate else {})
 
+    def _spelt(self, turn: Turn) -> str | None:
+        """Why a turn cannot be asked: the processor would take its words for a medium."""
+        processor = self._parts()["processor"]
+        tokens = [getattr(processor, f"{kind}_token", None) for kind in ("image", "video", "audio")]
+        found = [str(token) for token in tokens if token and str(token) in turn.text]
+        return f"words with {found[0]}, which {self.model} takes for a medium" if found else None
+
     def _unfit(self, turn: Turn) -> str | None:
         """Why a turn cannot be asked: its videos have rates of their own, and the model takes one.
 
         A hundredth apart they are one.
         """
         steps_s = [film.step_s for film in turn.films]
-        if self._config().model_type not in _ONE_RATE or max(steps_s) <= 1.01 * min(steps_s):
+        one_rate = self._config().model_type in _ONE_RATE
+        if not (steps_s and one_rate) or max(steps_s) <= 1.01 * min(steps_s):
             return None
         rates = ", ".join(f"{1 / step_s:.3g}" for step_s in steps_s)
         return f"videos with {rates} pictures a second; {self.model} takes one rate a question"

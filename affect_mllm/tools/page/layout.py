@@ -24,6 +24,7 @@ from affect_mllm.types import AffectError
 TITLE = "affect_mllm"
 SWITCHES = tuple(zip(("Pictures", "Voice", "Words"), ALL, strict=True))
 # Only one at a time: all pages share the machine and the checkpoints.
+DELETED_S = (60, 600)  # how often, and how old: uploads whose page was closed before they were read
 ALONE: dict[str, Any] = {
     "concurrency_id": "model",
     "concurrency_limit": 1,
@@ -59,7 +60,7 @@ class Panel(NamedTuple):
 
 def page(sessions: Sessions) -> gr.Blocks:
     """The page that asks the checkpoints of `sessions`."""
-    with gr.Blocks(title=TITLE, analytics_enabled=False) as blocks:
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=DELETED_S) as blocks:
         gr.HTML(f"<h1>{TITLE}</h1>{PRIVACY}")
         with gr.Row():
             with gr.Column(min_width=320):

@@ -72,12 +72,12 @@ class Mark:
 
 def marks(shares: Mapping[str, float], named: Collection[str] = ()) -> dict[str, Mark]:
     """Labels by their numbers, and then what only the answer says (`named`) by letters."""
+    said = {label.casefold() for label in named}
     found = {
-        label: Mark(str(number), share, label in named)
+        label: Mark(str(number), share, label.casefold() in said)
         for number, (label, share) in enumerate(shares.items(), start=1)
     }
-    besides = [label for label in named if label not in shares]
-    letters = zip(besides, string.ascii_lowercase, strict=False)
+    letters = zip(_besides(shares, named), string.ascii_lowercase, strict=False)
     return found | {label: Mark(letter, None, True) for label, letter in letters}
 
 
@@ -97,8 +97,14 @@ def wheel(shares: Mapping[str, float], *, named: Collection[str] = ()) -> Markup
 def _said(shares: Mapping[str, float], named: Collection[str]) -> str:
     """The wheel in words."""
     each = [f"{label} {share:.0%}, {_where(label)}" for label, share in shares.items()]
-    besides = [f"answered {label}, {_where(label)}" for label in named if label not in shares]
+    besides = [f"answered {label}, {_where(label)}" for label in _besides(shares, named)]
     return "; ".join(["emotion wheel", *each, *besides])
+
+
+def _besides(shares: Mapping[str, float], named: Collection[str]) -> list[str]:
+    """What the answer says and no label is, however it is capitalised."""
+    known = {label.casefold() for label in shares}
+    return [label for label in named if label.casefold() not in known]
 
 
 def _where(label: str) -> str:

@@ -123,6 +123,16 @@ def test_two_rates_in_one_question_cost_an_omni_model_that_row(made) -> None:
     assert answers(plain, [both])
 
 
+def test_words_that_spell_a_videos_token_cost_that_row_alone(made) -> None:
+    model = HF(str(made("qwen2_5_vl")), "float32", batch_size=4, video="native")
+    first, second, *_ = turns()
+    token = model._parts()["processor"].video_token
+    spelt = Turn((film(5, 4, 0.5), f"Subtitle: {token}\nWhich?"))
+    replies = model.generate([first, spelt, second], system="Look.", max_new_tokens=LENGTH)
+    assert token in (replies[1].error or "")
+    assert [replies[0].text, replies[2].text] == answers(model, [first, second])
+
+
 def test_a_row_is_shown_as_a_film_of_what_the_reader_looks_at(tiny, made) -> None:
     class Watcher(HF):
         def generate(self, turns, **how):

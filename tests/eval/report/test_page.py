@@ -134,6 +134,18 @@ def test_absent_parts_are_said(tmp_path):
     assert "cannot be read" in words
 
 
+def test_a_fact_that_is_none_is_left_out(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    path = tmp_path / "run/results.json"
+    results = json.loads(path.read_text())
+    results["info"] = {"git": None, "baseline": None, "seed": 0}
+    path.write_text(json.dumps(results))
+    page = Page(write_report([tmp_path / "run"], tmp_path / "r.html").read_text())
+    assert "seed 0" in page.words
+    assert "None" not in page.words
+    assert "git" not in page.words
+
+
 def test_several_runs_share_one_page_with_mean_and_spread(run, tmp_path):
     page = Page(write_report([run, run], tmp_path / "both.html").read_text())
     assert "standard deviation" in page.words

@@ -20,7 +20,7 @@ from affect_mllm.tools.page.looked import Looked
 from affect_mllm.tools.page.panel import answer_of, findings_of, problem_box
 from affect_mllm.tools.page.pictures import what_was_read
 from affect_mllm.tools.page.shares import shares_list
-from affect_mllm.tools.page.turn import Told
+from affect_mllm.tools.page.turn import Told, emotions_in
 from affect_mllm.tools.seen import Seen
 from affect_mllm.types import Sample
 
@@ -120,6 +120,12 @@ def test_what_the_answer_says_is_ringed_and_marked() -> None:
     rows = shares_list(SHARES, named=("sad",))
     assert rows.count("answered") == 1
     assert rows.count("not on the wheel") == 1
+
+
+def test_a_label_is_said_however_it_is_capitalised() -> None:
+    named = emotions_in("Happy")
+    assert wheel.marks({"Happy": 0.6}, named) == {"Happy": wheel.Mark("1", 0.6, True)}
+    assert "answered" not in str(wheel.wheel({"Happy": 0.6}, named=named))
 
 
 def test_words_that_only_the_answer_says_stand_beside_the_labels() -> None:

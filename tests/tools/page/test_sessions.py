@@ -9,7 +9,9 @@ import pytest
 import torch
 
 import affect_mllm
+from affect_mllm.tools.page import sessions as pages
 from affect_mllm.tools.page.bounds import Bounds
+from affect_mllm.tools.page.looked import Looked, look
 from affect_mllm.tools.page.sessions import KEPT, Sessions
 from affect_mllm.tools.page.turn import Asked, emotions_in
 from affect_mllm.tools.pipeline import Pipeline
@@ -154,6 +156,39 @@ def test_a_page_is_forgotten_and_only_the_latest_ones_are_kept(sessions: Session
     sessions.forget("page5")
     sessions.forget("page5")
     assert "page5" not in sessions.held
+
+
+def test_a_page_that_is_closed_while_its_clip_is_read_leaves_nothing(
+    sessions: Sessions, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closing(model: Pipeline, path: Path | None) -> Looked:
+        sessions.forget("page")
+        return look(model, path)
+
+    monkeypatch.setattr(pages, "look", closing)
+    with pytest.raises(ConfigError, match="reload"):
+        sessions.read("page", clip)
+    assert not clip.exists()
+    assert not sessions.held
+    with pytest.raises(ConfigError, match="reload"):
+        last(sessions, "page", ASKED)
+    assert not sessions.held
+
+
+def test_a_page_whose_clip_had_to_make_room_is_told_so_until_it_uploads_again(
+    sessions: Sessions, clip: Path
+) -> None:
+    upload = clip.read_bytes()
+    sessions.read("early", clip)
+    for number in range(KEPT):
+        sessions._of(f"page{number}")
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=f"{KEPT} later pages came"):
+            last(sessions, "early", ASKED)
+    clip.write_bytes(upload)
+    sessions.read("early", clip)
+    assert last(sessions, "early", ASKED)["one"].modalities == ("frame", "audio", "text")
+    assert last(sessions, "page0", ASKED)["one"].modalities == ("text",), "it had none"
 
 
 def test_emotion_words_are_read_as_an_evaluation_reads_them() -> None:

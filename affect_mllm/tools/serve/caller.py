@@ -8,18 +8,22 @@ from typing import Any
 
 
 class Caller:
-    """Made in the event loop of its client; the model's thread tells, ends or fails it."""
+    """Made in the event loop of its client; the model's thread tells, ends or fails it.
 
-    def __init__(self) -> None:
+    Only one that `streams` gets pieces before the whole.
+    """
+
+    def __init__(self, *, streams: bool) -> None:
+        self.streams = streams
         self._loop = asyncio.get_running_loop()
         self._told: asyncio.Queue[str | dict[str, Any] | Exception] = asyncio.Queue()
         self.left = False
-        self.heard = False  # anything of the answer
+        self.heard = False  # pieces, which another answer might contradict
         self.row: dict[str, Any] = {}
 
     def tell(self, piece: str) -> bool:
-        """Pass a piece of the answer on; whether anyone still waits for more."""
-        if piece and not self.left:
+        """Pass a piece of the answer on, if it streams; whether anyone still waits for more."""
+        if piece and self.streams and not self.left:
             self.heard = True
             self._pass(piece)
         return not self.left

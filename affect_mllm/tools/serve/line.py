@@ -82,7 +82,9 @@ class Line:
             self._failed([each for each in places if each.asked.id in waiting], error)
 
     def _failed(self, places: Sequence[Place], error: Exception) -> None:
-        """What failed together may succeed alone: one request costs no other its answer."""
+        """What failed together may succeed alone: one request costs no other its answer, but those
+        whose stream has begun.
+        """
         if not isinstance(error, AffectError):
             LOGGER.error("%d requests failed", len(places), exc_info=error)
         again = [each for each in places if len(places) > 1 and not each.caller.heard]

@@ -6,10 +6,10 @@ import asyncio
 import math
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
@@ -18,13 +18,14 @@ from starlette.types import Receive, Scope, Send
 
 from affect_mllm.data.features import cores_of_rank
 from affect_mllm.log import LOGGER
-from affect_mllm.tools.serve.answerer import Answerer, unknown_model
+from affect_mllm.tools.serve.answerer import Answerer, Asked, unknown_model
 from affect_mllm.tools.serve.caller import Caller
 from affect_mllm.tools.serve.line import Line, Place
 from affect_mllm.tools.serve.media import too_large
 from affect_mllm.tools.serve.refusal import Refusal, refusal
 from affect_mllm.tools.serve.replies import Replies, failed
 
+_T = TypeVar("_T")
 LEFT = 499  # nobody reads it; what logs of servers write of a client that closed its connection
 
 
@@ -45,7 +46,7 @@ class Service:
 
     def health(self) -> dict[str, Any]:
         """How many requests are being read, wait or are answered."""
-        return {"status": "ok", "model": self._answerer.name, "requests": self._here}
+        return {"status": "ok", "requests": self._here}
 
     def models(self) -> dict[str, Any]:
         """The one model, as a list."""
@@ -62,17 +63,21 @@ class Service:
         with ExitStack() as stack:
             stack.enter_context(self._admitted())
             text = await self._body(request)
-            id = f"chatcmpl-{uuid.uuid4().hex}"
-            loop = asyncio.get_running_loop()
-            asked = await loop.run_in_executor(self._readers, self._answerer.read, id, text)
-            del text
-            caller = Caller()
-            stack.callback(caller.leave)
-            self._line.join(Place(asked, caller))
-            replies = Replies(asked, self._answerer.name, self._answerer.pipeline.name)
-            if asked.settings.stream:
-                return _Streamed(_events(caller, replies), stack.pop_all())
-            return await _whole(request, caller, replies)
+            async with _watched(request) as left:
+                asked = await _unless(left, self._read(text))
+                del text
+                caller = Caller(streams=asked.settings.stream)
+                stack.callback(caller.leave)
+                self._line.join(Place(asked, caller))
+                replies = Replies(asked, self._answerer.name, self._answerer.pipeline.name)
+                if asked.settings.stream:
+                    return _Streamed(_events(caller, replies), stack.pop_all())
+                return JSONResponse(replies.whole(await _unless(left, _through(caller))))
+
+    async def _read(self, text: bytes) -> Asked:
+        id = f"chatcmpl-{uuid.uuid4().hex}"
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, self._answerer.read, id, text)
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:
@@ -137,15 +142,17 @@ async def _events(caller: Caller, replies: Replies) -> AsyncIterator[str]:
         yield chunk
 
 
-async def _whole(request: Request, caller: Caller, replies: Replies) -> Response:
-    async with _watched(request, caller) as left:
-        answered = asyncio.create_task(_through(caller))
-        await asyncio.wait({answered, left}, return_when=asyncio.FIRST_COMPLETED)
-        if not answered.done():
-            answered.cancel()
-            LOGGER.info("a client left before its answer came")
-            return Response(status_code=LEFT)
-        return JSONResponse(replies.whole(answered.result()))
+async def _unless(left: asyncio.Task[None], work: Coroutine[Any, Any, _T]) -> _T:
+    """What `work` comes to. Refusal where the client has `left` before; then it is cancelled."""
+    doing = asyncio.create_task(work)
+    try:
+        await asyncio.wait({doing, left}, return_when=asyncio.FIRST_COMPLETED)
+        if doing.done():
+            return doing.result()
+    finally:
+        doing.cancel()
+    LOGGER.info("a client left before its answer came")
+    raise Refusal(LEFT, "the client left")
 
 
 async def _through(caller: Caller) -> dict[str, Any]:
@@ -155,13 +162,12 @@ async def _through(caller: Caller) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def _watched(request: Request, caller: Caller) -> AsyncIterator[asyncio.Task[None]]:
+async def _watched(request: Request) -> AsyncIterator[asyncio.Task[None]]:
     """A task that is done when the client is gone."""
 
     async def gone() -> None:
         while (await request.receive())["type"] != "http.disconnect":
             pass
-        caller.leave()
 
     task = asyncio.create_task(gone())
     try:

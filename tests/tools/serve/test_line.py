@@ -6,45 +6,69 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import pytest
 
 from affect_mllm.models.decoding import TokenSampling
 from affect_mllm.tools.pipeline import Pipeline
-from affect_mllm.tools.serve.answerer import Answerer
+from affect_mllm.tools.serve.answerer import Answerer, Asked
 from affect_mllm.tools.serve.bounds import Bounds
 from affect_mllm.tools.serve.caller import Caller
 from affect_mllm.tools.serve.line import Line, Place
 from affect_mllm.tools.serve.service import Service
 from affect_mllm.tools.serve.settings import Decoding
+from tests.processes import DEADLINE_S
 from tests.tools.serve.served import NAME, asked, here, live, part, request, said, text_of, until
 
 GREEDY, LONG, DRAWN = Decoding(4), Decoding(5), Decoding(4, TokenSampling(1.0))
 
 
 class Model:
-    """Answers with the id; waits for the gate before each batch, and fails at `bad`."""
+    """Answers with the id; waits for the gate before each batch, and fails at `bad`: before
+    anything of an answer is `written`, or after.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, *, written: bool = False) -> None:
         self.gate, self.batches = threading.Event(), list[list[str]]()
+        self.written = written
 
     def __call__(self, asked: Sequence[Any], heard: Callable[[str, str], bool]) -> Iterable[Any]:
         self.batches.append([each.id for each in asked])
-        self.gate.wait()
+        passed(self.gate)
+        for each in asked if self.written else ():
+            heard(each.id, each.id)
         if "bad" in self.batches[-1]:
             raise RuntimeError("bad")
-        for each in asked:
+        for each in () if self.written else asked:
             heard(each.id, each.id)
         return [{"id": each.id, "response": each.id} for each in asked]
 
 
-def place(id: str, decoding: Decoding = GREEDY) -> Place:
+def passed(gate: threading.Event) -> None:
+    """Wait for it; fail at the deadline, so that a test that has failed leaves no thread behind."""
+    assert gate.wait(DEADLINE_S), "nobody opened the gate"
+
+
+@contextmanager
+def line_before(model: Model, batch: int = 8) -> Iterator[Line]:
+    """A line whose thread has ended afterwards, however the test went."""
+    line = Line(model, batch)
+    try:
+        yield line
+    finally:
+        model.gate.set()
+        line.close()
+
+
+def place(id: str, decoding: Decoding = GREEDY, *, streams: bool = True) -> Place:
     made: Any = SimpleNamespace(id=id, settings=SimpleNamespace(decoding=decoding))
-    return Place(made, Caller())
+    return Place(made, Caller(streams=streams))
 
 
 async def answer_of(place: Place) -> str:
@@ -52,23 +76,22 @@ async def answer_of(place: Place) -> str:
         pieces = [piece async for piece in place.caller.pieces()]
     except RuntimeError as error:
         return f"failed: {error}"
-    assert pieces == [place.caller.row["response"]]
+    assert pieces == [place.caller.row["response"]] * place.caller.streams
     return place.caller.row["response"]
 
 
 def test_those_alike_are_asked_together_in_their_order() -> None:
     async def run() -> None:
         model = Model()
-        line = Line(model, batch=2)
-        first = place("first")
-        line.join(first)
-        until(lambda: model.batches)  # it is asked alone: the others come while it is answered
-        others = [place("a"), place("b", LONG), place("c"), place("d"), place("e", DRAWN)]
-        for each in others:
-            line.join(each)
-        model.gate.set()
-        found = [await answer_of(each) for each in (first, *others)]
-        line.close()
+        with line_before(model, batch=2) as line:
+            first = place("first")
+            line.join(first)
+            until(lambda: model.batches)  # it is asked alone: the others come while it is answered
+            others = [place("a"), place("b", LONG), place("c"), place("d"), place("e", DRAWN)]
+            for each in others:
+                line.join(each)
+            model.gate.set()
+            found = [await answer_of(each) for each in (first, *others)]
         assert found == ["first", "a", "b", "c", "d", "e"]
         assert model.batches == [["first"], ["a", "c"], ["b"], ["d"], ["e"]]
 
@@ -78,15 +101,31 @@ def test_those_alike_are_asked_together_in_their_order() -> None:
 def test_a_request_that_fails_costs_no_other_its_answer() -> None:
     async def run() -> None:
         model = Model()
-        line = Line(model, batch=8)
-        line.join(place("first"))
-        until(lambda: model.batches)
-        places = [place("a"), place("bad"), place("b")]
-        for each in places:
-            line.join(each)
-        model.gate.set()
-        assert [await answer_of(each) for each in places] == ["a", "failed: bad", "b"]
-        line.close()
+        with line_before(model) as line:
+            line.join(place("first"))
+            until(lambda: model.batches)
+            places = [place("a"), place("bad"), place("b")]
+            for each in places:
+                line.join(each)
+            model.gate.set()
+            assert [await answer_of(each) for each in places] == ["a", "failed: bad", "b"]
+
+    asyncio.run(run())
+
+
+def test_what_fails_among_words_costs_only_streams_that_have_begun() -> None:
+    async def run() -> None:
+        model = Model(written=True)
+        with line_before(model) as line:
+            line.join(place("first"))
+            until(lambda: model.batches)
+            places = [place(id, streams=id == "stream") for id in ("a", "bad", "stream", "b")]
+            for each in places:
+                line.join(each)
+            model.gate.set()
+            found = [await answer_of(each) for each in places]
+        assert found == ["a", "failed: bad", "failed: bad", "b"]
+        assert model.batches[2:] == [["a"], ["bad"], ["b"]]
 
     asyncio.run(run())
 
@@ -94,18 +133,18 @@ def test_a_request_that_fails_costs_no_other_its_answer() -> None:
 def test_who_left_is_passed_over_and_who_waits_is_answered_at_the_end() -> None:
     async def run() -> None:
         model = Model()
-        line = Line(model, batch=8)
-        line.join(place("first"))
-        until(lambda: model.batches)
-        gone, stays = place("gone"), place("stays")
-        for each in (gone, stays):
-            line.join(each)
-        gone.caller.leave()
-        closing = threading.Thread(target=line.close)
-        closing.start()
-        model.gate.set()
-        assert await answer_of(stays) == "stays"
-        closing.join()
+        with line_before(model) as line:
+            line.join(place("first"))
+            until(lambda: model.batches)
+            gone, stays = place("gone"), place("stays")
+            for each in (gone, stays):
+                line.join(each)
+            gone.caller.leave()
+            closing = threading.Thread(target=line.close)
+            closing.start()
+            model.gate.set()
+            assert await answer_of(stays) == "stays"
+            closing.join()
         assert model.batches == [["first"], ["stays"]]
 
     asyncio.run(run())
@@ -118,7 +157,7 @@ class Held(Answerer):
     told: list[str] = []  # noqa: RUF012
 
     def answer(self, asked: Any, heard: Callable[[str, str], bool]) -> Any:
-        self.gate.wait()
+        passed(self.gate)
 
         def hearing(id: str, piece: str) -> bool:
             self.told.append(piece)
@@ -127,9 +166,34 @@ class Held(Answerer):
         return super().answer(asked, hearing)
 
 
+class SlowReader(Answerer):
+    """Reads a request when the gate is open."""
+
+    gate = threading.Event()
+
+    def read(self, id: str, text: bytes) -> Asked:
+        passed(self.gate)
+        return super().read(id, text)
+
+
+@pytest.fixture(autouse=True)
+def _closed_gates() -> None:
+    for each in (Held, SlowReader):
+        each.gate.clear()
+
+
+@contextmanager
+def gated(answerer: Held | SlowReader) -> Iterator[str]:
+    """The URL of its server; the gate is opened before the server is closed."""
+    with live(Service(answerer)) as url:
+        try:
+            yield url
+        finally:
+            answerer.gate.set()
+
+
 def test_more_than_may_wait_are_sent_away_and_told_when_to_come_back(model: Pipeline) -> None:
-    Held.gate.clear()
-    with live(Service(Held(model, NAME, Bounds(waiting=2)))) as url:
+    with gated(Held(model, NAME, Bounds(waiting=2))) as url:
         replies: list[httpx.Response] = []
         threads = [
             threading.Thread(target=lambda: replies.append(asked(url, request(said("Why?")))))
@@ -149,10 +213,9 @@ def test_more_than_may_wait_are_sent_away_and_told_when_to_come_back(model: Pipe
 
 
 def test_a_client_that_leaves_counts_no_more_and_ends_its_answer(model: Pipeline, files) -> None:
-    Held.gate.clear()
     Held.told.clear()
     long = request(said(part(files["clip"]), "Why?"), stream=True) | {"max_tokens": 900}
-    with live(Service(Held(model, NAME, Bounds(waiting=2)))) as url:
+    with gated(Held(model, NAME, Bounds(waiting=2))) as url:
         for stream in (True, False):
             with begun(url, long | {"stream": stream}):
                 until(lambda: here(url) == 1)
@@ -160,6 +223,13 @@ def test_a_client_that_leaves_counts_no_more_and_ends_its_answer(model: Pipeline
         Held.gate.set()
         assert text_of(asked(url, request(said("Why?"))))
     assert len(Held.told) < 900, "nobody's answer was not written to its end"
+
+
+def test_a_client_that_leaves_while_its_request_is_read_counts_no_more(model: Pipeline) -> None:
+    with gated(SlowReader(model, NAME, Bounds(waiting=2))) as url:
+        with begun(url, request(said("Why?"))):
+            until(lambda: here(url) == 1)
+        until(lambda: here(url) == 0)
 
 
 def begun(url: str, body: Any) -> socket.socket:
@@ -178,8 +248,7 @@ def test_drawn_answers_follow_their_seed_and_not_their_company(model: Pipeline, 
     bodies = [
         request(said(clip, "Why?"), temperature=2.0, top_p=0.9, seed=seed) for seed in (1, 2, 3, 1)
     ]
-    Held.gate.clear()
-    with live(Service(Held(model, NAME, Bounds()))) as url:
+    with gated(Held(model, NAME, Bounds())) as url:
         found: dict[int, str] = {}
 
         def ask(number: int) -> None:

@@ -8,7 +8,7 @@ from enum import IntEnum
 from functools import partial
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from affect_mllm.moving import moved
 
@@ -54,6 +54,12 @@ class AffectError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         """The same error in another process, where a loader's worker raised it."""
         return _error_again, (type(self), self.where, self.got, self.expected, self.fix)
+
+    def without(self, words: str) -> Self:
+        """The same error without `words`, such as a folder that is nobody's business."""
+        texts = (self.where, self.got, self.expected, self.fix)
+        where, got, expected, fix = (text.replace(words, "") for text in texts)
+        return type(self)(where, got, expected=expected, fix=fix)
 
 
 def _error_again(

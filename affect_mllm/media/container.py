@@ -241,7 +241,7 @@ def check_in_clip(path: Path, start_s: float | None, end_s: float | None) -> Non
     try:
         check_window(path, start_s, end_s, duration_s=header_s)
     except DataError:
-        found_s = _end_of_packets(path)
+        found_s = end_of_packets(path)
         if header_s is None or found_s <= header_s:
             raise
         check_window(path, start_s, end_s, duration_s=found_s)
@@ -255,12 +255,12 @@ def told_end(path: Path, container: InputContainer, *, got_s: float) -> float | 
     if not container.format.name.startswith("matroska") or container.duration is None:
         return None
     told_s = container.duration / 1e6 - start_of(container)
-    if got_s > told_s - WINDOW_SLACK_S or _end_of_packets(path) > told_s - WINDOW_SLACK_S:
+    if got_s > told_s - WINDOW_SLACK_S or end_of_packets(path) > told_s - WINDOW_SLACK_S:
         return None
     return told_s
 
 
-def _end_of_packets(path: Path) -> float:
+def end_of_packets(path: Path) -> float:
     """Seconds from the file's beginning at which the last packet of picture or sound ends."""
     from av.error import FFmpegError
 

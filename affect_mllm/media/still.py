@@ -36,7 +36,7 @@ def read_image(path: str | Path) -> npt.NDArray[np.uint8]:
     Image.init()
     try:
         with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
-            _check_size(path, image)
+            check_pixels(path, *image.size)
             return _rgb(path, image)
     except DataError:
         raise
@@ -59,8 +59,8 @@ def picture_size(path: str | Path) -> tuple[int, int]:
     Image.init()
     try:
         with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
-            _check_size(path, image)
             width, height = image.size
+            check_pixels(path, width, height)
             turned = image.getexif().get(ORIENTATION, 1) in SWAPPED
             told = image.format != "TIFF"  # of which it depends on Pillow's version
     except DataError:
@@ -73,8 +73,8 @@ def picture_size(path: str | Path) -> tuple[int, int]:
     return (width, height) if turned else (height, width)
 
 
-def _check_size(path: Path, image: Picture) -> None:
-    width, height = image.size
+def check_pixels(path: Path, width: int, height: int) -> None:
+    """DataError for a picture that takes more memory than is kept for one."""
     if width * height > MOST_PIXELS:
         raise DataError(
             str(path),

@@ -24,7 +24,7 @@ from affect_mllm.media.motion import of_video
 from affect_mllm.media.orientation import display_matrix, swaps_sides
 from affect_mllm.media.packets import decoded
 from affect_mllm.media.sampling import Sampling
-from affect_mllm.media.still import read_image
+from affect_mllm.media.still import check_pixels, read_image
 from affect_mllm.media.timeline import Timeline, read_timeline
 from affect_mllm.types import ConfigError, DataError
 
@@ -126,7 +126,7 @@ def _decode(
 def probe(path: str | Path) -> MediaInfo:
     """What the file's headers say, decoding one frame at most (for its rotation).
 
-    DataError when the file is not media.
+    DataError when the file is not media, or its pictures have too many pixels.
     """
     path = Path(path)
     with opened(path) as container:
@@ -143,18 +143,19 @@ def probe(path: str | Path) -> MediaInfo:
         if duration is None:
             duration = stream_end(container, video) or read_timeline(path, None, None).end_s
         fps = float(video.average_rate) if video.average_rate else None
-        height, width = _shown_size(container, video)
+        height, width = _shown_size(path, container, video)
         return MediaInfo("video", duration, True, sound, width, height, fps)
 
 
 def frame_size(path: Path) -> tuple[int, int]:
     """Height and width of a video's frames as displayed; the first one is decoded. DataError."""
     with opened(path) as container:
-        return _shown_size(container, need_video(container, path))
+        return _shown_size(path, container, need_video(container, path))
 
 
-def _shown_size(container: InputContainer, stream: VideoStream) -> tuple[int, int]:
+def _shown_size(path: Path, container: InputContainer, stream: VideoStream) -> tuple[int, int]:
     width, height = stream.codec_context.width, stream.codec_context.height
+    check_pixels(path, width, height)
     first = next(decoded(container, stream), None)
     if first is not None:
         width, height = first.width, first.height

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import typer
+
+from affect_mllm.types import ConfigError
 
 Plugins = Annotated[
     list[str] | None,
@@ -36,6 +39,13 @@ Across = Annotated[
         show_default="none",
     ),
 ]
+
+
+def finite(value: float, option: str) -> float:
+    """The value of `option`. ConfigError for infinity and for what is no number."""
+    if not math.isfinite(value):
+        raise ConfigError(option, str(value), expected="a number")
+    return value
 
 
 def kinds(across: str) -> list[str]:

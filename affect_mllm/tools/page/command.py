@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from affect_mllm.log import LOGGER
-from affect_mllm.tools.options import Plugins
+from affect_mllm.tools.options import Plugins, finite
 from affect_mllm.tools.predict import DEFAULT
 from affect_mllm.types import ConfigError
 
@@ -33,6 +33,8 @@ def demo_command(
     if beside is not None and beside == checkpoint:
         raise ConfigError("--beside", beside, expected="another checkpoint than the first")
     from affect_mllm.tools.page.bounds import Bounds
+
+    bounds = Bounds(finite(max_upload, "--max-upload"), finite(max_seconds, "--max-seconds"))
     from affect_mllm.tools.page.server import private_folder, serve
     from affect_mllm.tools.page.sessions import Sessions
     from affect_mllm.tools.pipeline import load
@@ -41,6 +43,5 @@ def demo_command(
     with private_folder(), bound(host, port) as at:
         names = [checkpoint, *([beside] if beside else [])]
         models = {name: load(name, plugins=plugins or ()) for name in names}
-        at.listen()  # whoever opens the page now waits until it is served
         LOGGER.info("%s (Ctrl-C ends it)", origin_of(at))
-        serve(Sessions(models, Bounds(max_upload, max_seconds)), at)
+        serve(Sessions(models, bounds), at)

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from affect_mllm.tools.page.sessions import Sessions
 
-NAMES = ("127.0.0.1", "localhost", "::1", "[::1]")  # of this machine, for itself
 # Enforced by the browser: whatever Gradio's own code may want, nothing comes from elsewhere.
 POLICY = (
     "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
@@ -46,16 +45,15 @@ def serve(sessions: Sessions, at: socket.socket) -> None:
 def application(sessions: Sessions, host: str) -> tuple[Any, Any]:
     """The page as an ASGI application that answers to the names of `host` alone, and Gradio's
     application within it.
-
-    So no page of another site can reach it by a name of its own that leads to this machine.
     """
     import gradio as gr
     from fastapi import FastAPI
     from gradio.routes import App
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-    from affect_mllm.tools.page.bounds import MIB
     from affect_mllm.tools.page.layout import page
+    from affect_mllm.tools.serve.server import names_of
+    from affect_mllm.tools.upload import MIB
 
     app = FastAPI(openapi_url=None)
     gr.mount_gradio_app(
@@ -71,7 +69,7 @@ def application(sessions: Sessions, host: str) -> tuple[Any, Any]:
         theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
         css_paths=[Path(__file__).with_name("style.css")],
     )
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=_names(host))
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=names_of(host))
     found = (getattr(route, "app", None) for route in app.routes)
     pages = next(each for each in found if isinstance(each, App))
     return _Guarded(app), pages
@@ -94,9 +92,3 @@ class _Guarded:
             await send(message)
 
         await self.app(scope, receive, sending)
-
-
-def _names(host: str) -> list[str]:
-    from affect_mllm.tools.serve.server import is_loopback
-
-    return [*NAMES, host] if is_loopback(host) else ["*"]

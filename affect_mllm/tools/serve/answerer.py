@@ -61,7 +61,7 @@ class Answerer:
             try:
                 asked = self._looked(id, body, settings, Path(folder))
             except AffectError as error:
-                raise _without(f"{folder}/", error) from error
+                raise error.without(f"{folder}/") from error
         self._try(asked)
         return asked
 
@@ -104,13 +104,6 @@ def unknown_model(given: str, known: str) -> Refusal:
     """What is said of another model's name."""
     told = f"model: {given!r}\n  expected: {known!r}"
     return Refusal(404, told, code="model_not_found", param="model")
-
-
-def _without(folder: str, error: AffectError) -> AffectError:
-    """The error without the folder that its files were in."""
-    texts = (error.got, error.expected, error.fix)
-    got, expected, fix = (text.replace(folder, "") for text in texts)
-    return type(error)(error.where.replace(folder, ""), got, expected=expected, fix=fix)
 
 
 def _check_taken(seen: Seen, takes: Collection[str]) -> None:

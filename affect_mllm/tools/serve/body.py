@@ -24,7 +24,7 @@ _SHOWN = 60
 
 
 class _Form(BaseModel):
-    model_config = ConfigDict(extra="allow", strict=True)
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 
 
 def _plain_url(value: Any) -> Any:
@@ -42,7 +42,7 @@ class Sound(_Form):
     """A sound itself, in base64, and what kind of file it is."""
 
     data: str
-    format: str
+    format: Annotated[str, Field(pattern=r"^[\w.+/-]{1,32}$")]
 
 
 Where = Annotated[Url, BeforeValidator(_plain_url)]
@@ -114,7 +114,7 @@ class Body(_Form):
     stream_options: StreamOptions | None = None
     max_tokens: PositiveInt | None = None
     max_completion_tokens: PositiveInt | None = None
-    temperature: Annotated[float, Field(ge=0)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     seed: int | None = None
     n: int | None = None
@@ -135,7 +135,10 @@ def read_body(text: bytes) -> Body:
         where = f"messages.{number}."
         _refuse_more(where, message)
         for place, part in enumerate(message.content):
-            _refuse_more(f"{where}content.{place}.", part)
+            at = f"{where}content.{place}."
+            _refuse_more(at, part)
+            if not isinstance(part, TextPart):
+                _refuse_more(f"{at}{part.type}.", getattr(part, part.type))
     return body
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from contextlib import closing
 from typing import Annotated
 
 import typer
 
 from affect_mllm.log import LOGGER
-from affect_mllm.tools.options import Plugins
-from affect_mllm.tools.serve.bounds import MIB, Bounds
+from affect_mllm.tools.options import Plugins, finite
+from affect_mllm.tools.serve.bounds import Bounds, host_name
 from affect_mllm.tools.serve.server import bound, is_loopback, run, url_of
+from affect_mllm.tools.upload import MIB
 from affect_mllm.types import ConfigError
 
 KEY_ENV = "AFFECT_MLLM_API_KEY"
@@ -58,23 +60,20 @@ def serve_command(
         )
     bounds = Bounds(
         upload_bytes=max_upload * MIB,
-        hosts=tuple(media_host or ()),
+        hosts=tuple(map(host_name, media_host or ())),
         waiting=queue,
-        clip_s=max_seconds,
+        clip_s=finite(max_seconds, "--max-seconds"),
         max_tokens=max_tokens,
         batch=batch,
     )
-    made = bound(host, port)
-    from affect_mllm.tools.pipeline import load
-    from affect_mllm.tools.serve.answerer import Answerer
-    from affect_mllm.tools.serve.app import make_app
-    from affect_mllm.tools.serve.service import Service
+    with bound(host, port) as made:
+        from affect_mllm.tools.pipeline import load
+        from affect_mllm.tools.serve.answerer import Answerer
+        from affect_mllm.tools.serve.app import make_app
+        from affect_mllm.tools.serve.service import Service
 
-    pipeline = load(checkpoint, plugins=plugins or ())
-    service = Service(Answerer(pipeline, name or checkpoint, bounds))
-    made.listen()  # who connects from here on waits for the server and is not refused
-    LOGGER.info("serving %s at %s", name or checkpoint, url_of(made))
-    try:
-        run(make_app(service, key), made)
-    finally:
-        service.close()
+        pipeline = load(checkpoint, plugins=plugins or ())
+        with closing(Service(Answerer(pipeline, name or checkpoint, bounds))) as service:
+            app = make_app(service, key, made.getsockname()[0])
+            LOGGER.info("serving %s at %s", name or checkpoint, url_of(made))
+            run(app, made)

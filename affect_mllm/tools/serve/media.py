@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import mimetypes
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, NamedTuple
 
 from affect_mllm.tools.serve.body import AudioPart, ImagePart, MediaPart, SoundPart, Url, UrlPart
-from affect_mllm.tools.serve.bounds import MIB, Bounds
+from affect_mllm.tools.serve.bounds import Bounds
 from affect_mllm.tools.serve.refusal import Refusal
+from affect_mllm.tools.upload import MIB, looked_into
 from affect_mllm.types import ConfigError, DataError
 
+if TYPE_CHECKING:
+    import httpx
+
 _DATA = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w.+=-]+)*;base64,")
-_FETCH_S = 30.0
+_ENDING = re.compile(r"\.\w{1,16}")
 
 
 class Medium(NamedTuple):
@@ -52,15 +57,9 @@ def _where(part: UrlPart) -> tuple[str, Url]:
 
 
 def _check(kind: str, path: Path, bounds: Bounds) -> None:
-    from affect_mllm.media.video import probe
-
-    found = probe(path)
+    found = looked_into(path, bounds.clip_s)
     if found.kind != kind:
         raise DataError(str(path), f"a file of kind {found.kind}", expected=kind)
-    if found.duration_s is not None and found.duration_s > bounds.clip_s:
-        raise DataError(
-            str(path), f"{found.duration_s:.0f} s", expected=f"at most {bounds.clip_s:.0f} s"
-        )
 
 
 def _content(url: str, stem: str, bounds: Bounds) -> tuple[bytes, str]:
@@ -68,16 +67,27 @@ def _content(url: str, stem: str, bounds: Bounds) -> tuple[bytes, str]:
     if found := _DATA.match(url):
         ending = mimetypes.guess_extension(found[1] or "") or ""
         return _decoded(url[found.end() :], stem), ending
-    parts = urlsplit(url) if not url.startswith("data:") else None
-    if parts is None or parts.scheme not in ("http", "https") or parts.hostname not in bounds.hosts:
-        raise ConfigError(
-            stem,
-            url[:80],
-            expected="data:TYPE;base64,…"
-            + "".join(f", or a file of {host}" for host in bounds.hosts),
-            fix="send the file itself, or serve with --media-host HOST",
-        )
-    return _fetched(url, bounds), Path(parts.path).suffix
+    address = _admitted(url, stem, bounds)
+    ending = Path(address.path).suffix
+    data = asyncio.run(_fetched(address, bounds))
+    return data, ending if _ENDING.fullmatch(ending) else ""
+
+
+def _admitted(url: str, stem: str, bounds: Bounds) -> httpx.URL:
+    """The URL as it is asked, so that none is admitted that leads elsewhere. ConfigError."""
+    import httpx
+
+    with suppress(httpx.InvalidURL):
+        address = httpx.URL(url if not url.startswith("data:") else "")
+        if address.scheme in ("http", "https") and address.host in bounds.hosts:
+            return address
+    hosts = "".join(f", or a file of {host}" for host in bounds.hosts)
+    raise ConfigError(
+        stem,
+        url[:80],
+        expected=f"data:TYPE;base64,…{hosts}",
+        fix="send the file itself, or serve with --media-host HOST",
+    )
 
 
 def _decoded(text: str, stem: str) -> bytes:
@@ -87,26 +97,34 @@ def _decoded(text: str, stem: str) -> bytes:
         raise DataError(stem, str(error), expected="a file in base64") from error
 
 
-def _fetched(url: str, bounds: Bounds) -> bytes:
+async def _fetched(url: httpx.URL, bounds: Bounds) -> bytes:
     """No redirect is followed: the host that it leads to is not the one that was admitted."""
     import httpx
 
     try:
-        with httpx.stream("GET", url, follow_redirects=False, timeout=_FETCH_S) as reply:
+        async with (
+            asyncio.timeout(bounds.fetch_s),
+            httpx.AsyncClient(timeout=None) as client,
+            client.stream("GET", url) as reply,
+        ):
             if reply.status_code != 200:
-                raise DataError(url, f"HTTP {reply.status_code}", expected="200, a file")
-            return b"".join(_bounded(reply.iter_bytes(), url, bounds))
+                raise DataError(str(url), f"HTTP {reply.status_code}", expected="200, a file")
+            return await _bounded(reply.aiter_bytes(), str(url), bounds)
+    except TimeoutError as error:
+        got, expected = "no whole file", f"one within {bounds.fetch_s:g} s"
+        raise DataError(str(url), got, expected=expected) from error
     except httpx.HTTPError as error:
-        raise DataError(url, f"{type(error).__name__}: {error}", expected="a file") from error
+        raise DataError(str(url), f"{type(error).__name__}: {error}", expected="a file") from error
 
 
-def _bounded(pieces: Iterator[bytes], url: str, bounds: Bounds) -> Iterator[bytes]:
-    left = bounds.upload_bytes
-    for piece in pieces:
-        left -= len(piece)
-        if left < 0:
+async def _bounded(pieces: AsyncIterator[bytes], url: str, bounds: Bounds) -> bytes:
+    """The pieces in one. Refusal where there are too many."""
+    got = bytearray()
+    async for piece in pieces:
+        got += piece
+        if len(got) > bounds.upload_bytes:
             raise too_large(url, bounds)
-        yield piece
+    return bytes(got)
 
 
 def too_large(what: str, bounds: Bounds) -> Refusal:

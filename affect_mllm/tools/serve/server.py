@@ -10,27 +10,25 @@ from typing import Any
 
 from affect_mllm.types import ConfigError
 
+OWN_NAMES = ("127.0.0.1", "localhost", "::1", "[::1]")  # of this machine, for itself
 GRACE_S = 300  # for answers that are on their way when the server is asked to stop
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """A socket at `host` and `port` (0: a free one). ConfigError where that cannot be had."""
+    """A socket that listens at `host` and `port` (0: a free one): who connects from here on waits.
+
+    ConfigError where that cannot be had; of two processes one gets it.
+    """
     try:
-        family, kind, proto, _, address = socket.getaddrinfo(
+        family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        made = socket.socket(family, kind, proto)
-        try:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            made.bind(address)
-        except BaseException:
-            made.close()
-            raise
-    except (OSError, OverflowError) as error:
+        both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
+        return socket.create_server(address, family=family, dualstack_ipv6=both)
+    except (OSError, OverflowError, UnicodeError) as error:
         raise ConfigError(
             f"--host {host} --port {port}", str(error), expected="an address that is free"
         ) from error
-    return made
 
 
 def is_loopback(host: str) -> bool:
@@ -39,6 +37,13 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def names_of(host: str) -> list[str]:
+    """What requests may call the server that listens at `host`: any name (`*`), unless only this
+    machine reaches it. So no site can reach it from a browser here by a name of its own.
+    """
+    return [*OWN_NAMES, host] if is_loopback(host) else ["*"]
 
 
 def origin_of(made: socket.socket) -> str:

@@ -11,6 +11,8 @@ from affect_mllm.tools.pipeline import LONGEST
 from affect_mllm.tools.serve.body import Body
 from affect_mllm.types import ConfigError
 
+_COLDEST = 1e-6  # below, scores that are divided by it overflow
+
 
 @dataclass(frozen=True)
 class Decoding:
@@ -47,7 +49,8 @@ class Settings:
 
 
 def settings_of(body: Body, most: int) -> Settings:
-    """What `body` asks for. Without a temperature, or at 0, answers are greedy as `predict`'s are.
+    """What `body` asks for. Without a temperature, or at 0 or next to it, answers are greedy as
+    `predict`'s are.
 
     ConfigError for more than `most` tokens, or two numbers of them.
     """
@@ -61,9 +64,10 @@ def settings_of(body: Body, most: int) -> Settings:
 
 
 def _sampling(body: Body) -> TokenSampling | None:
-    if not body.temperature:
+    temperature = body.temperature or 0.0
+    if temperature < _COLDEST:
         return None  # the likeliest token is in every nucleus: top_p changes nothing
-    return TokenSampling(body.temperature, 1.0 if body.top_p is None else body.top_p)
+    return TokenSampling(temperature, 1.0 if body.top_p is None else body.top_p)
 
 
 def _length(body: Body, most: int) -> int:

@@ -46,6 +46,16 @@ def test_a_taken_port_is_wrong_use_before_anything_is_loaded(
     assert f"--host 127.0.0.1 --port {port}" in said
 
 
+@pytest.mark.parametrize(
+    ("option", "value"), [("--max-upload", "inf"), ("--max-seconds", "inf"), ("--host", "x..y")]
+)
+def test_a_bound_that_is_no_number_and_a_host_that_is_no_name_are_wrong_use(
+    capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
+    code, said = left(capsys, "nowhere", option, value)
+    assert (code, option in said, value in said) == (2, True, True)
+
+
 def test_the_same_checkpoint_beside_itself_is_wrong_use(capsys) -> None:
     code, said = left(capsys, "one", "--beside", "one")
     assert (code, "--beside" in said) == (2, True)

@@ -11,8 +11,9 @@ from PIL import Image
 import affect_mllm
 from affect_mllm.tools.pipeline import Pipeline
 from affect_mllm.tools.serve.answerer import Answerer
-from affect_mllm.tools.serve.bounds import MIB, Bounds
+from affect_mllm.tools.serve.bounds import Bounds
 from affect_mllm.tools.serve.service import Service
+from affect_mllm.tools.upload import MIB
 from tests.tools.exports import checkpoint
 from tests.tools.serve.served import NAME, live
 

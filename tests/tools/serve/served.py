@@ -47,7 +47,8 @@ def served(checkpoint: Path, *options: str, **env: str) -> Iterator[Served]:
 def live(service: Service, key: str | None = None) -> Iterator[str]:
     """The URL of a server in a thread of this process."""
     made = bound("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(make_app(service, key), log_config=None))
+    app = make_app(service, key, made.getsockname()[0])
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [made]})
     thread.start()
     url = url_of(made)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import tempfile
+import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -15,9 +18,11 @@ import pytest
 
 from affect_mllm.tools.pipeline import Pipeline
 from affect_mllm.tools.serve.answerer import Answerer
-from affect_mllm.tools.serve.bounds import MIB, Bounds
+from affect_mllm.tools.serve.bounds import Bounds
 from affect_mllm.tools.serve.service import Service
+from affect_mllm.tools.upload import MIB
 from affect_mllm.types import DataError
+from tests.processes import GLANCE_S
 from tests.tools.serve.served import NAME, asked, data_url, live, part, request, said, text_of
 
 WHY = said("Why?")
@@ -32,6 +37,8 @@ PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA
         (request(), "messages", "at least 1"),
         (request(WHY, n=2), "n", "one answer"),
         (request(WHY, temperature=-1), "temperature", "greater than"),
+        (request(WHY, temperature=math.inf), "temperature", "finite"),
+        (request(WHY, temperature=2.5), "temperature", "less than"),
         (request(WHY, top_p=0), "top_p", "greater than"),
         (request(WHY, max_tokens=10**6), "max_tokens", "at most 1024"),
         (request(WHY, max_completion_tokens=9), "max_tokens and", "one of them"),
@@ -58,6 +65,23 @@ PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA
             request(said({"type": "input_audio", "input_audio": {"data": "*", "format": "wav"}})),
             "input_audio-1",
             "base64",
+        ),
+        (
+            request(
+                said({"type": "input_audio", "input_audio": {"data": "", "format": "x" * 300}})
+            ),
+            "messages.0.content.0.input_audio.format",
+            "xxx…",
+        ),
+        (
+            request(said({"type": "image_url", "image_url": {"url": "data:,", "max_pixels": 9}})),
+            "messages.0.content.0.image_url.max_pixels",
+            "not heeded",
+        ),
+        (
+            request(said({"type": "image_url", "image_url": {"url": "http://["}}, "Why?")),
+            "image_url-1",
+            "--media-host",
         ),
         (request(said("\ud800")), "body", "no JSON object"),
         (request(said("word " * 600)), "row", "tokens"),
@@ -96,7 +120,7 @@ def test_a_file_is_of_the_kind_that_it_is_said_to_be_and_not_too_long(
     short = Service(Answerer(model, NAME, Bounds(clip_s=0.1, parts=2)))
     with live(short) as other:
         reply = asked(other, request(said(part(files["clip"]), "Why?")))
-        assert (reply.status_code, "at most 0 s" in reply.text) == (400, True)
+        assert (reply.status_code, "at most 0.1 s" in reply.text) == (400, True)
         reply = asked(other, request(said(*[part(files["red"])] * 3, "Why?")))
         assert (reply.status_code, "3 media" in reply.text) == (400, True)
 
@@ -119,6 +143,17 @@ def test_too_much_another_kind_of_body_and_another_path(url: str) -> None:
     assert httpx.get(f"{url}/chat/completions").status_code == 405
 
 
+def test_without_a_key_it_answers_to_this_machines_names_alone(url: str, model: Pipeline) -> None:
+    for name, status in (("evil.example", 400), ("localhost:9", 200), ("[::1]:9", 200)):
+        assert httpx.get(f"{url}/models", headers={"host": name}).status_code == status
+    with live(Service(Answerer(model, NAME, Bounds())), "schlüssel") as other:
+        for given, status in (("bearer schlüssel", 200), ("schlüssel", 401), ("Basic x", 401)):
+            headers = {"host": "a.example", "authorization": given.encode()}
+            assert httpx.get(f"{other}/models", headers=headers).status_code == status
+    health = httpx.get(url.removesuffix("v1") + "health").json()
+    assert health == {"status": "ok", "requests": 0}, "what is served is not everybody's business"
+
+
 def test_a_failure_is_told_without_how(model: Pipeline, caplog) -> None:
     class Failing(Answerer):
         def answer(self, asked: Any, heard: Any) -> Any:
@@ -134,7 +169,9 @@ def test_a_failure_is_told_without_how(model: Pipeline, caplog) -> None:
 
 
 class Files(BaseHTTPRequestHandler):
-    """Serves a picture, and sends those who ask for `/moved` to `/other`; counts."""
+    """Serves a picture, and sends those who ask for `/moved` to `/other`, those who ask for
+    `/endless` byte after byte; counts.
+    """
 
     picture = b""
     got: list[str]
@@ -144,8 +181,13 @@ class Files(BaseHTTPRequestHandler):
         moved = self.path == "/moved"
         self.send_response(302 if moved else 200)
         self.send_header("location", "/other")
-        self.send_header("content-length", str(0 if moved else len(self.picture)))
+        if self.path != "/endless":
+            self.send_header("content-length", str(0 if moved else len(self.picture)))
         self.end_headers()
+        with suppress(OSError):  # who does not want more has left
+            while self.path == "/endless":
+                self.wfile.write(b"x")
+                time.sleep(GLANCE_S)
         self.wfile.write(b"" if moved else self.picture)
 
     def log_message(self, *_: object) -> None:
@@ -185,10 +227,17 @@ def test_urls_are_opened_of_admitted_hosts_alone(url: str, model, files, elsewhe
         own = text_of(asked(url, request(said(part(files["red"]), "Why?"))))
         assert text_of(asked(other, looking(f"{where}/red.png"))) == own
         assert asked(other, looking(f"{where}/moved")).status_code == 400
-    assert got == ["/red.png", "/moved"], "and not where another host leads to"
+        long = f"/red.{'x' * 300}"
+        assert text_of(asked(other, looking(where + long))) == own
+        assert asked(other, looking(f"{where}/\0.png")).status_code == 400
+    assert got == ["/red.png", "/moved", long], "and not where another host leads to"
     small = Service(Answerer(model, NAME, Bounds(hosts=("127.0.0.1",), upload_bytes=200)))
     with live(small) as other:
         assert asked(other, looking(f"{where}/red.png")).status_code == 413
+    quick = Service(Answerer(model, NAME, Bounds(hosts=("127.0.0.1",), fetch_s=0.2)))
+    with live(quick) as other:
+        reply = asked(other, looking(f"{where}/endless"))
+        assert (reply.status_code, "one within 0.2 s" in reply.text) == (400, True)
 
 
 def test_files_are_gone_when_a_request_was_read(

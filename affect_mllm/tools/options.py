@@ -44,7 +44,7 @@ Across = Annotated[
 def finite(value: float, option: str) -> float:
     """The value of `option`. ConfigError for infinity and for what is no number."""
     if not math.isfinite(value):
-        raise ConfigError(option, str(value), expected="a number")
+        raise ConfigError(option, str(value), expected="a finite number")
     return value
 
 

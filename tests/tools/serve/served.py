@@ -63,11 +63,10 @@ def live(service: Service, key: str | None = None) -> Iterator[str]:
 
 def until(happened: Any) -> None:
     """Return as soon as it has; fail at the deadline."""
-    for _ in range(int(DEADLINE_S / GLANCE_S)):
-        if happened():
-            return
+    end = time.monotonic() + DEADLINE_S
+    while not happened():
+        assert time.monotonic() < end, "nothing happened"
         time.sleep(GLANCE_S)
-    raise AssertionError("nothing happened")
 
 
 def here(url: str) -> int:

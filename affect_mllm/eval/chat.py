@@ -274,11 +274,25 @@ def _weights_hash(net: Any) -> str:
 
 
 def each(work: Callable[[T], R], items: Iterable[T], *, workers: int, title: str) -> list[R]:
-    """`work` on every item, several at once, in the items' order, with a progress bar."""
+    """`work` on every item, several at once, in the items' order, with a progress bar.
+
+    Where it raises for one, none is begun any more.
+    """
     from rich.console import Console
     from rich.progress import track
 
     todo = list(items)
+    why: list[Exception] = []
+
+    def one(item: T) -> R:
+        if why:
+            raise why[0]
+        try:
+            return work(item)
+        except Exception as error:
+            why.append(error)
+            raise
+
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        done = pool.map(work, todo)
+        done = pool.map(one, todo)
         return list(track(done, title, len(todo), console=Console(stderr=True)))

@@ -32,18 +32,6 @@ LABELS = ("happy", "焦虑", "boredom and contempt")
 
 
 @pytest.fixture(scope="module")
-def folder(tiny, tmp_path_factory) -> Path:
-    """A checkpoint that is not at its neutral start, so that clips make a difference."""
-    made: Path = checkpoint(tmp_path_factory.mktemp("loaded") / "final", tiny.cfg)
-    return made
-
-
-@pytest.fixture(scope="module")
-def model(folder: Path) -> Pipeline:
-    return affect_mllm.load(str(folder), device="cpu")
-
-
-@pytest.fixture(scope="module")
 def clips(tiny) -> list[str]:
     """A video with sound, one without, a sound: as strings, as a user has them."""
     return [str(tiny.root / "clips" / name) for name in ("c00.mp4", "c01.mp4", "c02.wav")]

@@ -59,7 +59,7 @@ class Sessions:
             self.bounds.check(path)
             looked = {name: look(model, path) for name, model in self.models.items()}
         except DataError as error:
-            raise _by_name(error, path) from error
+            raise error.without(f"{path.parent}/") from error
         finally:
             path.unlink(missing_ok=True)
         self._hold(page, Session(looked))
@@ -119,12 +119,3 @@ class Sessions:
 def _beside(told: Told, whole: Mapping[str, float] | None) -> Told:
     """With the shares of everything, where there are others now."""
     return told if whole is None or whole == told.shares else replace(told, before=whole)
-
-
-def _by_name(error: DataError, path: Path) -> DataError:
-    """The same error without the folder that the upload lay in."""
-    where, got, expected, fix = (
-        text.replace(f"{path.parent}/", "")
-        for text in (error.where, error.got, error.expected, error.fix)
-    )
-    return type(error)(where, got, expected=expected, fix=fix)

@@ -1,26 +1,10 @@
-"""Two checkpoints that answer differently, and clips to ask them about."""
+"""A clip to ask a checkpoint about on a page."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-
-import affect_mllm
-from affect_mllm.tools.pipeline import Pipeline
-from tests.tools.exports import checkpoint
-
-
-@pytest.fixture(scope="session")
-def folder(tiny, tmp_path_factory) -> Path:
-    """A checkpoint that is not at its neutral start, so that clips make a difference."""
-    made: Path = checkpoint(tmp_path_factory.mktemp("page") / "final", tiny.cfg)
-    return made
-
-
-@pytest.fixture(scope="session")
-def model(folder: Path) -> Pipeline:
-    return affect_mllm.load(folder, device="cpu")
 
 
 @pytest.fixture

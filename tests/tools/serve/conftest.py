@@ -1,4 +1,4 @@
-"""A tiny checkpoint, loaded and on disk, and files to ask about."""
+"""Files to ask a served checkpoint about, and the service."""
 
 from __future__ import annotations
 
@@ -8,26 +8,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-import affect_mllm
 from affect_mllm.tools.pipeline import Pipeline
 from affect_mllm.tools.serve.answerer import Answerer
 from affect_mllm.tools.serve.bounds import Bounds
 from affect_mllm.tools.serve.service import Service
 from affect_mllm.tools.upload import MIB
-from tests.tools.exports import checkpoint
 from tests.tools.serve.served import NAME, live
-
-
-@pytest.fixture(scope="session")
-def folder(tiny, tmp_path_factory) -> Path:
-    """A checkpoint that is not at its neutral start, so that what is shown makes a difference."""
-    made: Path = checkpoint(tmp_path_factory.mktemp("served") / "final", tiny.cfg)
-    return made
-
-
-@pytest.fixture(scope="session")
-def model(folder: Path) -> Pipeline:
-    return affect_mllm.load(folder, device="cpu")
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,11 +21,21 @@ def described() -> str:
     return ", ".join([*parts, f"Python {platform.python_version()}", f"torch {torch}"])
 
 
-def revision() -> str:
-    """The commit, with a mark where files differ from it; `unknown` without git."""
-    words = ["git", "describe", "--always", "--dirty", "--match=NONE"]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
+def revision(root: Path = ROOT) -> str:
+    """The commit that is checked out; `unknown` without git."""
+    return _git(root, "rev-parse", "--short", "HEAD").strip() or "unknown"
+
+
+def changes(root: Path = ROOT, but: Sequence[str] = ()) -> list[str]:
+    """The files below `root` that differ from the commit, new ones too, without those in `but`."""
+    left = [f":(exclude){path}" for path in but]
+    said = _git(root, "status", "--porcelain", "--no-renames", "--", ".", *left)
+    return [line[3:] for line in said.splitlines()]
+
+
+def _git(root: Path, *words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False)
+    return done.stdout
 
 
 def has_cuda() -> bool:

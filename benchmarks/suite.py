@@ -5,8 +5,10 @@
 Writes docs/performance.md (between its marks) and docs/performance.json. A benchmark that was not
 run keeps its rows, with the machine and the commit that they are of. A ratio that is worse than the
 one that lies there by more than their ranges is named, and the exit code is then 1, as where a
-benchmark failed. `--quick` makes less of each, prints the table and writes nothing. With a CUDA
-device the share of its peak (MFU) is among them.
+benchmark failed. The table names a commit: in a tree whose files differ from it nothing is measured
+(exit code 2), and what was measured while they changed is not kept. `--quick` makes less of each,
+prints the table, writes nothing and runs in any tree. With a CUDA device the share of its peak
+(MFU) is among them.
 """
 
 from __future__ import annotations
@@ -23,11 +25,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from machine import described, has_cuda, revision
+from machine import changes, described, has_cuda, revision
 from measured import FILE, Row, read
 
 ROOT = Path(__file__).resolve().parents[1]
-TABLE, KEPT = ROOT / "docs/performance.md", ROOT / "docs/performance.json"
+WRITTEN = ("docs/performance.md", "docs/performance.json")
+TABLE, KEPT = (ROOT / name for name in WRITTEN)
 BEGIN, END = "<!-- suite: begin -->", "<!-- suite: end -->"
 Kept = dict[str, dict[str, Any]]  # by script: machine, commit, date, seconds, rows
 
@@ -63,18 +66,23 @@ ENTRIES = {
 
 
 def main() -> int:
-    """Run what was asked for; 1 where something failed or got worse."""
+    """Run what was asked for; 1: it failed or got worse, 2: it would be of no commit."""
     options = _arguments()
+    commit = revision(ROOT)
+    if not options.quick and (reason := _differs(commit)):
+        print(f"nothing was measured: {reason}; --quick runs in any tree", file=sys.stderr)
+        return 2
     kept: Kept = json.loads(KEPT.read_text()) if KEPT.is_file() else {}
     found: Kept = {}
     said: list[str] = []
-    of = {"machine": described(), "commit": revision()}  # before it changes files itself
+    of = {"machine": described(), "commit": commit}
     for name in options.only or [n for n, e in ENTRIES.items() if has_cuda() or not e.cuda]:
         print(f"== {name}: {ENTRIES[name].title}", flush=True)
         began = time.perf_counter()
         rows = _run(name, options.quick)
-        if not rows:
-            said.append(f"{name} failed")
+        reason = "" if options.quick else _differs(commit)
+        if not rows or reason:
+            said.append(f"{name} is not kept: {reason}" if reason else f"{name} failed")
             continue
         seconds = round(time.perf_counter() - began)
         found[name] = {**of, "seconds": seconds, "rows": [asdict(row) for row in rows]}
@@ -83,6 +91,16 @@ def main() -> int:
             _write({**kept, **found})
     print("\n".join([*(table(found) if options.quick else ()), *said]))
     return int(bool(said))
+
+
+def _differs(commit: str) -> str:
+    """Why what is measured now would not be of `commit`; nothing where it is."""
+    now, files = revision(ROOT), changes(ROOT, but=WRITTEN)
+    if now == "unknown":
+        return "there is no git here to name a commit"
+    if files:
+        return f"{', '.join(files)} differ from the commit {now}: commit them or `git stash -u`"
+    return "" if now == commit else f"{commit} was checked out, and now {now} is"
 
 
 def _arguments() -> argparse.Namespace:

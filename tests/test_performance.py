@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +85,109 @@ def test_a_run_of_one_prints_its_rows_and_writes_nothing(suite: Any) -> None:
     assert done.returncode == 0, done.stderr
     assert "| imbalance of 64 ranks | clips dealt by turns |" in done.stdout
     assert (suite.KEPT.read_bytes(), suite.TABLE.read_bytes()) == before
+
+
+@dataclass
+class Measured:
+    """A repository with the suite's page and one benchmark, whose ratio a file says."""
+
+    suite: Any
+    root: Path
+
+    def git(self, *words: str) -> str:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+        command = ["git", *who, *words]
+        return subprocess.run(
+            command, cwd=self.root, check=True, capture_output=True, text=True
+        ).stdout
+
+    def write(self, name: str, text: str) -> None:
+        path = self.root / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+    def kept(self) -> Any:
+        return json.loads((self.root / "docs/performance.json").read_text())
+
+    def commit(self, ratio: str) -> str:
+        """Set the ratio, commit all, and say the commit."""
+        self.write("ratio.txt", ratio)
+        self.git("add", ".")
+        self.git("commit", "-qm", ratio)
+        return self.git("rev-parse", "--short", "HEAD").strip()
+
+
+SCRIPT = """import json, os, pathlib
+root = pathlib.Path(__file__).parents[1]
+ratio = float((root / "ratio.txt").read_text())
+row = {"what": "a", "against": "b", "ratio": ratio, "low": ratio, "high": ratio, "n": 1}
+found = json.dumps([{**row, "better": "lower"}])
+pathlib.Path(os.environ["AFFECT_BENCHMARK_ROWS"]).write_text(found)
+"""
+
+
+@pytest.fixture
+def measured(suite: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Measured:
+    made = Measured(suite, tmp_path)
+    made.git("init", "-q")
+    made.write("benchmarks/one.py", SCRIPT)
+    made.write("docs/performance.md", f"{suite.BEGIN}\n{suite.END}\n")
+    for name in ("ROOT", "TABLE", "KEPT"):
+        path = tmp_path / getattr(suite, name).relative_to(ROOT)
+        monkeypatch.setattr(suite, name, path)
+    monkeypatch.setattr(suite, "ENTRIES", {"one": suite.Entry("One", quick=())})
+    monkeypatch.setattr(sys, "argv", ["suite.py", "--only", "one"])
+    return made
+
+
+def test_a_figure_that_got_worse_is_named_with_both_commits(measured: Measured, capfd) -> None:
+    """The page that the first run wrote is no change of the tree for the second."""
+    first = measured.commit("1.0")
+    assert measured.suite.main() == 0
+    assert measured.kept()["one"]["commit"] == first
+    assert "| a | b | 1 |" in (measured.root / "docs/performance.md").read_text()
+    capfd.readouterr()
+    second = measured.commit("1.5")
+    assert measured.suite.main() == 1
+    said = capfd.readouterr().out
+    assert f"worse: one, a ÷ b: 1.5 (1.5 to 1.5), was 1 (1 to 1) at {first}" in said
+    assert (measured.kept()["one"]["commit"], measured.kept()["one"]["rows"][0]["ratio"]) == (
+        second,
+        1.5,
+    )
+    assert measured.suite.main() == 0
+
+
+@pytest.mark.parametrize("name", ["ratio.txt", "benchmarks/new.py"])
+def test_a_tree_that_differs_from_its_commit_is_not_measured(measured, name, capfd) -> None:
+    measured.commit("1.0")
+    measured.write(name, "2.0")
+    assert measured.suite.main() == 2
+    said = capfd.readouterr()
+    assert "== one" not in said.out
+    assert name in said.err
+    assert not (measured.root / "docs/performance.json").exists()
+    sys.argv.append("--quick")
+    assert measured.suite.main() == 0
+    assert not (measured.root / "docs/performance.json").exists()
+
+
+@pytest.mark.parametrize("change", ["(root / 'ratio.txt').write_text('3')",
+                                    "os.system('git checkout -q HEAD~1')"])  # fmt: skip
+def test_what_was_measured_while_the_files_changed_is_not_kept(measured, change, capfd) -> None:
+    measured.write("benchmarks/one.py", f"{SCRIPT}os.chdir(root)\n{change}\n")
+    measured.commit("0.9")
+    measured.commit("1.0")
+    assert measured.suite.main() == 1
+    assert "one is not kept" in capfd.readouterr().out
+    assert not (measured.root / "docs/performance.json").exists()
+
+
+def test_a_tree_without_git_names_no_commit(measured: Measured, capfd) -> None:
+    measured.write("ratio.txt", "1.0")
+    shutil.rmtree(measured.root / ".git")
+    assert measured.suite.main() == 2
+    assert "no git" in capfd.readouterr().err
 
 
 def test_a_benchmark_that_fails_is_named(suite: Any, tmp_path: Path, monkeypatch, capsys) -> None:

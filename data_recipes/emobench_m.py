@@ -4,9 +4,10 @@ FOLDER has `benchmark_json/SET.json` (a list of {id, video, conversations}, of w
 and `gpt` answers with the label) and `dataset/SET/videos/…`; the release before it calls them
 `SET_test_500.json` and the like. Thirteen sets, each with its own labels and benchmark. What is
 said in a clip stands in the question, between words that are known, and becomes the subtitle.
-MC-EIU's answers were not seen: they are read in the form that its question asks for, and any
-other answer than a set's labels is refused. Format: Emo-gml/EmoBench-M@8916147 (README, scripts,
-examples of its page).
+MC-EIU's answers were not seen: an emotion and an intent are looked for in them, as the publisher's
+script does it, and an answer that has several of either is refused, as is any other answer than a
+set's labels. Format: Emo-gml/EmoBench-M@8916147 (README, scripts); counts: the table of the
+publisher's page (Emo-gml/Emo-gml.github.io@2837827, static/images/1.png).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 from commandline import Folder, Plan, command
@@ -54,19 +55,19 @@ LABELS: dict[str, tuple[str, tuple[str, ...]]] = {
     "funny": ("is_humorous", VERDICTS),
     "mer2023": ("emotion", ("happy", "sad", "neutral", "angry", "worried", "surprise")),
 }
-COUNTED = (
-    *("MC-EIU", "MOSEI", "MOSI", "MUSTARD", "RAVDSS_song", "RAVDSS_speech", "SIMS", "ch-simsv2s"),
-)
+# The README says of SIMS 500, but 457 are the test clips of CH-SIMS; all together they are 5,646.
+OTHERS = {"FGMSA": 250, "SIMS": 457, "funny": 448, "mer2023": 411, "smile": 80}
+ROWS = dict.fromkeys(get_args(Set), 500) | OTHERS
 DATASETS = {
     name: Dataset(
         name=f"emobench_m_{name.lower().replace('-', '_')}",
         title=f"EmoBench-M, {name} (video, sound, text; questions of thirteen sets)",
         licence="Apache-2.0 (code); clips: the terms of their sets",
         access="open, links of https://github.com/Emo-gml/EmoBench-M",
-        source="Hu et al. 2025, arXiv 2502.04424; README of the repository",
-        counts={"test": 500} if name in COUNTED else {},
+        source="Hu et al. 2025, arXiv 2502.04424, and the publisher's page",
+        counts={"test": count},
     )
-    for name in (*LABELS, "MC-EIU", "smile")
+    for name, count in ROWS.items()
 }
 _SAID = re.compile(
     r"The person in (?:the )?video says: (.*?)\s*"
@@ -134,8 +135,7 @@ def _labels(where: str, name: str, answer: str) -> dict[str, Any]:
     if name == "smile":
         return {"description": answer}
     if name == "MC-EIU":
-        told = {key.split()[0]: value for key, value in _mapping(answer).items()}
-        both = {key: _one(where, told.get(key, answer), allowed) for key, allowed in BOTH.items()}
+        both = {key: _only(where, key, answer, allowed) for key, allowed in BOTH.items()}
         return {**both, "emotion_intent": "_".join(both.values())}
     key, allowed = LABELS[name]
     values = [*_mapping(answer).values()]
@@ -159,6 +159,19 @@ def _one(where: str, word: str, allowed: tuple[str, ...]) -> str:
     if found not in allowed:
         raise DataError(where, f"the answer {word!r}", expected=f"one of {', '.join(allowed)}")
     return found
+
+
+def _only(where: str, what: str, answer: str, allowed: tuple[str, ...]) -> str:
+    """The emotion or intent in an answer: the one that stands in it, else `neutral` if that does.
+
+    Both lists have `neutral`, which the publisher's script asks for last.
+    """
+    found = [word for word in allowed if word in answer.lower()]
+    named = [word for word in found if word != "neutral"] or found
+    if len(named) != 1:
+        told = f"the answer {answer!r} with {len(named)} {what}s"
+        raise DataError(where, told, expected=f"one of {', '.join(allowed)}")
+    return named[0]
 
 
 def _said(question: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from emobench_m import LABELS, Set
+from emobench_m import BOTH, DATASETS, LABELS, Set
 
 from affect_mllm.eval.benchmarks import load_task
 from tests.recipes.kit import SUBSET, Kit, run
@@ -57,6 +57,43 @@ def test_every_set_has_rows_with_its_own_labels(tmp_path: Path, kit: Kit) -> Non
     assert found["smile"][0]["description"] == "The audience laughed because of it."
 
 
+@pytest.mark.parametrize(
+    ("answer", "label"),
+    [
+        ("{'emotion label': 'neutral', 'intent label': 'wishing'}", "neutral_wishing"),
+        ("Emotion: Sad\nIntent: neutral", "sad_neutral"),
+        ("anger, questioning", "anger_questioning"),
+        ("neutral_neutral", "neutral_neutral"),
+    ],
+)
+def test_emotion_and_intent_are_read_as_the_publishers_script_does(
+    answer: str, label: str, tmp_path: Path, kit: Kit
+) -> None:
+    MAKERS["emobench_m"](tmp_path, kit)
+    put_answer(tmp_path, "MC-EIU", answer)
+    (row,) = rows(tmp_path, "MC-EIU").values()
+    assert row["labels"]["emotion_intent"] == label == by_script(answer)
+
+
+def by_script(answer: str) -> str:
+    """What MC-EIU.py of Emo-gml/EmoBench-M@6247d0d makes of a true answer, in other words."""
+    firsts = [next(word for word in words if word in answer.lower()) for words in BOTH.values()]
+    return "_".join(firsts)
+
+
+def put_answer(root: Path, name: str, answer: str) -> Path:
+    path = root / f"benchmark_json/{name}.json"
+    content = json.loads(path.read_text())
+    content[0]["conversations"][1]["value"] = answer
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_the_counts_are_those_of_the_papers_table() -> None:
+    counts = [dict(each.counts)["test"] for each in DATASETS.values()]
+    assert (len(counts), sum(counts)) == (13, 5646)
+
+
 def test_what_is_said_is_the_subtitle_and_a_films_clips_are_a_group(
     tmp_path: Path, kit: Kit
 ) -> None:
@@ -71,16 +108,19 @@ def test_what_is_said_is_the_subtitle_and_a_films_clips_are_a_group(
 
 @pytest.mark.parametrize(
     ("name", "answer"),
-    [("MOSEI", "glad"), ("MC-EIU", "sad, wishing"), ("MUSTARD", "A"), ("MELD", "{'x': 1, 'y': 2}")],
+    [
+        ("MOSEI", "glad"),
+        ("MC-EIU", "sad or happy, wishing"),
+        ("MC-EIU", "a sad one"),
+        ("MUSTARD", "A"),
+        ("MELD", "{'x': 1, 'y': 2}"),
+    ],
 )
 def test_an_answer_of_another_form_is_refused_by_its_row(
     name: str, answer: str, tmp_path: Path, kit: Kit
 ) -> None:
     MAKERS["emobench_m"](tmp_path, kit)
-    path = tmp_path / f"benchmark_json/{name}.json"
-    content = json.loads(path.read_text())
-    content[0]["conversations"][1]["value"] = answer
-    path.write_text(json.dumps(content))
+    path = put_answer(tmp_path, name, answer)
     ran = run("emobench_m", [str(tmp_path), "--set", name, SUBSET], tmp_path)
     assert (ran.code, ran.manifests) == (1, [])
     assert f"{path}[0]" in ran.err

@@ -87,7 +87,10 @@ def _of_labels(data: Node) -> dict[str, dict[str, Any]]:
     for key, label in labels.items():
         if ALL in wanted or key in wanted:
             name = NAMES.get(key, key)
-            found[f"{name}_" if name in found else name] = question(key, label)
+            node = question(key, label)
+            if data.get("language") is not None:
+                node["language"] = data["language"]
+            found[f"{name}_" if name in found else name] = node
     return found
 
 

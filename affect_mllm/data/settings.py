@@ -31,7 +31,8 @@ class DataSettings:
 
     `cache_dtype` is what states are kept in, `cache_max_gb` bounds the cache (null: no bound).
     `ask_labels` names labels of the manifest that a run makes questions of (`[all]`; data/
-    label_questions.py), beside those that are written in `instructions`.
+    label_questions.py), beside those that are written in `instructions`; `language` is theirs
+    (`template.Instruction`).
     `chat` makes the chat format for a tokenizer: the LLM's own template, or another by `_partial_`.
     `prompt` is the wording of a user's turn, `reader` what is taken from files, `manifest` the rows
     that sources draw from. An example has at most `max_tokens`; a share of bad samples above
@@ -49,6 +50,7 @@ class DataSettings:
     max_tokens: int = 512
     max_bad_fraction: float = 0.01
     ask_labels: tuple[str, ...] = ()
+    language: str | None = None
 
     def features(
         self,

@@ -10,6 +10,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from affect_mllm.data import languages
+from affect_mllm.data.languages import Language
 from affect_mllm.data.row_checks import LABEL_RANGES, values_outside
 from affect_mllm.types import ConfigError, DataError, Sample, modality_of
 
@@ -72,8 +74,10 @@ class Instruction:
     source: str = ""
     licence: str = ""
     rejected: str = ""
+    language: str | None = None
 
     def __post_init__(self) -> None:
+        languages.check(self.language, "instruction.language")
         for question in self.questions:
             unknown = set(_fields(question)) - {*OF_THE_TASK, *OF_THE_ROW}
             if unknown:
@@ -123,11 +127,23 @@ class Instruction:
         if self.shuffle_labels:
             space = [space[i] for i in rng.permutation(len(space))]
         values = {name: _of_row(sample, name) for name in _fields(question) if name in OF_THE_ROW}
-        asked, said = (
-            question.format(**values, **self._task(question, space)),
-            self._write(sample, answer),
-        )
+        language = self._language(sample, question, answer)
+        form = question if language is None else language.questions[question]
+        asked = form.format(**values, **self._task(question, space, language))
+        said = self._write(sample, answer, language)
         return asked, (said, self._write(sample, self.rejected)) if self.rejected else said
+
+    def _language(self, sample: Sample, *phrasings: str) -> Language | None:
+        """What a row is asked in; None: as it is written, which holds for all phrasings or none."""
+        found = languages.chosen(self.language, sample.language)
+        if found is None:
+            return None
+        for phrasing in phrasings:
+            bare = not re.search(r"[^\W\d_]", re.sub(r"\{[^{}]*\}", "", phrasing))
+            if phrasing not in found.questions and not bare:
+                languages.untranslated(found.code, phrasing)
+                return None
+        return found
 
     def answer_for(self, sample: Sample) -> str:
         """The answer in its first phrasing. Raises DataError as `ask`."""
@@ -143,14 +159,21 @@ class Instruction:
             )
         return question.format(**self._task(question, list(self.allowed)))
 
-    def _task(self, question: str, space: Sequence[str]) -> dict[str, str]:
-        values = {"labels": ", ".join(space), "name": ", ".join(self.needs).replace("_", " ")}
+    def _task(
+        self, question: str, space: Sequence[str], language: Language | None = None
+    ) -> dict[str, str]:
+        listed = space if language is None else language.labels(space)
+        name = ", ".join(self.needs).replace("_", " ")
+        values = {
+            "labels": ", ".join(listed),
+            "name": name if language is None else language.name(name),
+        }
         if {"low", "high"} & set(_fields(question)):
             low, high = self.scale or self._range()
             values |= {"low": f"{low:g}", "high": f"{high:g}"}
         return values
 
-    def _write(self, sample: Sample, answer: str) -> str:
+    def _write(self, sample: Sample, answer: str, language: Language | None = None) -> str:
         needed = list(_fields(answer))
         missing = [name for name in needed if name not in sample.labels]
         if missing:
@@ -167,13 +190,15 @@ class Instruction:
                     expected=f"one of {', '.join(self.allowed)}",
                 )
         parts = [
-            before + ("" if name is None else self._value(sample, name, spec or ""))
+            before + ("" if name is None else self._value(sample, name, spec or "", language))
             for before, name, spec, _ in Formatter().parse(answer)
         ]
         return "".join(parts)
 
-    def _value(self, sample: Sample, name: str, spec: str) -> str:
+    def _value(self, sample: Sample, name: str, spec: str, language: Language | None) -> str:
         value = sample.labels[name]
+        if language is not None:
+            value = language.value(value, self.allowed)
         if self.scale is not None:
             (low, high), (new_low, new_high) = self._range(), self.scale
             value = new_low + (float(value) - low) / (high - low) * (new_high - new_low)

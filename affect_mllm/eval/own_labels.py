@@ -46,8 +46,8 @@ class OwnLabels:
     than that first one is called `NAME_LABEL`. Rows without the label do not count. `candidates`
     names the lists of classes that a publisher's rows choose from, which are then the labels.
     `{classes}` in a question stands for the labels.
-    `name`, `version`, `split`, `breakdowns`, `clusters`, `manifest`, `official`, `status` and
-    `source` are those of the task that is made (`eval.task.Task`).
+    `name`, `version`, `split`, `breakdowns`, `clusters`, `manifest`, `official`, `status`,
+    `source` and `language` are those of the task that is made (`eval.task.Task`).
     """
 
     name: str
@@ -64,6 +64,7 @@ class OwnLabels:
     official: Annotated[Official | None, "in a YAML also a mapping without _target_"] = None
     status: Literal["final", "provisional"] = "final"
     source: str = ""
+    language: str | None = None
 
     def of(self, manifest: Path) -> Task:
         """The task for this manifest. Raises ConfigError where it lacks the label."""
@@ -121,6 +122,7 @@ class OwnLabels:
             official=self.official,
             status=self.status,
             source=self.source,
+            language=self.language,
             **more,
         )
 

@@ -249,7 +249,8 @@ class EvalRun:
     ) -> Path:
         """The variant's predictions file, complete; asked in another `way` if given."""
         task = self._task if way is None else way.task
-        question, more = Question(task.wording, task.ask), {} if way is None else way.stamp
+        question = Question(task.wording, task.ask, task.words)
+        more = {} if way is None else way.stamp
         limit = self._limit(variant)
         variant += "" if way is None else f".{way.file}"
         path = self._folder / f"{variant}.predictions.jsonl"

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import PositiveInt
 
+from affect_mllm.data import languages
 from affect_mllm.eval.metrics.base import Statistic
 from affect_mllm.eval.metrics.beside_truth import is_together
 from affect_mllm.eval.metrics.judged import NAMES as JUDGED
@@ -53,9 +54,10 @@ class Task:
     names the modalities without which an answer is an error. `ids` are templates of the manifest's
     ids, by which the publisher's and others' files name a row (`prediction_forms.Form`, and
     `{split}`). `status` is provisional where the protocol is not certain; `source` says where it is
-    described. Left empty, `truth`, `extraction` and (where the kind has its own) `labels` are those
-    of the kind. Raises ConfigError for what does not fit, keys that mean nothing to the kind
-    (`KINDS_OF_KEY`) included.
+    described. `language` (`row`, or one of data/languages.yaml) asks in the row's language or in
+    that one where the question is translated, and reads its words for the labels. Left empty,
+    `truth`, `extraction` and (where the kind has its own) `labels` are those of the kind. Raises
+    ConfigError for what does not fit, keys that mean nothing to the kind (`KINDS_OF_KEY`) included.
     `name` is the file's, `version` changes with anything that changes a number, and `kind` says how
     answers are read and which metrics there are. `split` is the rows' (null: every row), `metrics`
     are those that are computed, the primary one first. `manifest` is asked where the run names
@@ -93,8 +95,10 @@ class Task:
     ids: tuple[str, ...] = ()
     status: Literal["final", "provisional"] = "final"
     source: str = ""
+    language: str | None = None
 
     def __post_init__(self) -> None:
+        languages.check(self.language, f"benchmark {self.name}.language")
         for name in ("labels", "metrics", "require", "breakdowns", "ids"):  # YAML has lists
             object.__setattr__(self, name, tuple(getattr(self, name)))
         self._check_keys()
@@ -133,7 +137,13 @@ class Task:
     @property
     def wording(self) -> str:
         """All that is asked, before rows fill it: what a prompt's hash is made of."""
-        return "\n".join(filter(None, (self.question, self.open_question)))
+        written = [*filter(None, (self.question, self.open_question))]
+        return "\n".join([*written, *languages.all_of(self.language, written, self.labels)])
+
+    @property
+    def every_word(self) -> list[str]:
+        """The labels as any row's question may name them."""
+        return [*self.labels, *languages.words_of(self.language, self.labels)]
 
     @property
     def policy(self) -> str:
@@ -160,7 +170,11 @@ class Task:
 
     def space(self, sample: Sample) -> Space:
         """What an answer about `sample` may be; nothing of it depends on the truth."""
+        language = languages.chosen(self.language, sample.language)
         names = tuple(self.aliases.items())
+        if language is not None:
+            given = {*self.aliases, *self.labels}
+            names += tuple(each for each in language.also(self.labels) if each[0] not in given)
         return Space(
             self.labels, self.low, self.high, options_of(sample), names, self._asked(sample)
         )
@@ -168,6 +182,8 @@ class Task:
     def asks_alike(self, samples: Sequence[Sample]) -> bool:
         """Whether an answer to each of the samples, of which there are some, may be the same."""
         options = any("options" in sample.labels for sample in samples)
+        if self.language is not None and len({self.space(each).aliases for each in samples}) > 1:
+            return False
         return bool(samples) and not options and not names_labels(self.question)
 
     def _asked(self, sample: Sample) -> str:
@@ -180,7 +196,14 @@ class Task:
     def ask(self, sample: Sample) -> str:
         """The prompt for one row; DataError if the row lacks what the prompt names."""
         lacks = self.open_question and not options_of(sample)
-        return filled(self.open_question if lacks else self.question, sample, self.name)
+        written = self.open_question if lacks else self.question
+        found = languages.asked(self.language, sample.language, written)
+        return filled(written if found is None else found[1], sample, self.name)
+
+    def words(self, sample: Sample) -> tuple[str, ...]:
+        """The labels as an answer to the row's question has them, in their order."""
+        found = languages.asked(self.language, sample.language, self.question)
+        return self.labels if found is None else found[0].labels(self.labels)
 
     def truth_of(self, sample: Sample) -> Value | None:
         """The right answer of a row as the kind has it; None where it is absent or does not fit."""

@@ -67,7 +67,7 @@ class Watched:
             batch_size=self.asked.batch_size,
             lengths=self.made.get("lengths", Lengths()),
         )
-        question = Question(self.task.wording, self.task.ask)
+        question = Question(self.task.wording, self.task.ask, self.task.words)
         return list(asker.answer(self.samples[rank::world], question))
 
     def _features(self, model: AffectMLLM) -> Features:

@@ -44,7 +44,7 @@ class Asking:
 
     def length(self, least: int) -> int:
         """New tokens at most: the run's, the task's or its kind's; of labels `least` or more."""
-        longest = max((token_bound(label) for label in self.task.labels), default=0)
+        longest = max((token_bound(word) for word in self.task.every_word), default=0)
         own = self.max_new_tokens or self.task.max_new_tokens
         return own or LENGTHS.get(self.task.kind, max(least, longest))
 

@@ -73,12 +73,15 @@ class Asker:
         """
         stamp = self.stamp(question) | ({"swap": view.swap} if view.swap else {})
         examples = Examples(self.maker, self.features, question, view, self.donors, self.lengths)
+        words: dict[str, tuple[str, ...]] = {}
+        if self.labels and question.words_of is not None:
+            words = {sample.id: question.words_of(sample) for sample in samples}
         batches = choose(batches_of(samples, examples.planned, self.batch_size))
         for made in Ahead(examples.made, batches, workers=self.workers, each=AHEAD):
             for sample, error in made.refused:
                 yield {**unanswered(sample, error), **stamp}
             if made.batch is not None:
-                for row in self._generate(made.batch, made.rows):
+                for row in self._generate(made.batch, made.rows, words):
                     yield {**row, **stamp}
 
     def drawing(self, repeat: Repeat | None) -> Asker:
@@ -103,11 +106,16 @@ class Asker:
             return f"likelihoods of {', '.join(self.labels)}, with {end}"
         return f"{self.repeat or GREEDY} up to {end}, at most {self.max_new_tokens} tokens"
 
-    def _generate(self, batch: Batch, rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    def _generate(
+        self,
+        batch: Batch,
+        rows: Sequence[dict[str, Any]],
+        words: Mapping[str, tuple[str, ...]],
+    ) -> Iterator[dict[str, Any]]:
         moved = batch.to(self.model.llm.device)
         device = self.model.llm.device.type
         with torch.autocast(device, torch.bfloat16, enabled=self.model.llm.is_bf16):
-            found = self._compared(moved) if self.labels else self._written(moved)
+            found = self._compared(moved, words) if self.labels else self._written(moved)
         read = batch.on_host.segments
         lengths = torch.bincount(read[read >= 0].flatten(), minlength=len(rows)).tolist()
         for row, answer, length in zip(rows, found, lengths, strict=True):
@@ -139,15 +147,20 @@ class Asker:
             for number, text in enumerate(texts)
         ]
 
-    def _compared(self, batch: Batch) -> list[dict[str, Any]]:
-        """Log-likelihoods of the labels, and the likeliest one."""
+    def _compared(self, batch: Batch, words: Mapping[str, tuple[str, ...]]) -> list[dict[str, Any]]:
+        """Log-likelihoods of the labels as rows' questions name them, and the likeliest one."""
         if self.head is not None:
             return self._told_by(self.head, batch)
         from affect_mllm.models.likelihood import label_log_likelihoods
 
-        ids = [self.maker.chat.answer_ids(label) for label in self.labels]
+        named = [words.get(row, self.labels) for row in batch.sample_ids]
+        every = list(dict.fromkeys(word for row in named for word in row))
+        ids = [self.maker.chat.answer_ids(word) for word in every]
         found = label_log_likelihoods(self.model, batch, ids).tolist()
-        scores = [dict(zip(self.labels, row, strict=True)) for row in found]
+        scores = [
+            {label: row[every.index(word)] for label, word in zip(self.labels, own, strict=True)}
+            for row, own in zip(found, named, strict=True)
+        ]
         return [{"response": max(row, key=row.__getitem__), "scores": row} for row in scores]
 
     @torch.no_grad()

@@ -18,10 +18,14 @@ Choose = Callable[[Batches], Batches]
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked: the same `text` of every row, or what `of_row` makes of it for each."""
+    """What is asked: the same `text` of every row, or what `of_row` makes of it for each.
+
+    `words_of` a row are the task's labels as its question names them, in their order.
+    """
 
     text: str
     of_row: Callable[[Sample], str] | None = None
+    words_of: Callable[[Sample], tuple[str, ...]] | None = None
 
     def about(self, sample: Sample) -> str:
         """The words for one row. Raises DataError where the row lacks what they name."""

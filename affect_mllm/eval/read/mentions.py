@@ -154,7 +154,7 @@ class _Reader:
                 return
         self._deny_subject(each)
         self.negation, self.reach_from = each.meaning.name, each.end
-        self.nor = self.tokens[each.start] in ("neither", "既")
+        self.nor = self.tokens[each.start] in ("neither", "weder", "既")
 
     _no = _not
 

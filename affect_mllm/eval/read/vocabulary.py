@@ -94,12 +94,14 @@ def vocabulary(labels: tuple[str, ...], aliases: tuple[tuple[str, str], ...] = (
     return Vocabulary(phrases, _is_shadowed(exact), poles, neutral.label if neutral else None)
 
 
-@lru_cache(maxsize=1)
-def free_words() -> Phrases:
-    """The emotion list's own forms, each as itself."""
+@lru_cache(maxsize=8)
+def free_words(aliases: tuple[tuple[str, str], ...] = ()) -> Phrases:
+    """The emotion list's own forms, each as itself, and other names as what they stand for."""
+    named = [(_key(name), Form(label, SURE)) for name, label in aliases]
     listed = own.forms()
     more = [form for form in inflected(listed) if form not in listed]
-    return Phrases((form, Form(form, strength_of(form))) for form in (*more, *listed))
+    forms = ((form, Form(form, strength_of(form))) for form in (*more, *listed))
+    return Phrases([*forms, *named])
 
 
 def strength_of(form: str) -> int:

@@ -257,6 +257,23 @@ def test_an_evaluation_by_likelihoods_has_a_label_for_every_row(tiny, tiny_run, 
     assert status["ok"] == summary["n"] == 4
 
 
+def test_labels_are_compared_as_each_rows_question_names_them(tiny, asker) -> None:
+    labels, german, rows = ("happy", "sad"), ("Freude", "Trauer"), tiny.samples[:2]
+
+    def scores(words_of, labels) -> dict[str, dict[str, float]]:
+        asked = Question(parts.QUESTION, words_of=words_of)
+        found = replace(asker, labels=labels).answer(rows, asked, View(("text",)))
+        return {row["id"]: row["scores"] for row in found}
+
+    one, other = (row.id for row in rows)
+    mixed = scores(lambda row: german if row.id == other else labels, labels)
+    plain, translated = scores(None, labels), scores(None, german)
+    assert mixed[one] == pytest.approx(plain[one], abs=1e-4)
+    expected = {"happy": translated[other]["Freude"], "sad": translated[other]["Trauer"]}
+    assert mixed[other] == pytest.approx(expected, abs=1e-4)
+    assert mixed[other] != pytest.approx(plain[other], abs=1e-4)
+
+
 def test_a_publishers_scores_stand_beside_ours_in_the_report(tiny, tiny_run, tmp_path) -> None:
     from affect_mllm.eval.report.page import write_report
 

@@ -16,6 +16,7 @@ import pytest
 
 from affect_mllm.tools.decoding import Job, decode_one
 from tests.media.backends import BACKENDS, compare
+from tests.media.strictly import strictly
 
 # What each is given as, and how long its sound is (None: it has none, or is refused).
 TRUTH: dict[str, tuple[str, float | None]] = {
@@ -42,8 +43,10 @@ REFUSED = {
 }
 # What torchcodec decodes as PyAV does, so that a refusal of all would show.
 AS_PYAV = {"nasa_13013.mp4", "roadtrip-vp92-10bit.webm", "bipbop0.flv"}
-# FFmpeg ends at AMR's packets without data, and takes any still AVIF for a video without frames.
-FFMPEG_DIFFERS = {"sample_nb_with_silence_frames.amr", "no-pitm.avif"}
+# FFmpeg's own decoder ends at AMR's packets without data, which OpenCORE's, also FFmpeg's, fills.
+DECODERS = {"sample_nb_with_silence_frames.amr": "libopencore_amrnb"}
+# HEIF asks for a primary item (`pitm`), without which FFmpeg shows the first one.
+NO_PRIMARY = "no-pitm.avif"
 
 
 def folder() -> Path:
@@ -93,7 +96,19 @@ def test_validate_judges_as_ffmpeg_does(name) -> None:
     path = folder() / name
     said = decode_one(Job(path.parent, TRUTH[name][0], name))
     assert said is None if name not in REFUSED else REFUSED[name] in str(said)
-    if (ffmpeg := shutil.which("ffmpeg")) and name not in FFMPEG_DIFFERS:
-        command = [ffmpeg, "-v", "error", "-xerror", "-i", str(path), "-f", "null", "-"]
+    if name == NO_PRIMARY:
+        assert b"pitm" not in path.read_bytes()
+        return
+    decoder = DECODERS.get(name)
+    assert (strictly(path, decoder) is None) == (said is None)
+    if ffmpeg := shutil.which("ffmpeg"):
+        chosen = ["-c:a", decoder] if decoder else []
+        command = [ffmpeg, "-v", "error", "-xerror", *chosen, "-i", str(path), "-f", "null", "-"]
         done = subprocess.run(command, capture_output=True, check=False)
         assert (done.returncode == 0) == (said is None), done.stderr.decode()
+
+
+def test_ffmpeg_differs_where_the_lists_say_so() -> None:
+    for name in DECODERS:
+        assert "Invalid data" in str(strictly(folder() / name))
+    assert strictly(folder() / NO_PRIMARY) is None

@@ -50,8 +50,8 @@ class Reply:
     """A reply's text, and how it ended: "length" where a limit of tokens cut it off.
 
     `tokens_in` and `tokens_out` are what the model read and wrote, thoughts included, `seconds` how
-    long this one took, where they are known. One with an `error` did not come, one that was `kept`
-    came earlier.
+    long this one took, where they are known; with `batch_rows` they are those of a batch of so many
+    replies, made at once. One with an `error` did not come, one that was `kept` came earlier.
     """
 
     text: str
@@ -59,6 +59,7 @@ class Reply:
     tokens_in: int | None = None
     tokens_out: int | None = None
     seconds: float | None = None
+    batch_rows: int | None = None
     error: str | None = None
     kept: bool = False
 

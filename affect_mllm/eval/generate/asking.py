@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,6 +23,7 @@ from affect_mllm.eval.generate.question import (
     everything,
     unanswered,
 )
+from affect_mllm.eval.generate.usage import took
 from affect_mllm.eval.generate.views import View
 from affect_mllm.models.decoding import GREEDY, Repeat
 from affect_mllm.models.label_head import LabelHead, seen
@@ -69,7 +71,8 @@ class Asker:
         """One prediction row a sample of the chosen batches (`question.batches_of`).
 
         A row that cannot be asked about gets an empty answer and is never dropped: it says why as
-        `unseen`, if it merely has none of the view's modalities, else as `error`.
+        `unseen`, if it merely has none of the view's modalities, else as `error`. The others say
+        what their batch `took` (`usage.took`), which no file of answers keeps.
         """
         stamp = self.stamp(question) | ({"swap": view.swap} if view.swap else {})
         examples = Examples(self.maker, self.features, question, view, self.donors, self.lengths)
@@ -112,16 +115,18 @@ class Asker:
         rows: Sequence[dict[str, Any]],
         words: Mapping[str, tuple[str, ...]],
     ) -> Iterator[dict[str, Any]]:
+        began = time.monotonic()
         moved = batch.to(self.model.llm.device)
         device = self.model.llm.device.type
         with torch.autocast(device, torch.bfloat16, enabled=self.model.llm.is_bf16):
             found = self._compared(moved, words) if self.labels else self._written(moved)
+        batch_took = took(time.monotonic() - began, len(rows))  # answers are numbers and texts now
         read = batch.on_host.segments
         lengths = torch.bincount(read[read >= 0].flatten(), minlength=len(rows)).tolist()
         for row, answer, length in zip(rows, found, lengths, strict=True):
             notes = {key: value for key, value in row.items() if key not in ("id", "modalities")}
             yield {"id": row["id"], "modalities": row["modalities"], "tokens_in": length,
-                   **answer, **notes}  # fmt: skip
+                   **answer, **notes, **batch_took}  # fmt: skip
 
     def _written(self, batch: Batch) -> list[dict[str, Any]]:
         """Answers, and the gates of each example."""

@@ -6,6 +6,7 @@ where it has an audio tower. Of a Qwen-Omni that speaks, the thinker alone is lo
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,7 +109,7 @@ class HF:
 
         if reason := self._spelt(turns[0]) or self._unfit(turns[0]):  # then it is asked alone
             return [Reply("", None, error=reason)]
-        parts = self._parts()
+        parts, began = self._parts(), time.monotonic()
         processor, net = parts["processor"], parts["net"]
         texts = [
             processor.apply_chat_template(
@@ -133,8 +134,9 @@ class HF:
         counts = (ends.cumsum(-1) - ends.long() == 0).sum(-1).tolist()  # the one that ends included
         read = inputs["attention_mask"].sum(-1).tolist()
         texts = processor.batch_decode(new, skip_special_tokens=True)
+        batch = {"seconds": time.monotonic() - began, "batch_rows": len(turns)}
         return [
-            Reply(text.strip(), "stop" if done else "length", *tokens)
+            Reply(text.strip(), "stop" if done else "length", *tokens, **batch)
             for text, done, *tokens in zip(texts, ends.any(-1).tolist(), read, counts, strict=True)
         ]
 

@@ -23,7 +23,7 @@ from affect_mllm.eval.generate.question import (
     everything,
     unanswered,
 )
-from affect_mllm.eval.generate.usage import Price
+from affect_mllm.eval.generate.usage import Price, took
 from affect_mllm.eval.generate.views import View
 from affect_mllm.eval.replies import request_hash
 from affect_mllm.models.decoding import GREEDY, Repeat
@@ -128,17 +128,21 @@ class OtherAsker:
         if reply.error is not None:
             told = {"response": "", "error": f"row {sample.id}: {reply.error}", "modalities": []}
             return {"id": sample.id, **told}
-        kept = {"kept": True} if reply.kept else {}
-        took = {key: getattr(reply, key) for key in ("tokens_in", "tokens_out", "seconds")}
+        notes: dict[str, Any] = {"kept": True} if reply.kept else {}
+        used: dict[str, Any] = {"tokens_in": reply.tokens_in, "tokens_out": reply.tokens_out}
+        if reply.batch_rows is None:
+            used["seconds"] = reply.seconds
+        elif reply.seconds is not None:  # the same answers come in another time: no part of the row
+            notes |= took(reply.seconds, reply.batch_rows)
         if self.price is not None:
-            took["cost"] = self.price.of(took)
+            used["cost"] = self.price.of(used)
         return {
             "id": sample.id,
             "response": reply.text,
             "finish_reason": reply.finish_reason,
             "modalities": [*turn.seen],
-            **{key: value for key, value in took.items() if value is not None},
-            **kept,
+            **{key: value for key, value in used.items() if value is not None},
+            **notes,
         }
 
     def drawing(self, repeat: Repeat | None) -> OtherAsker:

@@ -57,21 +57,26 @@ def timed(
 ) -> Iterator[dict[str, Any]]:
     """The rows; how many came in how long is a line of `path`, for each process and each start.
 
-    Those that are only read again (`kept`, which is taken out of the row) are none of them.
+    Those that are only read again (`kept`, which is taken out of the row) are none of them. What
+    a row's batch took (`took`, which is taken out, too) is a line of `rows_of(path)`.
     """
     began, count = time.monotonic(), 0
     try:
         for row in rows:
-            kept = row.pop("kept", False)
+            kept, batch = row.pop("kept", False), row.pop("took", None)
+            if batch is not None:
+                _add(rows_of(path), {"id": row["id"], **batch})
             count += "error" not in row and not kept
             yield row
     finally:
         if count:
             seconds = round(time.monotonic() - began, 3)
-            line = {"answers": count, "seconds": seconds, "processes": processes}
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(line) + "\n")
+            _add(path, {"answers": count, "seconds": seconds, "processes": processes})
+
+
+def took(seconds: float, rows: int) -> dict[str, Any]:
+    """What a batch of so many rows took, as each of them says it: no row's own share is known."""
+    return {"took": {"batch_seconds": round(seconds, 3), "batch_rows": rows}}
 
 
 def times_of(predictions: Path) -> Path:
@@ -79,6 +84,13 @@ def times_of(predictions: Path) -> Path:
     folder = predictions.parent
     name = predictions.name.replace(".predictions.", ".")
     return folder.parents[1] / "times" / folder.name / name
+
+
+def rows_of(times: Path) -> Path:
+    """VARIANT.rows.jsonl beside VARIANT.jsonl: a line for each row that was answered in a batch,
+    and one more each time that it was answered again.
+    """
+    return times.with_suffix(".rows.jsonl")
 
 
 def usage_of(predictions: Path, times: Path, price: Price | None) -> dict[str, Any]:
@@ -121,6 +133,12 @@ def usage_line(name: str, usage: Mapping[str, Any]) -> str:
     if usage["cost"] is not None:
         parts.append(f"{usage['cost']:.4f} {usage['currency']}")
     return f"{name:<16} {', '.join(parts)}"
+
+
+def _add(path: Path, line: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
 def _sum(values: Iterable[Any]) -> Any:

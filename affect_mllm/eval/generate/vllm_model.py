@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -125,9 +126,11 @@ def _alone(llm: Any, messages: list[dict[str, Any]], how: Any) -> Reply:
 
 
 def _replies(llm: Any, asked: list[list[dict[str, Any]]], how: list[Any]) -> list[Reply]:
-    found = []
-    for output in llm.chat(asked, how, use_tqdm=False):
+    began, found = time.monotonic(), []
+    outputs = llm.chat(asked, how, use_tqdm=False)
+    batch = {"seconds": time.monotonic() - began, "batch_rows": len(asked)}
+    for output in outputs:
         said = output.outputs[0]
         counts = len(output.prompt_token_ids or ()), len(said.token_ids)
-        found.append(Reply(said.text.strip(), said.finish_reason, *counts))
+        found.append(Reply(said.text.strip(), said.finish_reason, *counts, **batch))
     return found

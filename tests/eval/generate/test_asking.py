@@ -7,6 +7,7 @@ import json
 import weakref
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,12 @@ def asker(tiny, tiny_run) -> Asker:
 def answers(asker: Asker, samples: Sequence[Sample], subset: Sequence[str]) -> dict[str, dict]:
     found = list(asker.answer(samples, Question(parts.QUESTION), View(tuple(subset))))
     assert sorted(row["id"] for row in found) == sorted(s.id for s in samples)
-    return {row["id"]: row for row in found}
+    return {row["id"]: untimed(row) for row in found}
+
+
+def untimed(row: dict) -> dict:
+    """What is written of it: how long its batch took is another time each time."""
+    return {key: value for key, value in row.items() if key != "took"}
 
 
 def test_only_what_the_subset_names_is_seen(tiny, asker) -> None:
@@ -148,10 +154,21 @@ def test_batches_are_the_same_whatever_is_left_of_them(tiny, asker) -> None:
         assert [row["id"] for row in found] == formed[-1][1]
     assert formed[0] == formed[1]
     whole = answers(asker, tiny.samples[:8], ("face", "audio", "text"))
-    assert [whole[row["id"]] for row in found] == found
+    assert [whole[row["id"]] for row in found] == [*map(untimed, found)]
     worded = [Sample(f"s{n}", tiny.root, subtitle="so " * n) for n in (3, 9, 1, 6)]
     list(asker.answer(worded, question, choose=second))
     assert formed[-1] == [["s9", "s6", "s3"], ["s1"]]
+
+
+def test_a_row_says_what_its_batch_took(tiny, asker) -> None:
+    rows = [*tiny.samples[:7], Sample("torn", tiny.root, {"video": "manifest.jsonl"})]
+    for one in (asker, replace(asker, labels=("happy", "sad"))):
+        found = list(one.answer(rows, Question(parts.QUESTION)))
+        assert [row["id"] for row in found if "took" not in row] == ["torn"]
+        took = [row["took"] for row in found if "took" in row]
+        assert sum(Fraction(1, each["batch_rows"]) for each in took) == 3, "batches of 3, 3 and 1"
+        assert len({(each["batch_seconds"], each["batch_rows"]) for each in took}) <= 3
+        assert sum(each["batch_seconds"] / each["batch_rows"] for each in took) > 0
 
 
 def test_drawn_answers_do_not_depend_on_batches(tiny, asker) -> None:

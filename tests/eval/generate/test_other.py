@@ -267,6 +267,15 @@ def test_drawn_answers_are_the_rows_own(tiny, folder) -> None:
     assert said(None, 5) not in (first, said(repeats[1], 5))
 
 
+def test_rows_of_one_batch_say_what_it_took_together(tiny, folder) -> None:
+    found = list(asker(tiny, HF(str(folder), "float32", 2)).answer(tiny.samples[:3], QUESTION))
+    took = [row["took"] for row in found]
+    assert [each["batch_rows"] for each in took] == [2, 2, 1]
+    assert took[0] == took[1]
+    assert all(each["batch_seconds"] > 0 for each in took)
+    assert not [row for row in found if "seconds" in row], "no row's own time is known"
+
+
 def test_a_server_is_asked_with_each_rows_seed_and_says_how_it_ended(tiny) -> None:
     from affect_mllm.eval.predictions import Prediction
     from affect_mllm.eval.score.one_answer import is_cut_off

@@ -90,10 +90,9 @@ def test_it_gets_what_a_server_gets_and_says_what_it_took() -> None:
     model = VLLMModel("org/model", hears=True, engine={"tensor_parallel_size": 2})
     turns = [Turn((PICTURE, SOUND, "Which one")), Turn(("And now",))]
     replies = asked(model, turns)
-    assert [(r.text, r.finish_reason, r.tokens_in, r.tokens_out) for r in replies] == [
-        ("one", "length", 3, 2),
-        ("now", "length", 3, 2),
-    ]
+    said = [(r.text, r.finish_reason, r.tokens_in, r.tokens_out, r.batch_rows) for r in replies]
+    assert said == [("one", "length", 3, 2, 2), ("now", "length", 3, 2, 2)]
+    assert replies[0].seconds == replies[1].seconds is not None
     (llm,) = made
     assert (llm.model, llm.tensor_parallel_size) == ("org/model", 2)
     assert llm.limit_mm_per_prompt == {"image": 64, "audio": 8}
@@ -126,6 +125,7 @@ def test_a_refused_question_costs_its_row_alone() -> None:
         "vLLM refuses it: longer than the maximum model length",
         None,
     ]
+    assert [reply.batch_rows for reply in replies] == [1, None, 1], "each was asked alone"
 
 
 def test_another_model_or_engine_is_another_name() -> None:

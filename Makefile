@@ -16,7 +16,7 @@ EVAL := checkpoint=$(RUN)/train/instruct/final run_dir=$(RUN)
 help:
 	@echo "make demo    train, evaluate and report on a synthetic corpus (SEED=$(SEED))"
 	@echo "make demo-reinforce  after it: cold start, rewards, a control; answers before, after, beside"
-	@echo "make people  acted voices learnt and asked, five folds (DIR=FOLDER of the Berlin Database of Emotional Speech)"
+	@echo "make people  words of MELD, acted voices of emodb, texts of AEB, learnt and asked (DIR=FOLDER that has them)"
 	@echo "make readme  the commands of README and first pages, run on the demo's outputs"
 	@echo "make docs    the documentation site, in outputs/site; a warning is an error"
 	@echo "make test    the tests, in $(JOBS) processes"
@@ -55,11 +55,11 @@ demo: $(STAMP)
 	@echo "== 6/6 report"
 	$(BIN)/affect-mllm report $(RUN)
 
-# DIR is the unpacked Berlin Database of Emotional Speech, which its publisher has and we do not fetch.
+# DIR has the publishers' folders, which we do not fetch; SEEDS="1 2 3" trains each so often.
 people: $(STAMP)
-	@test -d "$(DIR)/wav" || { echo "give DIR=FOLDER, the unpacked Berlin Database of Emotional Speech (FOLDER/wav)"; exit 2; }
+	@test -d "$(DIR)" || { echo "give DIR=FOLDER with meld, emodb and aeb, or some of them, as their publishers ship them"; exit 2; }
 	$(BIN)/affect-mllm assets
-	BIN=$(BIN) SEED=$(SEED) scripts/people.sh "$(DIR)"
+	BIN=$(BIN) SEEDS="$(or $(SEEDS),$(SEED))" scripts/people.sh "$(DIR)"
 
 # The control is more of the cold start's lessons (60 steps), from where the rewards began.
 RL := outputs/demo_reinforce$(if $(filter-out 1,$(SEED)),-seed$(SEED))
@@ -114,7 +114,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/hadolint docker/Dockerfile
-	$(BIN)/shellcheck docker/check.sh scripts/train.sbatch scripts/people.sh scripts/picture.sh .ci/run
+	$(BIN)/shellcheck docker/check.sh scripts/train.sbatch scripts/people.sh scripts/people/*.sh scripts/picture.sh .ci/run
 
 types: $(STAMP)
 	$(BIN)/pyright --pythonpath $(BIN)/python

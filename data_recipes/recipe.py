@@ -15,7 +15,8 @@ from typing import Any
 
 from readers.words import of_words
 
-from affect_mllm.data import manifest
+from affect_mllm.data import label_file, manifest
+from affect_mllm.data.label_space import Label, described, kind_of
 from affect_mllm.data.media_root import elsewhere
 from affect_mllm.data.path_check import PathCheck
 from affect_mllm.data.row_checks import parts_of, row_problems, values_outside
@@ -31,6 +32,8 @@ class Dataset:
 
     `labels`: label key → allowed values (of every item, where a label is a list). `counts`: split
     or `total` → rows. `classes`: label key → value → rows over all splits, where that is published.
+    `own`: label key → scale of a number, or None, of labels that only a file beside the manifest
+    makes known (`data/label_file.py`).
     """
 
     name: str
@@ -41,6 +44,7 @@ class Dataset:
     counts: Mapping[str, int]
     labels: Mapping[str, Collection[str]] = field(default_factory=dict)
     classes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    own: Mapping[str, tuple[float, float] | None] = field(default_factory=dict)
 
 
 @dataclass
@@ -137,7 +141,21 @@ def make(dataset: Dataset, rows: Rows, inputs: Inputs, out: Path) -> list[dict[s
         made, note = of_words(made)
         inputs.notes.append(note)
     manifest.write(made, out, media_root=media)
+    if dataset.own:
+        label_file.write(out, dict(_own(dataset.own, made)))
     return made
+
+
+def _own(
+    own: Mapping[str, tuple[float, float] | None], rows: Iterable[Mapping[str, Any]]
+) -> Iterator[tuple[str, Label]]:
+    """What the file beside the manifest says of each label that some row has."""
+    rows = list(rows)
+    for key, scale in own.items():
+        found = [(row.get("split", ""), row["labels"][key]) for row in rows if key in row["labels"]]
+        kind = kind_of([value for _, value in found]) if found else None
+        if kind is not None:
+            yield key, described(kind, found, scale=scale)
 
 
 def check_entries(entries: Iterable[Entry], dataset: Dataset) -> None:

@@ -1,33 +1,28 @@
 #!/usr/bin/env bash
-# people.sh FOLDER [OUT]: what own_clips learns of acted voices. FOLDER is the unpacked Berlin Database
-# of Emotional Speech; five folds of two actors are trained and asked, by the head on media tokens and
-# by the likelihoods of the labels, and the answers to all 535 clips are scored together.
+# people.sh DIR [OUT]: what the small model learns of people. DIR has the folders meld, emodb and aeb as their
+# publishers ship them (scripts/people/NAME.sh says what of each); those that are there are learnt and asked,
+# once for each of SEEDS ("1 2 3"). What is done is not done again, and a killed training goes on.
 set -euo pipefail
 bin=${BIN:-.venv/bin}
 folder=$1
-out=${2:-outputs/people/emodb}
-folds=()
-mkdir -p "$out"
-for way in head likelihood; do : > "$out/$way.jsonl"; done
-: > "$out/probe.jsonl"
-for fold in 1 2 3 4 5; do
-    rows=$out/fold$fold.jsonl
-    run=$out/fold$fold
-    folds+=(--manifest "$rows")
-    "$bin/python" data_recipes/emodb.py "$folder" --fold "$fold" --out "$rows"
-    "$bin/python" train.py experiment=own_clips "data.manifest=$rows" \
-        "data.cache_dir=$out/features" "run_dir=$run/train" "seed=${SEED:-1}"
-    for way in head likelihood; do
-        "$bin/python" eval.py benchmark=own_clips "checkpoint=$run/train/instruct/final" \
-            "run_dir=$run/$way" "subsets=[audio]" "answer_by=$way"
-        # One file has answers of one model, which here are five of one training.
-        sed -E 's/"checkpoint": "[^"]*"/"checkpoint": "five folds"/' \
-            "$run/$way/eval/own_clips/audio.predictions.jsonl" >> "$out/$way.jsonl"
+out=${2:-outputs/people}
+here=$(dirname "$0")/people
+found=
+for part in meld emodb aeb; do
+    if [[ ! -d $folder/$part ]]; then
+        echo "no $folder/$part: left out" >&2
+        continue
+    fi
+    found=yes
+    for seed in ${SEEDS:-1}; do
+        run=$out/$part/seed$seed
+        if [[ -e $run/done ]]; then
+            echo "$run is done"
+            continue
+        fi
+        mkdir -p "$run"
+        BIN=$bin SEED=$seed FEATURES=$out/$part/features "$here/$part.sh" "$folder/$part" "$run"
+        touch "$run/done"
     done
-    cat "$run/head/eval/own_clips/probe.predictions.jsonl" >> "$out/probe.jsonl"
 done
-for way in probe head likelihood; do
-    "$bin/affect-mllm" score --benchmark own_clips "${folds[@]}" --predictions "$out/$way.jsonl" \
-        --out "$out/scores/$way/results.json" --log "$out/scores/$way/log.jsonl"
-done
-"$bin/affect-mllm" compare "$out/scores/probe" "$out/scores/head" "$out/scores/likelihood" --across prompt,subset
+[[ $found ]] || { echo "none of meld, emodb and aeb is in $folder" >&2; exit 2; }

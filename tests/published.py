@@ -37,7 +37,8 @@ def understood(command: str) -> None:
         words = ["affect-mllm", *words[3:]]
     if words[0] == "make":
         targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M)
-        assert set(words[1:]) - {"|"} <= set(targets)
+        given = [word for word in words[1:] if not re.fullmatch(r"[A-Z]+=.*", word)]
+        assert set(given) - {"|"} <= set(targets)
     elif words[0] == "python" and words[1].startswith("data_recipes/"):
         recipe(Path(words[1]).stem, words[2:])
     elif words[:2] == ["affect-mllm", "recipe"]:

@@ -88,7 +88,7 @@ def an_update(cfg: Any) -> str:
 
 def test_every_experiment_but_the_small_ones_has_settings_for_eight_gpus() -> None:
     there = {path.stem for path in (ROOT / "conf/experiment").glob("*.yaml")}
-    assert there - set(eight_gpus()) == {"demo", "demo_reinforce", "own_clips"}
+    assert there - set(eight_gpus()) == {"demo", "demo_reinforce", "own_clips", "people"}
 
 
 @pytest.mark.parametrize("experiment", sorted(eight_gpus()))

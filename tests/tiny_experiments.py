@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ def experiment(
     *,
     launch: str = "single",
     manifest: Path | None = None,
+    overrides: Sequence[str] = (),
 ) -> DictConfig:
     """The composed, shrunk and checked configuration of an experiment, one step a stage."""
     manifest = manifest or tiny.root / "manifest.jsonl"
@@ -28,7 +30,7 @@ def experiment(
         tiny.root / "weights",
         manifest=manifest,
         run_dir=run_dir,
-        overrides=[f"launch={launch}"],
+        overrides=[f"launch={launch}", *overrides],
     )
     _plain(cfg.model)
     OmegaConf.set_struct(cfg, False)

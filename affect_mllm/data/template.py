@@ -61,7 +61,9 @@ class Instruction:
     where it differs from the manifest's (valence: −1 to 1); of a number that a manifest may have
     in any range, it is that range. `rejected` is written like an answer and stands beside it as the
     one that is not preferred, for losses that compare the two. A wording taken from elsewhere says
-    so in `source` and `licence`. Raises ConfigError for a question that names something else.
+    so in `source` and `licence`. `language` (`row`, or one of `languages.yaml`) puts question and
+    labels in the row's language or in that one, where they are translated; null: as they are
+    written here. Raises ConfigError for a question that names something else.
     """
 
     questions: tuple[str, ...]
@@ -126,7 +128,7 @@ class Instruction:
         space = list(self.allowed)
         if self.shuffle_labels:
             space = [space[i] for i in rng.permutation(len(space))]
-        values = {name: _of_row(sample, name) for name in _fields(question) if name in OF_THE_ROW}
+        values = {name: of_row(sample, name) for name in _fields(question) if name in OF_THE_ROW}
         language = self._language(sample, question, answer)
         form = question if language is None else language.questions[question]
         asked = form.format(**values, **self._task(question, space, language))
@@ -337,7 +339,8 @@ def _fields(text: str) -> Iterator[str]:
         raise ConfigError("instruction", f"{text!r}: {error}") from error
 
 
-def _of_row(sample: Sample, name: str) -> str:
+def of_row(sample: Sample, name: str) -> str:
+    """What a question says of its row: one of `OF_THE_ROW`. DataError where the row has none."""
     value: Any = sample.speaker if name == "speaker" else sample.labels.get(name)
     if value == []:
         return NOTHING_YET

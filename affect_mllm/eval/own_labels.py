@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from string import Formatter
 from typing import Annotated, Any, Literal
+
+from pydantic import NonNegativeInt
 
 from affect_mllm import config
 from affect_mllm.data import label_file
@@ -45,7 +48,8 @@ class OwnLabels:
     `question` and `metrics` take the place of the label's own if given. The task of another label
     than that first one is called `NAME_LABEL`. Rows without the label do not count. `candidates`
     names the lists of classes that a publisher's rows choose from, which are then the labels.
-    `{classes}` in a question stands for the labels.
+    `{classes}` in a question stands for the labels. With `levels` a number is one of so many,
+    evenly spread over its scale, whose likelihoods may be compared: their mean is the answer.
     `name`, `version`, `split`, `breakdowns`, `clusters`, `manifest`, `official`, `status`,
     `source` and `language` are those of the task that is made (`eval.task.Task`).
     """
@@ -65,6 +69,7 @@ class OwnLabels:
     status: Literal["final", "provisional"] = "final"
     source: str = ""
     language: str | None = None
+    levels: NonNegativeInt = 0
 
     def of(self, manifest: Path) -> Task:
         """The task for this manifest. Raises ConfigError where it lacks the label."""
@@ -102,7 +107,7 @@ class OwnLabels:
             kind = "open_vocabulary"
         more: dict[str, Any] = {}
         if kind == "regression":
-            more = {"low": label.low, "high": label.high}
+            more = {"low": label.low, "high": label.high, "levels": self._levels(key, label)}
         elif kind not in _OPEN:
             more = {"labels": self.labels or label.classes}
         if self.labels and kind not in _OPEN:
@@ -125,6 +130,17 @@ class OwnLabels:
             language=self.language,
             **more,
         )
+
+    def _levels(self, key: str, label: Label) -> dict[str, float]:
+        """The numbers of a scale as training writes them."""
+        if not self.levels:
+            return {}
+        if self.levels < 2:
+            raise ConfigError(f"benchmark {self.name}.levels", "1", expected="0, or two and more")
+        low, high = label.scale
+        step = (high - low) / (self.levels - 1)
+        form = next(iter(Formatter().parse(question(key, label)["answer"])))[2]
+        return {format(low + at * step, form or ""): low + at * step for at in range(self.levels)}
 
 
 def misread(labels: Sequence[str], kind: LabelKind = "classes") -> Iterator[str]:

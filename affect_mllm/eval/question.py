@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from affect_mllm.data.template import of_row
 from affect_mllm.types import DataError, Sample
 
 _FIELD = re.compile(r"\{(\w+)(\??)\}")
@@ -26,7 +27,8 @@ def filled(question: str, sample: Sample, benchmark: str) -> str:
     """`question` with `{key}` as `labels.key` of the row and `{options}` as its lettered options.
 
     `{key?}` is the label and a line break, or nothing where the row has none; a list's parts stand
-    between commas. DataError if the row lacks what it names.
+    between commas. `{speaker}` and `{context}` are the row's, as in instructions, unless it has a
+    label `speaker`. DataError if the row lacks what it names.
     """
 
     def fill(match: re.Match[str]) -> str:
@@ -34,6 +36,8 @@ def filled(question: str, sample: Sample, benchmark: str) -> str:
             return "\n".join(f"{letter}. {text}" for letter, text in options_of(sample).items())
         if match[2]:
             return f"{_words(sample.labels[match[1]])}\n" if sample.labels.get(match[1]) else ""
+        if match[1] == "context" or (match[1] == "speaker" and "speaker" not in sample.labels):
+            return of_row(sample, match[1])
         if match[1] not in sample.labels:
             raise DataError(
                 f"row {sample.id}",

@@ -225,7 +225,15 @@ class EvalRun:
         if not own or Path(model.manifest or "").resolve() != self._path.resolve():
             return {}
         path = self._folder / f"{PROBE}.predictions.jsonl"
-        made = beside(path, asker.features, rows, task.truth, split=task.split, shows=view.shows)
+        made = beside(
+            path,
+            asker.features,
+            rows,
+            task.truth,
+            split=task.split,
+            shows=view.shows,
+            levels=task.levels,
+        )
         return {} if made is None else {PROBE: made}
 
     def _who(self, variant: str) -> Asked:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from affect_mllm import config
+from affect_mllm.train.plan import of_manifest
 from affect_mllm.train.plan.stage import Stage
 from affect_mllm.train.run import TrainRun
 from affect_mllm.train.watch.benchmarks import MakeBenchmark
@@ -22,6 +23,8 @@ STEPS = 2
 
 def take(run: TrainRun, make_benchmark: MakeBenchmark | None) -> ExitCode:
     """Two steps of each of these stages, without a feature cache; prints what they cost."""
+    data, stages = of_manifest.settled(run.data, run.stages, plugins=run.plugins)
+    run = replace(run, data=data, stages=stages)
     names = run.selected()
     stages = {name: shortened(node) for name, node in run.stages.items()}
     parent = run.parent(config.build(run.stages[names[0]], plugins=run.plugins))

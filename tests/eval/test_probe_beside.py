@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from affect_mllm.data.reader import Clip
 from affect_mllm.eval.lines import beside_probe
-from affect_mllm.eval.probe.beside import beside
+from affect_mllm.eval.probe.beside import beside, between
 from affect_mllm.types import Sample
 
 MOODS = ("calm", "tense", "glad")
@@ -127,3 +128,14 @@ def test_a_sure_difference_is_said_as_such() -> None:
     unsure = {**metric, "ci_high": 0.1}
     _, line = beside_probe({"comparisons": [{"other": "probe", "n": 9, "metric": unsure}]})
     assert line.startswith("the model is below the probe, if not surely: ")
+
+
+@pytest.mark.parametrize("number", [1.0, 1.3, 2.0, 4.99, 5.0])
+def test_a_number_is_the_mean_of_the_levels_that_stand_for_it(number: float) -> None:
+    levels = {f"{value:.1f}": value for value in (1.0, 2.0, 3.5, 5.0)}
+    scores = between(number, levels)
+    shares = {name: math.exp(score) for name, score in scores.items()}
+    assert sum(shares.values()) == pytest.approx(1)
+    assert sum(shares[name] * levels[name] for name in levels) == pytest.approx(number)
+    assert between(9, levels) == between(5, levels)
+    assert between(-9, levels) == between(1, levels)

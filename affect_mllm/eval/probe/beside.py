@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ PROBE = "probe"
 PROBED = ("closed_label", "regression")  # kinds of tasks that it can answer
 FIT = "train"
 MOST = 5000  # rows that it is fitted on, evenly spread over the split
+NEVER = -1e4  # as a log-likelihood: nothing of it is left in a softmax
 HARDLY = 0.1  # share of rows without a modality, above which the probe does without it
 
 
@@ -31,13 +33,15 @@ def beside(
     *,
     split: str | None,
     shows: Callable[[str], bool],
+    levels: Mapping[str, float] | None = None,
 ) -> Path | None:
     """Write to `path` what a linear probe of cached states says of `split`; None, and a line that
     says why, where it cannot.
 
     Fitted on the rows of `train` with the label `key`, on the time mean of each modality that
     `shows` lets be seen, all layers of an encoder side by side, and on the words as TF-IDF
-    (`fits.py`). A row without a modality has the mean of the others there.
+    (`fits.py`). A row without a modality has the mean of the others there. Of a scale that is
+    answered by `levels` a number is written as their likelihoods whose mean it is, within its ends.
     """
     having = [sample for sample in samples if key in sample.labels and not sample.clips]
     known = [sample for sample in having if sample.split == FIT]
@@ -57,7 +61,7 @@ def beside(
         LOGGER.info("no linear probe beside the model: %s", error)
         return None
     made = what.probed(PROBE, np.arange(len(rows)), blocks, probe="linear")
-    write_text_atomic(path, "".join(f"{line}\n" for line in _lines(made, rows)))
+    write_text_atomic(path, "".join(f"{line}\n" for line in _lines(made, rows, levels or {})))
     return path
 
 
@@ -94,11 +98,27 @@ def _blocks(
     return blocks
 
 
-def _lines(made: Probed, rows: Sequence[Sample]) -> list[str]:
-    answers = zip(made.rows.tolist(), made.answers, strict=True)
-    return [
-        json.dumps(
-            {"id": rows[row].id, "response": str(answer), "checkpoint": PROBE}, ensure_ascii=False
-        )
-        for row, answer in answers
-    ]
+def _lines(made: Probed, rows: Sequence[Sample], levels: Mapping[str, float]) -> list[str]:
+    told = []
+    for row, answer in zip(made.rows.tolist(), made.answers, strict=True):
+        line = {"id": rows[row].id, "response": str(answer), "checkpoint": PROBE}
+        scores = {"scores": between(float(answer), levels)} if levels else {}
+        told.append(json.dumps({**line, **scores}, ensure_ascii=False))
+    return told
+
+
+def between(number: float, levels: Mapping[str, float]) -> dict[str, float]:
+    """Log-likelihoods of levels whose mean is a number, by the two next to it; of the last level
+    alone beyond the scale.
+    """
+    names = sorted(levels, key=levels.__getitem__)
+    ends = [levels[name] for name in names]
+    place = min(max(number, ends[0]), ends[-1])
+    above = next(at for at, value in enumerate(ends) if value >= place)
+    found = dict.fromkeys(levels, NEVER)
+    found[names[above]] = 0.0
+    if ends[above] > place:
+        share = (place - ends[above - 1]) / (ends[above] - ends[above - 1])
+        found[names[above]] = math.log(share) if share else NEVER
+        found[names[above - 1]] = math.log1p(-share)
+    return found

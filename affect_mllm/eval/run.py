@@ -15,6 +15,7 @@ from affect_mllm.data import manifest
 from affect_mllm.data.reader import Reader
 from affect_mllm.eval.again import Files, asked_again, predictions
 from affect_mllm.eval.files import rounded
+from affect_mllm.eval.generate import calibrated
 from affect_mllm.eval.generate.asked import Asked, Asking
 from affect_mllm.eval.generate.asking import Asker
 from affect_mllm.eval.generate.checkpoint import UNTRAINED, Checkpoint, pair
@@ -64,7 +65,9 @@ class EvalRun:
     `decoding=sampled` draws the answers that count by `sampling`, `greedy` takes the likeliest
     tokens, null is the benchmark's own way (greedy unless it says). `answer_by=likelihood`
     compares the labels of a closed task instead of generating; `head` asks the linear head on media
-    tokens that the checkpoint was trained with (`MediaLabels`), and no LLM. Without
+    tokens that the checkpoint was trained with (`MediaLabels`), and no LLM. With
+    `calibrate=val` scores of the first subset's answers are calibrated on that split, never on the
+    one that is tested (`generate/calibrated.py`), and stand beside them as they were. Without
     `max_new_tokens` an answer is as long as the benchmark says or its kind needs
     (`asked.LENGTHS`). `workers` processes read
     clips ahead of the answers. Where a publisher has a scorer, its scores stand beside ours, if it
@@ -97,6 +100,7 @@ class EvalRun:
     sampling: TokenSampling = field(default_factory=TokenSampling)
     decoding: Literal["greedy", "sampled"] | None = None
     answer_by: Literal["generation", "likelihood", "head"] = "generation"
+    calibrate: str | None = None
     batch_size: PositiveInt = 32
     workers: NonNegativeInt = 2
     max_new_tokens: PositiveInt | None = None
@@ -153,6 +157,7 @@ class EvalRun:
         chosen = self._task.select(rows)
         check_required(self._task, chosen)
         check_closed(self._task, self.answer_by)
+        calibrated.check(self._task, self.calibrate, self.answer_by)
         drawn = main_way(self._task, self.decoding, self.sampling)
         self._drawn = drawn if self.answer_by == "generation" else None
         self._ways = ways(self._task, self.variants, self.repeats, self.sampling)
@@ -165,11 +170,13 @@ class EvalRun:
         check_classes(self._task, self.swaps)
         truth_of = self._task.truth_of
         self._donors = {v.swap: donors(chosen, v.swap, truth_of) for v in swaps if v.swap}
-        asker = self._asker(self._model, chosen)
+        held = self._held(rows)
+        asker = self._asker(self._model, [*chosen, *held])
         files = {view.name: self._predict(asker, chosen, view, view.name) for view in views}
         first = subsets[0].name
         again = {first: (files[first], self._again(asker, chosen, subsets[0], first))}
         probe = self._probe(asker, rows, subsets[0])
+        probe |= self._calibrated(asker, held, subsets[0], files[first])
         del asker  # one model at a time
         if isinstance(self._model, Checkpoint) and self.untrained:
             before = self._asker(replace(self._model, trained=False), chosen)
@@ -235,6 +242,31 @@ class EvalRun:
             levels=task.levels,
         )
         return {} if made is None else {PROBE: made}
+
+    def _held(self, rows: Sequence[Sample]) -> list[Sample]:
+        """The rows that scores are calibrated on."""
+        if self.calibrate is None:
+            return []
+        return replace(self._task, split=self.calibrate).select(rows)
+
+    def _calibrated(
+        self, asker: Answers, held: Sequence[Sample], view: View, answers: Path
+    ) -> dict[str, Path]:
+        """The answers of a view with scores that are calibrated on other rows."""
+        if self.calibrate is None:
+            return {}
+        known = self._predict(asker, held, view, f"{view.name}.of-{self.calibrate}")
+        found = calibrated.calibrated(self._task, held, known, self.calibrate)
+        if found is None:
+            LOGGER.info("not calibrated: no answer to %s has scores", self.calibrate)
+            return {}
+        name = f"{view.name}{calibrated.ENDING}"
+        out = self._folder / f"{name}.predictions.jsonl"
+        if self._ranks.is_main:
+            calibrated.write(found, answers, out)
+        LOGGER.info("calibrated on %d rows of %s, T %.2f: %s", found.rows, found.split,
+                    found.temperature, out)  # fmt: skip
+        return {name: out}
 
     def _who(self, variant: str) -> Asked:
         """Whose answers a variant holds."""

@@ -21,7 +21,7 @@ learnt() {
     "$bin/python" train.py experiment=people "data=meld_$name" "data.manifest=$rows" \
         "run_dir=$run/train" "seed=${SEED:-1}" "$@"
     "$bin/python" eval.py benchmark=own_clips "benchmark.question='$question'" "$metrics" \
-        "checkpoint=$run/train/words/final" "run_dir=$run" "subsets=[text]" answer_by=likelihood
+        "checkpoint=$run/train/words/final" "run_dir=$run" "subsets=[text]" answer_by=likelihood calibrate=val
     "$bin/affect-mllm" score --benchmark meld_closed --manifest "$rows" \
         --predictions "$run/eval/own_clips/text.predictions.jsonl" \
         --out "$out/scores/$name/results.json" --log "$out/scores/$name/log.jsonl"

@@ -90,7 +90,8 @@ def decode_one(job: Job) -> str | None:
         with MediaFiles().local(sample, job.kind) as path:
             _decode(path, job)
     except AffectError as error:
-        return f"{error.got}; expected: {error.expected}" if error.expected else error.got
+        said = (("expected", error.expected), ("to mend it", error.fix))
+        return "; ".join([error.got, *(f"{what}: {text}" for what, text in said if text)])
     except Exception as error:  # whatever a decoder raises is what the user has to know
         return repr(error)
     return None

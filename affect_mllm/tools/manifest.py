@@ -22,9 +22,9 @@ from affect_mllm.tools.table import Table, read_table
 from affect_mllm.types import DataError
 
 _ENDINGS = {
-    "video": ".mp4 .webm .avi .mkv .mov .m4v .mpg .mpeg .flv .ts .wmv .3gp .ogv",
-    "audio": ".wav .flac .mp3 .ogg .m4a .aac .opus",
-    "image": ".jpg .jpeg .png .bmp .webp .tif .tiff .avif .heic",
+    "video": ".mp4 .webm .avi .mkv .mov .m4v .mpg .mpeg .flv .ts .mts .m2ts .wmv .3gp .ogv",
+    "audio": ".wav .flac .mp3 .ogg .oga .m4a .aac .opus .amr .caf .aif .aiff .wma .mka",
+    "image": ".jpg .jpeg .png .bmp .webp .tif .tiff .avif .heic .heif",
 }
 MEDIUM_OF = {ending: kind for kind, endings in _ENDINGS.items() for ending in endings.split()}
 
@@ -179,7 +179,10 @@ def _media(cells: dict[str, str], layout: Layout, say: Callable[[str], None]) ->
             continue
         kind = MEDIUM_OF.get(Path(cells[column]).suffix.lower()) if column == "file" else column
         if kind is None:
-            say(f"file has an unknown ending: {cells[column]} (name the column after the medium)")
+            say(
+                f"file has an unknown ending: {cells[column]} (put it into a column named after "
+                "its medium: video, audio or image)"
+            )
         elif kind in found:
             say(f"two files of one kind: {kind}")
         else:
@@ -199,8 +202,10 @@ def _check(table: Table, rows: Iterable[dict[str, Any]], layout: Layout) -> None
     paths = PathCheck(layout.root)
     first_line: dict[str, int] = {}
     split_named = layout.split_column.lower() in table.columns
-    for (line, _), row in zip(table.rows, rows, strict=True):
-        reasons = [*row_problems(row)]
+    named = {column for column in _MEDIA if column in table.columns}
+    for (line, cells), row in zip(table.rows, rows, strict=True):
+        # A medium that was named, and refused above, is not also said to be lacking.
+        reasons = [*row_problems(row, media=not named & {*cells})]
         reasons += [paths.problem(kind, row[kind]) for kind in _MEDIA[1:] if kind in row]
         if first_line.setdefault(row["id"], line) != line:
             reasons.append(f"duplicate id, first used in line {first_line[row['id']]}")

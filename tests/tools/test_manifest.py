@@ -136,6 +136,30 @@ def test_all_errors_come_together_with_their_lines(clips: Path) -> None:
         assert any(f"{path}:{line}: " in each and reason in each for each in message.split("\n"))
 
 
+def test_recordings_of_telephones_are_known_by_their_endings(clips: Path) -> None:
+    kinds = {
+        "video": ("IMG_1.MOV", "VID_2.3gp", "00003.MTS"),
+        "audio": ("call.amr", "Memo 4.m4a", "PTT-5.opus", "note.oga", "rec.caf", "old.aiff"),
+        "image": ("IMG_6.HEIC", "IMG_7.JPG"),
+    }
+    for name in (name for names in kinds.values() for name in names):
+        (clips / name).touch()
+    rows = "".join(f"{name},sad,train\n" for names in kinds.values() for name in names)
+    made = convert(table(clips, f"file,emotion,split\n{rows}"), lay(clips), fractions=Fractions())
+    assert [(row["id"], kind) for row in made.rows for kind in kinds if kind in row] == [
+        (name, kind) for kind, names in kinds.items() for name in names
+    ]
+
+
+def test_a_medium_that_was_refused_is_not_called_lacking_as_well(clips: Path) -> None:
+    path = table(clips, "file,subtitle,emotion,split\nd.xyz,,sad,train\n,,sad,train\n")
+    with pytest.raises(DataError) as caught:
+        convert(path, lay(clips), fractions=Fractions())
+    first, second = [line for line in str(caught.value).split("\n") if f"{path}:" in line][1:]
+    assert "unknown ending: d.xyz (put it into a column named after its medium" in first
+    assert "no modality" in second
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

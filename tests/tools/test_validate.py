@@ -111,6 +111,7 @@ def test_media_that_do_not_decode_are_found_only_when_asked(
         {"id": "audio", "audio": "bad.wav"},
         {"id": "video", "video": "empty.mp4"},
         {"id": "text", "subtitle": "x"},
+        {"id": "voice", "video": "good.wav"},
     )
     assert run(["validate", str(path)]) == 0
     capsys.readouterr()
@@ -118,7 +119,8 @@ def test_media_that_do_not_decode_are_found_only_when_asked(
     lines = capsys.readouterr().out.splitlines()
     for line, kind in ((2, "image"), (3, "audio"), (4, "video")):
         assert lines[line - 2].startswith(f"{path}:{line}: [{kind}] {kind} cannot be decoded: ")
-    assert "3 problems in 3 rows, 2 rows without" in lines
+    assert lines[3].endswith("; to mend it: give it as `audio` (good.wav)")
+    assert "4 problems in 4 rows, 2 rows without" in lines
 
 
 def test_a_worker_computes_on_one_thread_whenever_it_imported_torch() -> None:

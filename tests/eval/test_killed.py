@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from pathlib import Path
@@ -27,6 +28,12 @@ def command(tiny_run: Path, folder: Path) -> list[str]:
     ]
 
 
+def took(folder: Path, variant: str) -> dict[str, dict]:
+    """What a row's batch took when it was answered last, by id."""
+    lines = (folder / f"times/synthetic/{variant}.rows.jsonl").read_text().splitlines()
+    return {row["id"]: row for row in map(json.loads, lines)}
+
+
 def files(folder: Path) -> dict[str, bytes]:
     found = sorted((folder / "eval/synthetic").iterdir())
     return {path.name: path.read_bytes() for path in found}
@@ -38,7 +45,14 @@ def straight(tiny_run, tmp_path_factory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("straight")
     code, said = finished(command(tiny_run, folder))
     assert code == 0, said
-    return files(folder)
+    found = files(folder)
+    for variant in VARIANTS:
+        rows = map(json.loads, found[f"{variant}.predictions.jsonl"].splitlines())
+        asked, batches = {row["id"] for row in rows if "unseen" not in row}, took(folder, variant)
+        assert batches.keys() == asked
+        assert all(0 < row["batch_rows"] <= 3 for row in batches.values())
+        assert sum(row["batch_seconds"] / row["batch_rows"] for row in batches.values()) > 0
+    return found
 
 
 def test_killed_at_random_it_ends_with_the_same_bytes(tiny_run, straight, tmp_path) -> None:
@@ -57,6 +71,9 @@ def test_killed_at_random_it_ends_with_the_same_bytes(tiny_run, straight, tmp_pa
     code, said = finished(command(tiny_run, tmp_path))
     assert code == 0, said
     assert files(tmp_path) == straight
+    for variant, found in ((v, straight[f"{v}.predictions.jsonl"]) for v in VARIANTS):
+        rows = map(json.loads, found.splitlines())
+        assert {row["id"] for row in rows if "unseen" not in row} <= took(tmp_path, variant).keys()
 
 
 def test_two_processes_share_the_rows_and_leave_the_same_files(

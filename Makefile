@@ -78,7 +78,7 @@ test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 soak: $(STAMP)
-	AFFECT_SOAK=1 $(BIN)/python -m pytest tests/train/test_kill_ranks.py tests/train/test_kill_rollouts.py tests/train/test_resume.py tests/train/test_moving.py tests/train/test_sharding.py tests/train/test_omni.py tests/contracts/test_pairs.py tests/eval/metrics/test_simulation.py
+	AFFECT_SOAK=1 $(BIN)/python -m pytest tests/train/test_kill_ranks.py tests/train/test_kill_rollouts.py tests/train/test_reinforce.py tests/train/test_reinforce_grid.py tests/train/test_resume.py tests/train/test_moving.py tests/train/test_sharding.py tests/train/test_omni.py tests/contracts/test_pairs.py tests/eval/metrics/test_simulation.py
 	AFFECT_FUZZED=20000 $(BIN)/python -m pytest tests/eval/read/test_engine.py -k no_text
 	AFFECT_KILLS=10 $(BIN)/python -m pytest tests/eval/test_killed.py
 	AFFECT_CLIPS=2000 $(BIN)/python -m pytest tests/eval/test_memory.py

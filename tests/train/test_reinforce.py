@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from tests.processes import finished
 from tests.train import resuming
 from tests.train.resuming import stop_after
 
+SOAK = bool(os.environ.get("AFFECT_SOAK"))
 STEPS = 4
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
 REWARD = "{_target_: tests.own_rewards.NAME, weight: WEIGHT}"
@@ -57,7 +61,8 @@ def answers(run: Path) -> list:
     """What was answered at each step, whichever rank drew it."""
     found = [row for path in sorted((run / "reinforce").glob("rollouts-*.jsonl"))
              for row in rows(run, path.name)]  # fmt: skip
-    return sorted(([r["step"], r["id"], r["answers"]] for r in found), key=lambda r: r[:2])
+    told = ([r["step"], r["id"], r["answers"]] for r in found)
+    return sorted(told, key=json.dumps)  # a clip may be asked about twice in a step
 
 
 def weights(run: Path) -> bytes:
@@ -116,52 +121,74 @@ def test_killed_at_any_step_it_goes_on_bit_for_bit(tiny, straight, tmp_path, ste
         assert one["rollout"]["reward"] == two["rollout"]["reward"]
 
 
+WINDOW = (
+    "~stages.instruct",
+    "stages.reinforce.steps=2",
+    "stages.reinforce.save_every=1",
+    "stages.reinforce.losses.policy.old=sampled",
+    "stages.reinforce.rollout.passes=3",
+)
+
+
+@pytest.fixture(scope="module")
+def window(tiny, tmp_path_factory) -> Path:
+    """Two steps of three updates each."""
+    run = tmp_path_factory.mktemp("window")
+    assert main(overrides(tiny, run, *WINDOW)) == ExitCode.DONE
+    return run
+
+
+def before(update: int, patch: pytest.MonkeyPatch, do: Callable[[], None]) -> None:
+    """Have something done just before that update, counted from 1."""
+    taken, whole = [0], Trainer.train_step
+
+    def train_step(self: Trainer, step: int, part):
+        taken[0] += 1
+        if taken[0] == update:
+            do()
+        return whole(self, step, part)
+
+    patch.setattr(Trainer, "train_step", train_step)
+
+
+@pytest.mark.parametrize("update", [1, 2, 3] if SOAK else [2])
+def test_asked_to_stop_between_updates_it_ends_the_window_first(
+    tiny, window, tmp_path, update
+) -> None:
+    """So there are no answers to be kept: the next ones are drawn anew."""
+    with pytest.MonkeyPatch.context() as patch:
+        before(update, patch, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert main(overrides(tiny, tmp_path, *WINDOW)) == ExitCode.STOPPED
+    assert len(rows(tmp_path)) == 1
+    assert main(overrides(tiny, tmp_path, *WINDOW)) == ExitCode.DONE
+    assert weights(tmp_path) == weights(window)
+    assert answers(tmp_path) == answers(window)
+
+
+def test_lost_between_updates_the_window_is_drawn_and_learnt_again(tiny, window, tmp_path) -> None:
+    def lose() -> None:
+        raise MemoryError
+
+    with pytest.MonkeyPatch.context() as patch:
+        before(5, patch, lose)  # the second step's second
+        with pytest.raises(MemoryError):
+            main(overrides(tiny, tmp_path, *WINDOW))
+    assert main(overrides(tiny, tmp_path, *WINDOW)) == ExitCode.DONE
+    assert weights(tmp_path) == weights(window)
+    assert answers(tmp_path) == answers(window)
+
+
 # From the start, and at a small rate: Adam makes a step of what differs by rounding alone.
 SLOW = ("~stages.instruct", "stages.reinforce.trainable.lora.lr=2e-5")
 
 
-@pytest.fixture(scope="module")
-def slow(tiny, tmp_path_factory) -> Path:
-    run = tmp_path_factory.mktemp("slow")
-    assert main(overrides(tiny, run, *SLOW)) == ExitCode.DONE
-    return run
-
-
-def close(one: Path, two: Path) -> None:
+def close(one: Path, two: Path, *, norms: float = 1e-6) -> None:
     """The same answers and rewards; losses and gradient norms but for rounding."""
     assert answers(one) == answers(two)
     for a, b in zip(rows(one), rows(two), strict=True):
         assert a["rollout"]["reward"] == pytest.approx(b["rollout"]["reward"], rel=1e-9)
         assert a["losses"] == pytest.approx(b["losses"], rel=1e-6, abs=1e-6)
-        assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-5), a["step"]
-
-
-def test_a_layout_changes_nothing(tiny, slow, tmp_path) -> None:
-    """Padded in one micro-batch, eight answers at a time; packed in three, all at a time."""
-    more = ("launch.micro_batches=3", "launch.row_tokens=900")
-    assert main(overrides(tiny, tmp_path, *SLOW, *more, "stages.reinforce.rollout.at_once=16")) == 0
-    close(slow, tmp_path)
-
-
-def test_two_processes_do_what_one_does(tiny, slow, tmp_path) -> None:
-    """DDP, ZeRO-1 and ZeRO-2; a group is never split, ranks draw for as long as theirs take."""
-    names = ("ddp", "zero1", "zero2")
-    plan = [
-        {
-            "overrides": overrides(
-                tiny, tmp_path / name, *SLOW, f"launch.strategy={name}", "launch.micro_batches=2"
-            ),
-            "stop": None,
-        }
-        for name in names
-    ]
-    path = tmp_path / "plan.json"
-    path.write_text(json.dumps(plan))
-    code, said = finished([*TORCHRUN, "-m", resuming.__name__, str(path)], deadline_s=900)
-    assert code == 0, said[-3000:]
-    for name in names:
-        close(slow, tmp_path / name)
-        assert len(list((tmp_path / name / "reinforce").glob("rollouts-*.jsonl"))) == 2
+        assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=norms, abs=0), a["step"]
 
 
 def test_a_rank_with_a_video_and_a_rank_with_words_wait_for_nothing(tiny, tmp_path) -> None:

@@ -106,15 +106,15 @@ def test_a_generation_broken_off_goes_on(done, command, tmp_path, monkeypatch) -
     """It breaks off in the second of two batches; only that one is asked for again."""
     generate, asked = Asker._generate, []
 
-    def breaking(self, batch, rows):
+    def breaking(self, batch, rows, words):
         if asked:
             raise KeyboardInterrupt
         asked.extend(batch.sample_ids)
-        return generate(self, batch, rows)
+        return generate(self, batch, rows, words)
 
-    def noting(self, batch, rows):
+    def noting(self, batch, rows, words):
         asked.extend(batch.sample_ids)
-        return generate(self, batch, rows)
+        return generate(self, batch, rows, words)
 
     with monkeypatch.context() as patch:
         patch.setattr(Asker, "_generate", breaking)

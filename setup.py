@@ -1,4 +1,4 @@
-"""The build step that pyproject.toml cannot state: conf/ and data_recipes/ go into the wheel."""
+"""The build step that pyproject.toml cannot state: what else goes into the wheel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-DATA = ("conf", "data_recipes")
+DATA = {"conf": (), "data_recipes": (), "docs": ("images", "*.json", "*.css")}  # what stays out
 
 
 class BuildWithData(build_py):
@@ -18,10 +18,10 @@ class BuildWithData(build_py):
         """Build as usual, then put fresh copies beside the package's modules."""
         super().run()
         if not self.editable_mode:
-            for name in DATA:
+            for name, out in DATA.items():
                 target = Path(self.build_lib) / "affect_mllm" / name
                 shutil.rmtree(target, ignore_errors=True)
-                left_out = shutil.ignore_patterns("__pycache__")
+                left_out = shutil.ignore_patterns("__pycache__", *out)
                 shutil.copytree(Path(__file__).parent / name, target, ignore=left_out)
 
 

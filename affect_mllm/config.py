@@ -49,6 +49,11 @@ def recipes_dir() -> Path:
     return _shipped("data_recipes", "recipe.py")
 
 
+def docs_dir() -> Path:
+    """The folder of the pages."""
+    return _shipped("docs", "privacy.md")
+
+
 def _shipped(name: str, having: str) -> Path:
     """A folder that lies beside the package in a checkout, and inside it in a wheel."""
     package = Path(__file__).resolve().parent
@@ -91,7 +96,9 @@ def compose(name: str, overrides: Sequence[str]) -> DictConfig:
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         cause = error.__cause__
         detail = f"{error}" + (f" ({cause})" if cause and str(cause) not in str(error) else "")
-        raise ConfigError("command line", detail.strip(), fix="see docs/overrides.md") from error
+        raise ConfigError(
+            "command line", detail.strip(), fix=f"see {docs_dir() / 'overrides.md'}"
+        ) from error
 
 
 def checked(cfg: DictConfig) -> DictConfig:
@@ -139,7 +146,11 @@ def _plain(cfg: Node, plugins: tuple[str, ...], where: str) -> Any:
     try:
         plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(where, str(error).splitlines()[0]) from error
+        raise ConfigError(
+            where,
+            str(error).splitlines()[0],
+            fix="give the key that it names a value: KEY=VALUE, or +KEY=VALUE where there is none",
+        ) from error
     found = list(_problems(plain, "", plugins))
     if found:
         lines = "".join(f"\n  {place}: {what}" for place, what in found)

@@ -167,7 +167,11 @@ def _check_folder(given: str, ours: Path) -> None:
         return
     folder = Path(given.removeprefix("file://"))
     if not folder.is_dir():
-        raise ConfigError(SEARCHPATH, f"no such folder: {folder}")
+        raise ConfigError(
+            SEARCHPATH,
+            f"no such folder: {folder}",
+            fix="give the folder of your own conf/, from here or from the root",
+        )
     for path in sorted(folder.rglob("*.yaml")):
         if (ours / path.relative_to(folder)).is_file():
             raise ConfigError(

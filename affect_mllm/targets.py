@@ -15,6 +15,7 @@ from affect_mllm.types import ConfigError
 OURS = "affect_mllm"
 # Third-party classes that a YAML may name, by the module that defines them and their name there.
 THIRD_PARTY = frozenset({"peft.tuners.lora.config.LoraConfig"})
+_NAMES = "correct the name; the files of conf/ have those there are"
 # Modules whose classes checkpoints name by an earlier place.
 MOVED = {
     "affect_mllm.models.llm": "affect_mllm.models.llm.language_model",
@@ -151,11 +152,13 @@ def _locate(path: str) -> Any:
             for part in parts[split:]:
                 found = getattr(found, part)
         except AttributeError as error:
-            raise ConfigError(path, str(error)) from error
+            raise ConfigError(
+                path,
+                str(error),
+                fix=_NAMES,
+            ) from error
         return found
-    raise ConfigError(
-        path, "no such module", fix="correct the name; the files of conf/ have those there are"
-    )
+    raise ConfigError(path, "no such module", fix=_NAMES)
 
 
 def _plugin_hint(path: str) -> str:

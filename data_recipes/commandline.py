@@ -12,12 +12,14 @@ import typer
 from recipe import SUBSET_FLAG, Dataset, Inputs, Rows, make, split_counts
 from rich.console import Console
 
-from affect_mllm.types import AffectError, ConfigError
+from affect_mllm.config import docs_dir
+from affect_mllm.types import AffectError, ConfigError, DataError
 
 Folder = Annotated[Path, typer.Argument(help="The folder as the publisher distributes it.")]
 
 
-PRIVACY = "who is seen or heard has rights, and inferring emotions is regulated: docs/privacy.md"
+ADVICE = "compare it with what the publisher hands out, and fetch it again; nothing was written"
+PRIVACY = "who is seen or heard has rights, and inferring emotions is regulated"
 
 
 @dataclass(frozen=True)
@@ -130,13 +132,20 @@ def _run(
         console.print(f"wrote {out}: {len(written)} rows ({counts})", markup=False)
     except AffectError as error:
         Console(stderr=True, highlight=False, soft_wrap=True).print(
-            str(error), style="red", markup=False
+            str(with_advice(error)), style="red", markup=False
         )
         raise typer.Exit(int(error.exit_code)) from None
+
+
+def with_advice(error: AffectError) -> AffectError:
+    """The same error; where it says no way out, with the one that the publisher's files have."""
+    if not isinstance(error, DataError) or error.expected or error.fix:
+        return error
+    return DataError(error.where, error.got, fix=ADVICE)
 
 
 def show_terms(console: Console, dataset: Dataset) -> None:
     """Print what a user has to accept before using the data."""
     for name in ("title", "licence", "access", "source"):
         console.print(f"{name:8} {getattr(dataset, name)}", markup=False)
-    console.print(f"privacy  {PRIVACY}", markup=False)
+    console.print(f"privacy  {PRIVACY}: {docs_dir() / 'privacy.md'}", markup=False)

@@ -250,7 +250,11 @@ def _finish(entry: Entry, dataset: Dataset) -> None:
 def _without_media(entries: list[Entry], inputs: Inputs) -> None:
     """Rows to score answers by: they name no media, which nobody has looked for."""
     if not entries:
-        raise DataError(str(inputs.folder), "no row: the names of its files are the labels")
+        raise DataError(
+            str(inputs.folder),
+            "no row: the names of its files are the labels",
+            fix="unpack the media there, and leave out --labels-only",
+        )
     for entry in entries:
         seen = {*MEDIA_FIELDS, "clips"}
         entry.row = {key: value for key, value in entry.row.items() if key not in seen}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 import sys
 import tomllib
@@ -15,7 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from scripts import lock
+from scripts import audit, lock
 from scripts.lock import LOCK, ROOT, extras, written
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -68,3 +69,27 @@ def test_the_bill_of_materials_names_every_pin(tmp_path: Path) -> None:
     made = json.loads((tmp_path / "sbom.json").read_text())
     assert made["bomFormat"] == "CycloneDX"
     assert {each["name"]: each["version"] for each in made["components"]} == PINS
+
+
+def test_an_audit_that_reaches_nobody_says_so_in_a_line(monkeypatch, capfd) -> None:
+    """A port of this machine at which nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        monkeypatch.setattr(audit, "API", f"http://127.0.0.1:{taken.getsockname()[1]}/pip/json")
+        assert audit.main() == 2
+    said = capfd.readouterr().err
+    assert said.startswith("nothing was looked up: http://127.0.0.1:")
+    assert said.count("\n") == 1
+
+
+def test_an_audit_asks_about_the_pinned_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        asked.append(command)
+        return subprocess.CompletedProcess(command, 1)
+
+    monkeypatch.setattr(audit, "API", LOCK.as_uri())
+    monkeypatch.setattr(subprocess, "run", run)
+    assert audit.main() == 1, "something was found"
+    assert asked[0][asked[0].index("--requirement") + 1] == str(LOCK)

@@ -20,7 +20,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FILES = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE", "train.py", "eval.py")
-FOLDERS = ("affect_mllm", "conf", "data_recipes")
+FOLDERS = ("affect_mllm", "conf", "data_recipes", "docs")
 
 
 def ran(command: Sequence[str | Path], cwd: Path) -> str:
@@ -50,8 +50,9 @@ def wheel(dist: Path) -> Path:
 
 @dataclass(frozen=True)
 class Installed:
-    """The wheel in a venv of its own, and a folder to run it in."""
+    """The wheel in a venv of its own, the folder of its command, and one to run it in."""
 
+    venv: Path
     bin: Path
     folder: Path
 
@@ -60,20 +61,71 @@ class Installed:
 
 
 @pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """Installed by pip; its dependencies are those of this interpreter, but not its packages."""
-    root = tmp_path_factory.mktemp("installed")
+def beside(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel that makes this interpreter's packages visible, but nothing of the checkout.
+
+    In a folder that a .pth file names, .pth files are left unread.
+    """
+    root = tmp_path_factory.mktemp("beside")
+    (root / "packages").mkdir()
+    for each in Path(sysconfig.get_path("purelib")).iterdir():
+        if "affect_mllm" not in each.name:
+            (root / "packages" / each.name).symlink_to(each)
+    info = "beside-1.dist-info"
+    files = {
+        "beside.pth": f"{root / 'packages'}\n",
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: beside\nVersion: 1\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/RECORD": "",
+    }
+    path = root / "beside-1-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return path
+
+
+def by_pip(wheel: Path, beside: Path, root: Path) -> tuple[Path, Path]:
+    """Install in an empty venv; it and the folder of the command."""
     venv.create(root / "venv", with_pip=False)
-    python = root / "venv/bin/python"
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "install"]
-    ran([*pip, "--no-deps", "--no-index", str(wheel)], root)
-    site = Path(
-        ran([python, "-c", "import sysconfig as s; print(s.get_path('purelib'))"], root).strip()
-    )
-    # A folder that is named so has its own .pth files left unread: the checkout stays unknown.
-    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    pip = [sys.executable, "-m", "pip", "--python", root / "venv/bin/python", "install"]
+    ran([*pip, "--no-deps", "--no-index", beside, wheel], root)
+    return root / "venv", root / "venv/bin"
+
+
+def by_pipx(wheel: Path, beside: Path, root: Path) -> tuple[Path, Path]:
+    """As `by_pip`; pipx reads which commands there are from the metadata of all dependencies."""
+    env = {
+        "PIPX_HOME": root / "home",
+        "PIPX_BIN_DIR": root / "bin",
+        "PIPX_MAN_DIR": root / "man",
+        "PIPX_DISABLE_SHARED_LIBS_AUTO_UPGRADE": 1,
+        "PIP_NO_INDEX": 1,
+    }
+    pipx = [
+        "env",
+        *(f"{name}={value}" for name, value in env.items()),
+        sys.executable,
+        "-m",
+        "pipx",
+    ]
+    said = ran([*pipx, "install", "--preinstall", beside, "--pip-args=--no-deps", wheel], root)
+    assert f"installed package affect-mllm {wheel.name.split('-')[1]}, " in said
+    return root / "home/venvs/affect-mllm", root / "bin"
+
+
+@pytest.fixture(scope="module", params=[by_pip, by_pipx])
+def installed(
+    request: pytest.FixtureRequest,
+    wheel: Path,
+    beside: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Installed:
+    """Installed each way; its dependencies are those of this interpreter."""
+    root = tmp_path_factory.mktemp("installed")
     (root / "elsewhere").mkdir()
-    return Installed(root / "venv/bin", root / "elsewhere")
+    home, commands = request.param(wheel, beside, root)
+    return Installed(home, commands, root / "elsewhere")
 
 
 def files_of(folder: str) -> set[str]:
@@ -86,6 +138,7 @@ def test_every_file_of_the_package_its_conf_and_recipes_is_in_the_wheel(wheel: P
     expected = {f"affect_mllm/{name}" for name in files_of("affect_mllm")}
     for folder in ("conf", "data_recipes"):
         expected |= {f"affect_mllm/{folder}/{name}" for name in files_of(folder)}
+    expected |= {f"affect_mllm/docs/{name}" for name in files_of("docs") if name.endswith(".md")}
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert packed == expected
 
@@ -111,14 +164,18 @@ def test_the_installed_package_is_the_wheel_and_says_its_version(
     installed: Installed, wheel: Path
 ) -> None:
     code = "from affect_mllm import config as c; print(c.conf_dir()); print(c.recipes_dir())"
-    for folder in ran([installed.bin / "python", "-c", code], installed.folder).split():
-        assert Path(folder).is_relative_to(installed.bin.parent.resolve())
+    for folder in ran([installed.venv / "bin/python", "-c", code], installed.folder).split():
+        assert Path(folder).is_relative_to(installed.venv.resolve())
     assert installed("--version").split() == ["affect-mllm", wheel.name.split("-")[1]]
 
 
 def test_the_installed_command_helps(installed: Installed) -> None:
     assert " train " in installed("--help")
     assert "experiment" in installed("train", "--help")
+    foot = installed("predict", "--help").split("the law:")[1]
+    law = Path("".join(foot.split()))
+    assert law.is_relative_to(installed.venv.resolve())
+    assert "Article 5" in law.read_text(encoding="utf-8")
 
 
 def test_an_installed_recipe_makes_a_manifest(installed: Installed) -> None:
@@ -134,11 +191,20 @@ def test_an_installed_recipe_makes_a_manifest(installed: Installed) -> None:
     assert [row["labels"]["emotion"] for row in rows] == ["anger", "happy"]
 
 
-def test_the_installed_package_trains(installed: Installed) -> None:
-    """Two steps of a tiny experiment, whose weights, clips and YAML it makes itself."""
+def tiny(installed: Installed) -> list[str]:
+    """Make a tiny experiment there; the words that train it."""
     line = next(row for row in installed("tiny", "tiny").splitlines() if "affect-mllm train" in row)
-    words = shlex.split(line)[1:]
-    assert "audio" in installed("describe", *words[1:])
+    return shlex.split(line)[1:]
+
+
+def test_the_installed_package_makes_weights_clips_and_yaml(installed: Installed) -> None:
+    assert "audio" in installed("describe", *tiny(installed)[1:])
+
+
+@pytest.mark.parametrize("installed", [by_pip], indirect=True)
+def test_the_installed_package_trains(installed: Installed) -> None:
+    """Two steps, of what it made itself."""
+    words = tiny(installed)
     installed(*words, "stage=align", "stages.align.steps=2")
     metrics = installed.folder / "tiny/tiny_demo/align/metrics.jsonl"
     assert len(metrics.read_text().splitlines()) == 2

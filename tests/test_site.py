@@ -20,6 +20,14 @@ from scripts.site.errors import ACTIVITIES, PART, activity, messages
 from scripts.site.keys import Described, described, meaning, nodes, options
 
 ROOT = Path(__file__).parents[1]
+# Errors in others' words, which say what is wanted: of each key, of a constructor, of each clip.
+QUOTED = {
+    "config.build", "config._plain", "config._made",
+    "train/plan/stage.check_sources", "train/plan/stage.Stage.__post_init__",
+    "train/plan/trainable.named",
+    "tools/pipeline.Pipeline.look", "tools/pipeline.Pipeline._rows",
+    "tools/lmms_eval/model.ChatModel._answers", "tools/serve/line._pass",
+}  # fmt: skip
 FETCHED = re.compile(r"<(?:script|img|iframe)[^>]+src=[\"']?https?:|<link[^>]+href=[\"']?https?:")
 
 
@@ -121,3 +129,10 @@ def test_an_error_that_is_raised_reads_as_on_the_page(tmp_path: Path) -> None:
         config.weights_path("asset:none")
     (form,) = [re.sub(r"\\{.*?\\}", ".*", re.escape(each)) for each in said]
     assert re.match(form, str(raised.value))
+
+
+def test_every_error_says_what_was_expected_or_what_to_do() -> None:
+    """A recipe's are given a way out where they are printed (tests/recipes/test_recipe.py)."""
+    bare = [each.where for each in messages()
+            if each.kind != PART and not each.expected and not each.fix]  # fmt: skip
+    assert {where for where in bare if not where.startswith("data_recipes/")} == QUOTED

@@ -115,7 +115,11 @@ def _items(
 ) -> MediaBatch:
     owners = [number for number, _ in owned]
     if len({examples[i].encoded for i in owners}) > 1:
-        raise DataError(f"batch, {modality}", "encoder inputs and encoder states mixed")
+        raise DataError(
+            f"batch, {modality}",
+            "encoder inputs and encoder states mixed",
+            fix="give every row of the manifest `features`, or none",
+        )
     items = [examples[number].media[name] for number, name in owned]
     patches = [item for item in items if isinstance(item, Patches)]
     arrays = [item.values if isinstance(item, Patches) else np.asarray(item) for item in items]

@@ -102,7 +102,11 @@ class Features:
         elif isinstance(self.reader, Reader):
             arrays = self.reader.measured(sample, _settled(self.transforms, None), index)
         else:
-            raise DataError(f"row {sample.id}", "clips that are in memory: they have no files")
+            raise DataError(
+                f"row {sample.id}",
+                "clips that are in memory: they have no files",
+                fix="give files: what is in memory can be asked about, not planned with",
+            )
         self.limits(arrays, encoded=self.encoded)
         return arrays
 

@@ -10,6 +10,7 @@ import json
 import os
 from pathlib import Path
 
+from affect_mllm.media.refusals import unreadable
 from affect_mllm.types import DataError
 
 ENDING = ".media_root.json"
@@ -32,7 +33,7 @@ def root_of(manifest: Path, *, there: bool = True) -> Path:
     try:
         text = _read(path)
     except OSError as error:
-        raise DataError(str(path), f"cannot be read: {error.strerror}") from error
+        raise unreadable(path, error) from error
     if text is None:
         return manifest.parent
     try:

@@ -177,7 +177,11 @@ def _elsewhere(path: Path, root: Path, block: tuple[int, int, int]) -> Found:
         check=False,
     )
     if done.returncode:
-        raise DataError(str(path), f"a checking process failed: {done.stderr.decode()[-500:]}")
+        raise DataError(
+            str(path),
+            f"a checking process failed: {done.stderr.decode()[-500:]}",
+            fix="check it again where more memory is free",
+        )
     with np.load(io.BytesIO(done.stdout), allow_pickle=False) as packed:
         rest = json.loads(packed["rest"].tobytes())
         problems = [Problem(*each) for each in rest["problems"]]

@@ -147,7 +147,11 @@ class ChatTemplate:
         try:
             return self.tokenizer.get_chat_template()
         except ValueError as error:  # several templates, none of them the default
-            raise ConfigError("tokenizer", str(error)) from error
+            raise ConfigError(
+                "tokenizer",
+                str(error),
+                fix="put the template that is meant into `chat_template.jinja` beside its weights",
+            ) from error
 
     def _render(self, turns: list[dict[str, str]], *, generate: bool) -> str:
         from jinja2 import TemplateError
@@ -161,7 +165,11 @@ class ChatTemplate:
             )
         except (TemplateError, TypeError) as error:
             # Some refuse a system message, or two turns of one side.
-            raise ConfigError("tokenizer", f"its chat template refuses: {error}") from error
+            raise ConfigError(
+                "tokenizer",
+                f"its chat template refuses: {error}",
+                fix="set data.prompt.system=null, or let turns alternate: some templates need that",
+            ) from error
 
     @cached_property
     def _parts(self) -> list[tuple[str, str]]:

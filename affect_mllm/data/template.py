@@ -209,7 +209,11 @@ class Instruction:
         try:
             text = format(value, spec)
         except (ValueError, TypeError) as error:
-            raise DataError(f"row {sample.id}", f"labels.{name} is {value!r}: {error}") from error
+            raise DataError(
+                f"row {sample.id}",
+                f"labels.{name} is {value!r}: {error}",
+                fix=f"make the label a number, or write {{{name}}} without `:{spec}`",
+            ) from error
         return text.lstrip("-") if not text.strip("-0.") else text  # never minus zero
 
     def _range(self) -> tuple[float, float]:
@@ -336,7 +340,11 @@ def _fields(text: str) -> Iterator[str]:
     try:
         return iter([name for _, name, _, _ in Formatter().parse(text) if name is not None])
     except ValueError as error:
-        raise ConfigError("instruction", f"{text!r}: {error}") from error
+        raise ConfigError(
+            "instruction",
+            f"{text!r}: {error}",
+            fix="close each {name}, and write a brace as {{ or }}",
+        ) from error
 
 
 def of_row(sample: Sample, name: str) -> str:

@@ -187,4 +187,4 @@ def _typed(kind: type, path: Path, values: dict[str, Any]) -> Any:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ConfigError(str(path), found) from error
+        raise ConfigError(str(path), found, fix="correct these fields") from error

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
+from affect_mllm.media.refusals import unlike, unreadable
 from affect_mllm.types import ConfigError, DataError
 
 PLAIN = (".csv", ".tsv", ".xlsx")  # tables whose cells hold no lists
@@ -131,7 +132,7 @@ def _read(path: Path) -> Iterator[Placed]:
             reader = {".parquet": _parquet, ".xlsx": _workbook}.get(ending, _delimited)
             yield from ((f"{path}:{number}", row) for number, row in reader(path))
     except OSError as error:
-        raise DataError(str(path), f"cannot be read: {error.strerror or error}") from error
+        raise unreadable(path, error) from error
 
 
 def _json_lines(path: Path) -> Iterator[Placed]:
@@ -154,7 +155,7 @@ def _delimited(path: Path) -> Iterator[Numbered]:
             delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
             yield from _named([*csv.reader(file, delimiter=delimiter, strict=True)], path)
     except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(str(path), f"cannot be read as a table: {error}") from error
+        raise unlike(path, "a table", error) from error
 
 
 def _workbook(path: Path) -> Iterator[Numbered]:
@@ -166,7 +167,7 @@ def _workbook(path: Path) -> Iterator[Numbered]:
     except OSError:
         raise
     except Exception as error:  # whatever openpyxl, zipfile and the XML parser raise
-        raise DataError(str(path), f"cannot be read as XLSX: {error!r}") from error
+        raise unlike(path, "XLSX", error) from error
     yield from _named([["" if cell is None else cell for cell in row] for row in rows], path)
 
 
@@ -190,7 +191,7 @@ def _parquet(path: Path) -> Iterator[Numbered]:
         for number, row in enumerate(pyarrow.parquet.read_table(path).to_pylist(), start=1):
             yield number, {key: value for key, value in row.items() if value is not None}
     except pyarrow.ArrowException as error:
-        raise DataError(str(path), f"cannot be read as Parquet: {error}") from error
+        raise unlike(path, "Parquet", error) from error
 
 
 def _ours(row: Mapping[str, Any], form: Form, *, plain: bool) -> dict[str, Any] | str:

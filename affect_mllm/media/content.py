@@ -11,7 +11,7 @@ from pathlib import Path
 
 from affect_mllm.log import LOGGER
 from affect_mllm.media.folder import entries
-from affect_mllm.types import DataError
+from affect_mllm.media.refusals import unreadable
 
 KNOWN = 200_000  # hashes that a process holds; the others are asked for
 
@@ -30,7 +30,7 @@ def content_hash(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise DataError(str(path), f"cannot be read: {error.strerror}") from error
+        raise unreadable(path, error) from error
 
 
 def size_of(path: Path) -> int:
@@ -51,7 +51,7 @@ def version_of(path: Path) -> str:
             return hashlib.sha256("\0".join(parts).encode()).hexdigest()
         stat = path.stat()
     except OSError as error:
-        raise DataError(str(path), error.strerror or str(error)) from error
+        raise unreadable(path, error) from error
     return f"{stat.st_size} {stat.st_mtime_ns}"
 
 
@@ -82,7 +82,7 @@ class ContentIndex:
                 parts = (f"{each.name}\0{self.of(each)}" for each in entries(path))
                 return hashlib.sha256("\0".join(parts).encode()).hexdigest()
         except OSError as error:
-            raise DataError(str(path), error.strerror or str(error)) from error
+            raise unreadable(path, error) from error
         return self.remembered(str(path.absolute()), version_of(path), lambda: content_hash(path))
 
     def remembered(self, name: str, version: str, make: Callable[[], str]) -> str:

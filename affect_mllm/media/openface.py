@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from affect_mllm.media.refusals import unlike, unreadable
 from affect_mllm.types import ConfigError, DataError
 
 LANDMARKS = 68
@@ -114,8 +115,10 @@ def _columns(path: Path, needed: Sequence[str], *, of: str) -> dict[str, npt.NDA
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.reader(file, skipinitialspace=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(str(path), f"cannot be read as CSV: {error}") from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise unlike(path, "CSV", error) from error
     header = [name.strip() for name in rows[0]] if rows else []
     if missing := [name for name in (*_NEEDED, *needed) if name not in header]:
         raise DataError(

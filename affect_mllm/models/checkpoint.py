@@ -153,7 +153,11 @@ def load_weights(folder: Path, model: nn.Module) -> None:
     try:
         weights = load_file(folder / WEIGHTS)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(str(folder / WEIGHTS), str(error)) from error
+        raise CheckpointError(
+            str(folder / WEIGHTS),
+            str(error),
+            fix="copy the checkpoint's folder anew, with all its files",
+        ) from error
     put_weights(model, weights, where=folder, trained=meta.get("trained", ()))
 
 

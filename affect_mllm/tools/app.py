@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import inspect
 import os
 import sys
 import textwrap
@@ -166,10 +167,17 @@ def build(asked: str | None) -> typer.Typer:
     app.callback(help="Train and evaluate emotion multimodal LLMs.")(_root)
     for name, command in COMMANDS.items():
         if name == asked and not command.raw:
-            app.command(name, epilog=example(name))(command.load())
+            function = command.load()
+            app.command(name, help=_flowing(function), epilog=example(name))(function)
         else:
             app.command(name, help=command.help)(_not_loaded)
     return app
+
+
+def _flowing(function: Callable[..., object]) -> str:
+    """Its docstring with paragraphs of one line each, for a terminal to break where it is full."""
+    paragraphs = (inspect.getdoc(function) or "").split("\n\n")
+    return "\n\n".join(" ".join(each.split()) for each in paragraphs)
 
 
 def _run(arguments: list[str]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from textwrap import wrap
 
 WIDTH = 76  # of a line of 80 with a margin and a stroke at its end
+ASKING = ("predict", "demo", "serve")  # they are asked about people
 EXAMPLES = {
     "train": "experiment=own_clips data.manifest=rows.jsonl",
     "eval": "benchmark=own_clips manifest=rows.jsonl checkpoint=DIR",
@@ -35,8 +36,17 @@ EXAMPLES = {
 
 
 def example(name: str) -> str:
-    """The lines for the subcommand `name`, as they are typed, under a heading; empty without."""
+    """The lines for the subcommand `name`, as they are typed, under a heading; empty without.
+
+    Behind those of a command that is asked about people stands where the law is explained.
+    """
     if name not in EXAMPLES:
         return ""
     typed = wrap(f"affect-mllm {name} {EXAMPLES[name]}", WIDTH, break_on_hyphens=False)
-    return "Example:\n" + " \\\n".join(typed)
+    return "Example:\n" + " \\\n".join(typed) + (_law() if name in ASKING else "")
+
+
+def _law() -> str:
+    from affect_mllm.config import docs_dir
+
+    return f"\n\nFaces, voices and the law:\n{docs_dir() / 'privacy.md'}"

@@ -68,7 +68,11 @@ def gpu_check_command(
     rows = [(check, *_run(check, gpus)) for check in chosen]
     typer.echo(table(rows, [torch.cuda.get_device_name(i) for i in range(gpus)]))
     if any(state == "FAILED" for _, state, _ in rows):
-        raise AffectError("gpu-check", "not everything held; see the table")
+        raise AffectError(
+            "gpu-check",
+            "not everything held; see the table",
+            fix="mend what it names; `--only CHECK` repeats one of them",
+        )
 
 
 def table(rows: Sequence[tuple[Check, str, str]], names: Sequence[str]) -> str:

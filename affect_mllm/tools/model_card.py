@@ -35,7 +35,8 @@ and groups apart. Answers may be fluent and wrong, and name cues that are not in
 
 Faces and voices are personal data, and biometric data where they identify someone. The model runs
 locally and sends nothing anywhere. It was not tested for repeating what it was trained on; do not
-publish answers about people who did not agree. docs/privacy.md of affect_mllm says more.
+publish answers about people who did not agree. docs/privacy.md, which comes with the package
+affect_mllm, says more.
 """
 LOADING = """## Loading
 

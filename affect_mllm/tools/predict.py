@@ -32,8 +32,8 @@ def predict_command(
 ) -> None:
     """Emotion, description, the modalities used and the gate weights.
 
-    It is how a person appears in the clip. In the EU, inferring emotions at work or in education is
-    forbidden, and people have to be told elsewhere (docs/privacy.md).
+    It is how a person appears in the clip. In the EU, inferring emotions at
+    work or in education is forbidden, and people have to be told elsewhere.
     """
     _check(clip, subtitle, question)
     from affect_mllm.tools.pipeline import load

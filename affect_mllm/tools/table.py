@@ -61,7 +61,11 @@ def read_table(path: Path) -> Table:
         for cells in reader:
             _add_row(table, reader.line_num, cells)
     except csv.Error as error:
-        raise DataError(f"{path}:{reader.line_num}", f"not CSV: {error}") from error
+        raise DataError(
+            f"{path}:{reader.line_num}",
+            f"not CSV: {error}",
+            fix="close the quotation mark, or save the table as CSV again",
+        ) from error
     twice = [name for name, count in Counter(header).items() if count > 1 and name]
     if twice:
         raise DataError(

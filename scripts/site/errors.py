@@ -14,10 +14,11 @@ HEAD = """# Every error message
 
 Made of the code that says them. What stands in braces is filled in: a path, a value, what was
 found. A message has one form: where, what was got, what was expected and, after “to mend it”, what
-to do. Search this page for the words that do not change; the last column says which function
-speaks. Exit codes: 2 for a `ConfigError`, 1 for the others. “A part of one” are words that stand
-inside another message, as the problems of a manifest's row behind its file and line. Libraries'
-own words, which some messages quote, are not here, nor are warnings.
+to do; where what was expected says that by itself, it ends there. Search this page for the words
+that do not change; the last column says which function speaks. Exit codes: 2 for a `ConfigError`, 1
+for the others. “A part of one” are words that stand inside another message, as the problems of a
+manifest's row behind its file and line. Libraries' own words, which some messages quote, are not
+here, nor are warnings.
 """
 KINDS = ("AffectError", "ConfigError", "DataError", "CheckpointError")
 TEXT = (ast.Constant, ast.JoinedStr, ast.BinOp, ast.IfExp)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commandline import Folder, Plan, app, command
+from commandline import ADVICE, Folder, Plan, app, command
 from recipe import Dataset, Entry, Inputs, check_counts, make
 from typer.testing import CliRunner
 
@@ -178,3 +178,24 @@ def test_a_test_split_in_which_all_are_neutral_has_no_emotions(tmp_path: Path) -
     assert [row["id"] for row in rows if "labels" not in row] == [row["id"] for row in secret]
     (note,) = inputs.notes
     assert note.startswith("test1: all 12 labels are neutral")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (DataError("a.csv:2", "an empty cell"), ADVICE),
+        (DataError("a.csv:2", "no folder", fix="give it"), "to mend it: give it"),
+        (DataError("a.csv:2", "label 9", expected="1 to 7"), "expected: 1 to 7"),
+    ],
+)
+def test_an_error_that_knows_no_way_out_is_given_the_publishers(
+    tmp_path: Path, error: DataError, said: str
+) -> None:
+    def broken(inputs: Inputs) -> Iterator[Entry]:
+        raise error
+
+    ran = CliRunner().invoke(app(DATASET, broken), [str(tmp_path)])
+    assert ran.exit_code == 1
+    assert said in ran.stderr
+    assert (ADVICE in ran.stderr) == (said == ADVICE)
+    assert not [*tmp_path.iterdir()]

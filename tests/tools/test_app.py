@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import typer
@@ -100,6 +101,14 @@ def test_a_subcommands_help_ends_with_an_example_that_is_understood(
     shown = re.sub(r"[\s\\]+", " ", helps[name][0])
     assert f"Example: {line} " in shown
     understood(line)
+
+
+@pytest.mark.parametrize("name", [name for name, each in app.COMMANDS.items() if not each.raw])
+def test_a_subcommands_help_breaks_lines_only_where_they_are_full(name: str, helps) -> None:
+    said = helps[name][0].partition("Usage:")[2].partition("╭")[0]
+    lines = [line.rstrip() for line in said.splitlines()[2:]]
+    for line, after in pairwise(lines):
+        assert not (line and after) or len(f"{line} {after.split()[0]}") > 79, (line, after)
 
 
 def test_every_example_is_of_a_subcommand() -> None:

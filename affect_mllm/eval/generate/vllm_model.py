@@ -105,7 +105,11 @@ def _built(path: str, given: dict[str, Any]) -> Any:
     try:
         return LLM(path, **given)
     except (TypeError, ValueError, RuntimeError, OSError) as error:
-        raise CheckpointError(path, f"vLLM does not load it: {error}") from error
+        raise CheckpointError(
+            path,
+            f"vLLM does not load it: {error}",
+            fix="ask it with model=hf, which loads what transformers does",
+        ) from error
 
 
 def _refusals() -> tuple[type[Exception], ...]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from affect_mllm.eval.predictions import Prediction, raise_problems
+from affect_mllm.media.refusals import unlike, unreadable
 from affect_mllm.types import DataError, Sample, finite
 
 Scores = Mapping[str, float]
@@ -55,8 +56,10 @@ def read_verdicts(path: Path) -> Verdicts:
     """
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(str(path), f"cannot be read: {error}") from error
+    except OSError as error:
+        raise unreadable(Path(path), error) from error
+    except UnicodeDecodeError as error:
+        raise unlike(Path(path), "UTF-8", error) from error
     found: dict[str, dict[str, Any]] = {}
     problems: list[str] = []
     for number, line in enumerate(lines, start=1):

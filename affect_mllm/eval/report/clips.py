@@ -132,7 +132,11 @@ def _wave(sample: Sample) -> Markup | None:
         return None
     sound, rate, first_s = decode_audio(sample.path(kind), sample.start_s, sample.end_s)
     if not len(sound):
-        raise DataError(str(sample.path(kind)), "sound of 0 s")
+        raise DataError(
+            str(sample.path(kind)),
+            "sound of 0 s",
+            fix="correct start_s and end_s of the row, or fetch the file again",
+        )
     last_s = first_s + len(sound) / rate
     window_s = (max(sample.start_s or 0.0, first_s), min(sample.end_s or last_s, last_s))
     begin, end = (round((moment - first_s) * rate) for moment in window_s)

@@ -11,6 +11,7 @@ from affect_mllm.eval.files import write_text_atomic
 from affect_mllm.eval.metrics.beside_truth import Read
 from affect_mllm.eval.predictions import Prediction
 from affect_mllm.eval.task import Task
+from affect_mllm.media.refusals import unreadable
 from affect_mllm.types import DataError, Sample
 
 
@@ -52,7 +53,7 @@ def read_log(path: Path, task: Task) -> Read:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise DataError(str(path), f"cannot be read: {error.strerror}") from error
+        raise unreadable(path, error) from error
     try:
         rows = [json.loads(line) for line in text.splitlines()]
         return _read(rows, path.parent, task)

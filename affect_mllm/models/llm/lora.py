@@ -69,7 +69,11 @@ def add_lora(net: Any, lora: Any, *, quantized: bool = False) -> None:
         try:
             inject_adapter_in_model(lora if quantized else lean(lora), net)
         except ValueError as error:
-            raise ConfigError("llm.lora", str(error)) from error
+            raise ConfigError(
+                "llm.lora",
+                str(error),
+                fix="name layers of this LLM in `target_modules`, or `all-linear`",
+            ) from error
     _check_ends(net)
     for name, parameter in net.named_parameters():
         if "lora_" in name:

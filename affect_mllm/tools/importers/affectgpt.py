@@ -154,7 +154,11 @@ def _shape(weights: Weights, theirs: str, where: str, heads: int) -> list[str]:
     }
     inner = weights.get(f"{theirs}_Qformer.bert.encoder.layer.0.intermediate_query.dense.weight")
     if inner is None:
-        raise CheckpointError("AffectGPT checkpoint", f"missing {theirs}_Qformer's layers")
+        raise CheckpointError(
+            "AffectGPT checkpoint",
+            f"missing {theirs}_Qformer's layers",
+            fix="give the whole checkpoint, as AffectGPT saves it, and its own YAML",
+        )
     sizes = {
         "hidden_size": inner.shape[1],
         "intermediate_size": inner.shape[0],

@@ -22,7 +22,11 @@ def read_tensors(path: Path) -> tuple[Tensors, Any]:
     try:
         whole = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise CheckpointError(str(path), error.strerror or str(error)) from error
+        raise CheckpointError(
+            str(path),
+            error.strerror or str(error),
+            fix="give the path of the .pth that was downloaded",
+        ) from error
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         raise CheckpointError(
             str(path),
@@ -33,7 +37,11 @@ def read_tensors(path: Path) -> tuple[Tensors, Any]:
     if not isinstance(weights, dict) or not all(
         isinstance(t, torch.Tensor) for t in weights.values()
     ):
-        raise CheckpointError(str(path), "no dictionary of tensors under `model`")
+        raise CheckpointError(
+            str(path),
+            "no dictionary of tensors under `model`",
+            fix="give the .pth that AffectGPT's training wrote, whole",
+        )
     return weights, whole.get("config")
 
 
@@ -50,10 +58,14 @@ def read_folder(folder: Path) -> Tensors:
         try:
             part = load_file(path)
         except (OSError, SafetensorError) as error:
-            raise CheckpointError(str(path), str(error)) from error
+            raise CheckpointError(str(path), str(error), fix="download this file again") from error
         twice = sorted(set(part) & set(found))
         if twice:
-            raise CheckpointError(str(path), f"{twice[0]}, which another file of the folder has")
+            raise CheckpointError(
+                str(path),
+                f"{twice[0]}, which another file of the folder has",
+                fix="take files of another download or format out of the folder",
+            )
         found |= part
     return found
 

@@ -56,7 +56,11 @@ class Names:
                 made.ignored.append(name)
             elif ours in made.weights:
                 where = f"{project} checkpoint"
-                raise CheckpointError(where, f"{name}: a second tensor for {ours}")
+                raise CheckpointError(
+                    where,
+                    f"{name}: a second tensor for {ours}",
+                    fix="import a checkpoint as its project saved it, not two in one",
+                )
             else:
                 made.weights[ours] = tensor
         if unknown:

@@ -116,4 +116,8 @@ def _check_taken(seen: Seen, takes: Collection[str]) -> None:
         for kind, file in part.media.items():
             able = {"audio"} if kind == "audio" else _SEEN
             if not (read & able or (seen.clip.warnings and {*takes} & able)):
-                raise DataError(file, f"this checkpoint takes no {kind}")
+                raise DataError(
+                    file,
+                    f"this checkpoint takes no {kind}",
+                    expected=f"parts for {', '.join(sorted(takes))} and text",
+                )

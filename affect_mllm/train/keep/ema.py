@@ -61,7 +61,11 @@ class Ema(Callback):
                 for name, tensor in self.average.items():
                     tensor.copy_(file.get_tensor(name))
         except (OSError, SafetensorError, KeyError, RuntimeError) as error:
-            raise CheckpointError(str(folder / FILE), str(error)) from error
+            raise CheckpointError(
+                str(folder / FILE),
+                str(error),
+                fix="remove this checkpoint: the run goes on from an earlier one",
+            ) from error
 
 
 @contextlib.contextmanager

@@ -61,7 +61,9 @@ class Saving:
                 raise found
             if found is not None:
                 raise CheckpointError(
-                    str(self._target), f"rank {rank} could not write it ({found})"
+                    str(self._target),
+                    f"rank {rank} could not write it ({found})",
+                    fix="make room on its disk; the same command goes on from an earlier one",
                 )
 
 

@@ -95,11 +95,11 @@ def test_a_run_that_was_broken_off_goes_on_and_leaves_the_same(
 ) -> None:
     generate, batches = Asker._generate, []
 
-    def breaking(self, batch, rows):
+    def breaking(self, batch, rows, words):
         batches.append(len(rows))
         if len(batches) == 11:  # of two batches a file: in the sixth, that of the second repeat
             raise KeyboardInterrupt
-        return generate(self, batch, rows)
+        return generate(self, batch, rows, words)
 
     monkeypatch.setattr(Asker, "_generate", breaking)
     with pytest.raises(KeyboardInterrupt):

@@ -79,10 +79,31 @@ OMNI_IDS = {
     "vision_start_token_id": 151652, "vision_end_token_id": 151653,
     "image_token_index": 151655, "video_token_index": 151656,
 }
+# Qwen3-Omni-30B-A3B's thinker: 31,719,205,488 parameters, as its model cards say.
+OMNI3_TEXT = {
+    "vocab_size": 152064, "hidden_size": 2048, "intermediate_size": 768, "num_hidden_layers": 48,
+    "num_attention_heads": 32, "num_key_value_heads": 4, "head_dim": 128,
+    "moe_intermediate_size": 768, "num_experts": 128, "num_experts_per_tok": 8,
+    "rope_parameters": {"rope_type": "default", "mrope_section": [24, 20, 20],
+                        "rope_theta": 1000000.0},
+}
+OMNI3_VISION = {
+    "depth": 27, "hidden_size": 1152, "intermediate_size": 4304, "num_heads": 16, "patch_size": 16,
+    "out_hidden_size": 2048, "num_position_embeddings": 2304,
+    "deepstack_visual_indexes": [8, 16, 24],
+}
+OMNI3_SOUND = {**OMNI_SOUND, "output_dim": 2048, "downsample_hidden_size": 480}
+OMNI3_IDS = {
+    "audio_token_id": 151675, "audio_start_token_id": 151669, "audio_end_token_id": 151670,
+    "vision_start_token_id": 151652, "vision_end_token_id": 151653,
+    "image_token_id": 151655, "video_token_id": 151656,
+}
 AFFECTGPT = {
     "llm.model": "qwen25", "encoders.visual.model": "clip", "encoders.audio.model": "hubert",
 }
-# The experiment → launch and batch of docs/training.md, clip length in s, parts.
+LARGE = {"llm.model": "qwen25", "encoders.visual.model": "clip", "encoders.audio.model": "whisper"}
+# A line of the table → settings of docs/training.md, clip length in s, parts. The experiment is the
+# line's first word; everything that is not said here is in its YAML.
 CASES: dict[str, tuple[list[str], float, dict[str, str]]] = {
     "affectgpt": (["launch=ddp", "stages.affectgpt.batch_size=24"], 16.0, AFFECTGPT),
     "affectgpt_qformer": (["launch=ddp", "stages.affectgpt.batch_size=24"], 16.0, AFFECTGPT),
@@ -99,14 +120,12 @@ CASES: dict[str, tuple[list[str], float, dict[str, str]]] = {
          "encoders.audio.model": "whisper"},
     ),
     "emotion_qwen": (["launch=zero2"], 32.0, {"model": "qwen25vl"}),
-    "omni_hybrid": (
-        ["launch=zero2", "launch.micro_batches=4", "speed.gradient_checkpointing=[llm]"], 32.0,
-        {"model": "qwen25omni"},
-    ),
-    "affect_hybrid": (
-        ["launch=fsdp2"], 10.0,
-        {"llm.model": "qwen25", "encoders.visual.model": "clip", "encoders.audio.model": "whisper"},
-    ),
+    "omni_hybrid": (["launch=zero2"], 32.0, {"model": "qwen25omni"}),
+    "omni_hybrid model=qwen3_omni_30b": (["launch=fsdp2"], 32.0, {"model": "qwen3omni"}),
+    "humanomni_v2_sft": (["launch=zero3"], 32.0, {"model": "qwen25omni"}),
+    "affectgpt_r1": (["launch=zero2", "stages.affectgpt.batch_size=24"], 16.0, AFFECTGPT),
+    "r1_omni": (["launch=zero2"], 10.0, LARGE),
+    "affect_hybrid": (["launch=fsdp2"], 10.0, LARGE),
 }
 # fmt: on
 
@@ -123,7 +142,7 @@ def main(
         for name in only or CASES:
             settings, clip_s, parts = CASES[name]
             given = [
-                f"experiment={name}",
+                *f"experiment={name}".split(),
                 *settings,
                 *(f"model.{key}={root / part}" for key, part in parts.items()),
             ]
@@ -158,30 +177,33 @@ def _parts(root: Path) -> Path:
     vlm = Qwen2_5_VLConfig(text_config=VL_TEXT, vision_config=VL_VISION, tie_word_embeddings=False)
     vlm.save_pretrained(root / "qwen25vl")
     Qwen2VLImageProcessor().save_pretrained(root / "qwen25vl")
-    _omni(root / "qwen25omni")
+    for kind in ("qwen25omni", "qwen3omni"):
+        _omni(root / kind, old=kind == "qwen25omni")
     return root
 
 
-def _omni(folder: Path) -> None:
+def _omni(folder: Path, *, old: bool) -> None:
     """The config of an omni model's thinker, and of what cuts its pictures and sounds."""
+    import transformers
     from transformers import WhisperFeatureExtractor
-    from transformers.models.qwen2_5_omni.configuration_qwen2_5_omni import (
-        Qwen2_5OmniThinkerConfig,
-    )
     from transformers.models.qwen2_vl.image_processing_qwen2_vl import Qwen2VLImageProcessor
 
-    thinker = Qwen2_5OmniThinkerConfig(
-        text_config={**VL_TEXT, "model_type": "qwen2_5_omni_text"},
-        vision_config=VL_VISION,
-        audio_config=OMNI_SOUND,
-        position_id_per_seconds=25,
-        seconds_per_chunk=2,
-        tie_word_embeddings=False,
-        **OMNI_IDS,
-    )
+    hf: Any = transformers
+    if old:
+        thinker = hf.Qwen2_5OmniThinkerConfig(
+            text_config={**VL_TEXT, "model_type": "qwen2_5_omni_text"}, vision_config=VL_VISION,
+            audio_config=OMNI_SOUND, position_id_per_seconds=25, seconds_per_chunk=2,
+            tie_word_embeddings=False, **OMNI_IDS,
+        )  # fmt: skip
+    else:
+        thinker = hf.Qwen3OmniMoeThinkerConfig(
+            text_config=OMNI3_TEXT, vision_config=OMNI3_VISION, audio_config=OMNI3_SOUND,
+            position_id_per_seconds=13, seconds_per_chunk=2, tie_word_embeddings=False,
+            **OMNI3_IDS,
+        )  # fmt: skip
     thinker.save_pretrained(folder)
-    pictures = Qwen2VLImageProcessor().to_dict()
-    sounds = WhisperFeatureExtractor(feature_size=128, chunk_length=300).to_dict()
+    pictures = Qwen2VLImageProcessor(patch_size=thinker.vision_config.patch_size).to_dict()
+    sounds = WhisperFeatureExtractor(feature_size=128, chunk_length=300 if old else 30).to_dict()
     both = json.dumps({**pictures, **sounds}, default=int)  # one file, as published
     (folder / "preprocessor_config.json").write_text(both)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import runpy
 import shlex
 import shutil
 from pathlib import Path
@@ -89,6 +90,17 @@ def an_update(cfg: Any) -> str:
 def test_every_experiment_but_the_small_ones_has_settings_for_eight_gpus() -> None:
     there = {path.stem for path in (ROOT / "conf/experiment").glob("*.yaml")}
     assert there - set(eight_gpus()) == {"demo", "demo_reinforce", "own_clips", "people"}
+
+
+def test_what_each_of_them_takes_stands_below_and_in_the_benchmark() -> None:
+    """By `benchmarks/fits.py`; none of its rows in docs says that it does not fit."""
+    text = (ROOT / "docs/training.md").read_text(encoding="utf-8")
+    rows = text.split("| experiment | stage | clips at a time |")[1].split("\n\n")[0]
+    table = {row.split("`")[1].split()[0] for row in rows.splitlines() if row.startswith("| `")}
+    cases = runpy.run_path(str(ROOT / "benchmarks/fits.py"))["CASES"]
+    assert table == {case.split()[0] for case in cases} == set(eight_gpus())
+    sizes = [float(row.split("|")[5]) for row in rows.splitlines() if row.startswith("| `")]
+    assert max(sizes) < 72.5
 
 
 @pytest.mark.parametrize("experiment", sorted(eight_gpus()))

@@ -106,9 +106,12 @@ def estimate(
         )
         speed_of(plan, stage).rehearsed(plan.model, lower)
         of_rank = math.ceil(stage.batch_size / processes)
+        words = words_of(stage, text)
 
-        def rehearsed(examples: int, optimizer: Any = optimizer) -> tuple[Shape, Account]:
-            shape = shape_of(plan, items, examples=examples, text=text)
+        def rehearsed(
+            examples: int, optimizer: Any = optimizer, words: tuple[int, int] = words
+        ) -> tuple[Shape, Account]:
+            shape = shape_of(plan, items, examples=examples, text=words)
             return shape, rehearse(plan.model.train(), shape, optimizer, autocast=lower)
 
         def taken(examples: int, rehearsed: Any = rehearsed) -> int:
@@ -116,7 +119,7 @@ def estimate(
             return on_device(rehearsed(examples)[1], strategy, processes)
 
         if fit is None:
-            examples = at_once(plan, items, text, of_rank)
+            examples = at_once(plan, items, words, of_rank)
         else:
             examples = largest(taken, fit - RESERVED, of_rank)
         shape, account = rehearsed(max(1, examples))
@@ -146,6 +149,16 @@ def read_bytes(text: str) -> int:
         raise ConfigError("--fit", repr(text), expected="a number of bytes such as 80GiB")
     number, unit, binary = found.groups()
     return round(float(number) * (1024 if binary else 1000) ** ("KMGT".index(unit) + 1))
+
+
+def words_of(stage: Stage, text: tuple[int, int]) -> tuple[int, int]:
+    """Tokens of prompt and answers; where the model answers itself, as many as it may draw.
+
+    An update then reads all answers to a prompt behind it, in one row.
+    """
+    if stage.rollout is None:
+        return text
+    return text[0], stage.rollout.answers * stage.rollout.max_new_tokens
 
 
 def speed_of(plan: Blueprint, stage: Stage) -> Speed:

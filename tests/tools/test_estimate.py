@@ -19,6 +19,7 @@ from affect_mllm.tools.app import main
 from affect_mllm.tools.describe import describe
 from affect_mllm.tools.estimate import RESERVED, estimate, on_device, read_bytes
 from affect_mllm.tools.rehearsal import Account, Shape, rehearse
+from affect_mllm.tools.tiny.command import tiny as tiny_command
 from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.loss.token import TokenLoss
 from affect_mllm.train.plan.optim import AdamW, build
@@ -205,7 +206,10 @@ def test_encoders_that_run_in_the_step_are_counted(tiny, trained: bool) -> None:
 @pytest.mark.parametrize(
     ("kind", "dtype"), [("qwen2_5_omni", "float32"), ("qwen3_omni_moe", "bfloat16")]
 )
-def test_an_omni_models_towers_are_counted(tiny, tmp_path, kind: str, dtype: str) -> None:
+@pytest.mark.parametrize("checkpointed", [False, True])
+def test_an_omni_models_towers_are_counted(
+    tiny, tmp_path, kind: str, dtype: str, checkpointed: bool
+) -> None:
     """Videos with their sound, of one length each, as of a nominal clip."""
     folder = tiny_omni.build(tmp_path, kind)
 
@@ -223,6 +227,9 @@ def test_an_omni_models_towers_are_counted(tiny, tmp_path, kind: str, dtype: str
     inputs = {"audio": tuple(heard.values.shape[1:])}
     size = tuple(batch.input_ids.shape)
     shape = Shape(*size, supervised, items, {"frame": seen.grids}, inputs)
+    again = Speed(gradient_checkpointing=("llm",) if checkpointed else ())
+    again.rehearsed(shadow, None)
+    again.apply(real)
     found = rehearse(shadow, shape, optimizer_of(shadow))
     peak, flops = accounted(real, batch, inputs=True)
     assert found.peak == pytest.approx(peak, rel=0.1)
@@ -300,6 +307,19 @@ def test_budgets_and_what_fits(tiny, tmp_path) -> None:
     assert fits["examples"] == 6
     assert fits["bytes"]["zero2"] <= limit
     assert found(fit=RESERVED)["examples"] == 0
+
+
+def test_answers_that_a_stage_draws_are_counted(tmp_path) -> None:
+    """All that are drawn to a prompt stand behind it, as long as they may be."""
+    tiny_command(tmp_path, "demo_reinforce")
+    given = ["experiment=tiny_demo_reinforce", f"hydra.searchpath=[{tmp_path / 'conf'}]"]
+    drawn = ["stages.reinforce.rollout.answers=5", "stages.reinforce.rollout.max_new_tokens=30"]
+    one = [f"stages.{name}.batch_size=1" for name in ("cold_start", "reinforce")]
+    found = estimate([*given, *drawn, *one], clip_s=2.0, text=(40, 8), processes=1)["stages"]
+    shapes = [found[name]["micro_batch"] for name in ("cold_start", "reinforce")]
+    assert shapes[1]["length"] - shapes[0]["length"] == 5 * 30 - 8
+    assert [shape["supervised"] for shape in shapes] == [8, 5 * 30]
+    assert found["reinforce"]["account"]["flops"] > found["cold_start"]["account"]["flops"]
 
 
 def test_checkpointing_of_the_run_and_of_a_stage_is_counted(tiny, tmp_path) -> None:

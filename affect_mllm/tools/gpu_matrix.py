@@ -23,6 +23,8 @@ MODELS = {
     "llama": "of a Llama with an encoder",
     "qwen2_5_vl": "of a Qwen2.5-VL",
     "qwen3_vl": "of a Qwen3-VL",
+    "qwen2_5_omni": "of a Qwen2.5-Omni that sees and hears",
+    "qwen3_omni_moe": "of a Qwen3-Omni that sees and hears, with experts of its own,",
 }
 SPEEDS = {
     "plain": "",
@@ -66,8 +68,9 @@ class Row(NamedTuple):
 
 
 EXACT = ("ddp", "zero2", "zero3", "fsdp2")  # besides, in float32, where a gradient is exact
-# Every pair of two of the parts that can be together is in a row that trains; what is refused by
-# design has a row that says so. Few rows: `tests/tools/test_gpu_matrix.py` holds them against both.
+# Every pair of two of the parts that can be together is in a row that trains (of omni models: LoRA
+# and connectors, plain or checkpointed); what is refused by design has a row that says so. Few
+# rows: `tests/tools/test_gpu_matrix.py` holds them against both.
 ROWS = (
     Row("single", "lora"),
     Row("single", "nf4", speed="checkpointed"),
@@ -99,4 +102,16 @@ ROWS = (
     Row("fsdp2", "full", "qwen3_vl", "liger", "resume"),
     Row("fsdp2", "both", "qwen2_5_vl", "checkpointed", "resume"),
     Row("fsdp2", "tower"),
+    # Omni models: as their experiments train them.
+    Row("single", "lora", "qwen2_5_omni", then="ask"),
+    Row("ddp", "lora", "qwen2_5_omni", "checkpointed", "resume"),
+    Row("zero2", "lora", "qwen2_5_omni", "checkpointed"),
+    Row("zero3", "lora", "qwen2_5_omni", then="ask"),
+    Row("fsdp2", "lora", "qwen2_5_omni", "checkpointed", "resume"),
+    Row("single", "lora", "qwen3_omni_moe", "checkpointed", "resume"),
+    Row("ddp", "lora", "qwen3_omni_moe"),
+    Row("zero2", "lora", "qwen3_omni_moe"),
+    Row("zero3", "lora", "qwen3_omni_moe", "checkpointed", "resume"),
+    Row("fsdp2", "lora", "qwen3_omni_moe", then="ask"),
 )
+OMNI = ("qwen2_5_omni", "qwen3_omni_moe")

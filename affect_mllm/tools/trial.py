@@ -81,16 +81,20 @@ class Trial:
         labels = torch.full_like(ids, -100)
         segments, positions = torch.zeros_like(ids), torch.zeros_like(ids)
         rows = torch.arange(size.rows)[:, None] * len(starts)
+        first, places = trial_models.begins(self.folder, self.parts)
         for number, (start, end) in enumerate(zip(starts, ends, strict=True)):
+            ids[:, start : start + len(first)] = torch.tensor(first, dtype=ids.dtype)
             segments[:, start:end] = rows + number
             positions[:, start:end] = torch.arange(end - start)
             half = (start + end) // 2
             labels[:, half:end] = ids[:, half:end]
-        items, name = len(starts) * size.rows, self.parts.medium
+        items = len(starts) * size.rows
         spans = tuple(
-            Span(name, starts[i % len(starts)], TOKENS, i // len(starts), i) for i in range(items)
+            Span(name, starts[i % len(starts)] + place, TOKENS, i // len(starts), i)
+            for i in range(items)
+            for name, place in places.items()
         )
-        media = {name: trial_models.media(self.parts, items, chance)}
+        media = trial_models.media(self.parts, items, chance)
         names = tuple(f"trial-{seed}-{i}" for i in range(items))
         return Batch(ids, labels, positions, segments, spans, media, names)
 

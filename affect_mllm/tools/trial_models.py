@@ -25,10 +25,14 @@ GRID, PATCH = (
     1176,
 )  # of a VLM's picture: patches of 14² pixels, two frames, three colours
 FRAMES, PIXELS = 2, 32  # of a clip that a tower reads
+# Of a sound, log-mel frames of which the omni models' towers make as many tokens.
+MEL, HEARD = 128, {"qwen2_5_omni": 16, "qwen3_omni_moe": 32}
 VLM_WORDS = 400  # token ids that every tiny tokenizer has
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
-Reads = Literal["states", "frames", "qwen2_5_vl", "qwen3_vl"]
+ATTENTION = TARGETS[:4]  # of an omni model: others are experts in one of them
+
+Reads = Literal["states", "frames", "qwen2_5_vl", "qwen3_vl", "qwen2_5_omni", "qwen3_omni_moe"]
 
 
 class Size(NamedTuple):
@@ -44,7 +48,8 @@ class Size(NamedTuple):
 class Parts(NamedTuple):
     """What a trial's model is made of.
 
-    `reads`: encoder states, frames (by a tower of transformers), or the pictures of a native VLM.
+    `reads`: encoder states, frames (by a tower of transformers), or the pictures of a native VLM,
+    and sounds where it hears.
     `dtype` is that of the LLM's base, which `quantize` keeps in few bits.
     """
 
@@ -59,8 +64,13 @@ class Parts(NamedTuple):
         return self.reads.startswith("qwen")
 
     @property
+    def hears(self) -> bool:
+        """Whether it is an omni model."""
+        return self.reads in HEARD
+
+    @property
     def medium(self) -> str:
-        """The modality that it reads."""
+        """The modality that it reads; an omni model sounds besides."""
         return "image" if self.is_vlm else "face"
 
 
@@ -83,7 +93,8 @@ def build(folder: Path, parts: Parts, attention: Attention) -> AffectMLLM:
     from peft import LoraConfig
 
     torch.manual_seed(1)
-    lora = LoraConfig(r=8, target_modules=TARGETS) if parts.lora else None
+    targets = ATTENTION if parts.hears else TARGETS
+    lora = LoraConfig(r=8, target_modules=targets) if parts.lora else None
     dtype: Any = parts.dtype
     if parts.is_vlm:
         from affect_mllm.models.vlm.native_vlm import NativeVLM
@@ -110,8 +121,33 @@ def build(folder: Path, parts: Parts, attention: Attention) -> AffectMLLM:
     return model
 
 
-def media(parts: Parts, items: int, chance: torch.Generator) -> MediaBatch:
-    """Random media of `items` examples, one each."""
+def begins(folder: Path, parts: Parts) -> tuple[list[int], dict[str, int]]:
+    """The ids that each example begins with, and how far behind that a modality's tokens stand.
+
+    An omni model counts positions by the ids around its media; to the others these are any words.
+    """
+    if not parts.hears:
+        return [], {parts.medium: 0}
+    from affect_mllm.models.vlm.vlm_family import family_of
+
+    config = family_of(str(folder / parts.reads))[1]
+    seen, heard = [config.image_token_id] * TOKENS, [config.audio_token_id] * TOKENS
+    picture = [config.vision_start_token_id, *seen, config.vision_end_token_id]
+    sound = [config.audio_start_token_id, *heard, config.audio_end_token_id]
+    return [*picture, *sound], {parts.medium: 1, "audio": len(picture) + 1}
+
+
+def media(parts: Parts, items: int, chance: torch.Generator) -> dict[str, MediaBatch]:
+    """Random media of `items` examples, one of each modality."""
+    found = {parts.medium: _medium(parts, items, chance)}
+    if parts.hears:
+        frames = torch.randn(items, HEARD[parts.reads], MEL, generator=chance)
+        real = torch.ones(frames.shape[:2], dtype=torch.bool)
+        found["audio"] = MediaBatch(frames, real, tuple(range(items)), encoded=False)
+    return found
+
+
+def _medium(parts: Parts, items: int, chance: torch.Generator) -> MediaBatch:
     owners = tuple(range(items))
     if parts.is_vlm:
         count = GRID[0] * GRID[1] * GRID[2]

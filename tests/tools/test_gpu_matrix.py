@@ -12,6 +12,7 @@ from affect_mllm.tools import gpu_check, gpu_checks
 from affect_mllm.tools.gpu_matrix import (
     EXACT,
     MODELS,
+    OMNI,
     ROWS,
     SPEEDS,
     STRATEGIES,
@@ -40,7 +41,9 @@ def is_refused(strategy: Any, trains: Any) -> bool:
 
 
 def can_be(row: Row) -> bool:
-    """A native VLM has no setting `quantize`."""
+    """A native VLM has no setting `quantize`; an omni model trains as in its experiments."""
+    if row.model in OMNI:
+        return row.trains == "lora" and row.speed in ("plain", "checkpointed")
     return not (row.model != "llama" and row.trains in FEW_BITS)
 
 
@@ -100,10 +103,12 @@ def test_a_row_of_one_process_holds_on_a_cpu(row: Row) -> None:
         (
             *("ddp", "fsdp2", "ddp-full-ask", "ddp-tower-qwen3_vl-checkpointed"),
             *("fsdp2-both-qwen2_5_vl-checkpointed-resume", "fsdp2-tower"),
+            *("ddp-lora-qwen2_5_omni-checkpointed-resume", "fsdp2-lora-qwen3_omni_moe-ask"),
         ),
         (
             *("zero2", "zero3", "zero2-int8-checkpointed-ask", "zero3-nf4"),
             *("zero3-lora-qwen3_vl-checkpointed-resume", "zero3-tower-qwen2_5_vl-ask"),
+            "zero3-lora-qwen3_omni_moe-checkpointed-resume",
         ),
     ],
     ids=["torch", "deepspeed"],

@@ -163,15 +163,31 @@ def test_plans_are_what_batches_of_a_native_vlm_hold(corpus, tiny, tmp_path_fact
         assert outline.load.units == patches / UNIT, outline.sample.id
 
 
-def test_plans_are_what_batches_of_a_model_that_hears_hold(corpus, tmp_path_factory) -> None:
-    """A sound stands among the steps of its video, by their times."""
-    model = tiny_vlm.model(tiny_omni.build(tmp_path_factory.mktemp("omni"), "qwen2_5_omni"))
+@pytest.mark.parametrize("kind", ["qwen2_5_omni", "qwen3_omni_moe"])
+def test_plans_are_what_batches_of_a_model_that_hears_hold(corpus, tmp_path_factory, kind) -> None:
+    """A sound stands among the steps of its video; units as both towers' first layers count."""
+    model = tiny_vlm.model(tiny_omni.build(tmp_path_factory.mktemp("omni"), kind))
     features = Features(READER, model.transforms())
     index = ContentIndex(tmp_path_factory.mktemp("index") / "contents.sqlite")
     known = lengths.measure(features, corpus, index=index, workers=0)
     made = outliner(model.span_lengths(), model.encoder_positions(), known)
+    ran: list[int] = []
+
+    def count(_module: Any, _given: Any, result: Any) -> None:
+        hidden = result[0] if isinstance(result, tuple) else result
+        ran.append(hidden.shape[:-1].numel())
+
+    layers = [model.encoders["visual"].net.blocks[0], model.encoders["audio"].net.layers[0]]
+    handles = [layer.register_forward_hook(count) for layer in layers]
     for outline, batch in planned(made, features, corpus):
         assert outline.load.tokens == int((batch.segments >= 0).sum()), outline.sample.id
+        ran.clear()
+        with torch.no_grad():
+            for name, items in batch.media.items():
+                model.encode(name, items)
+        assert outline.load.units == sum(ran) / UNIT, outline.sample.id
+    for handle in handles:
+        handle.remove()
 
 
 def test_files_are_measured_once_and_anew_when_they_change(

@@ -312,6 +312,15 @@ def test_wrong_ids_are_refused(folder, tmp_path) -> None:
         tiny_vlm.model(wrong)
 
 
+def test_a_model_that_only_hears_is_refused_by_name(tmp_path) -> None:
+    """Before weights are read."""
+    folder = parts.build(tmp_path, "qwen2_audio")
+    for file in folder.glob("*.safetensors"):
+        file.unlink()
+    with pytest.raises(CheckpointError, match=r"Qwen2-Audio, which only hears(.|\n)*baseline=hf"):
+        tiny_vlm.model(folder)
+
+
 def test_a_deaf_vlm_is_not_told_where_sounds_go(tiny, tmp_path) -> None:
     with pytest.raises(ConfigError, match="does not hear"):
         tiny_vlm.model(tiny_vlm.build(tiny, tmp_path), sound="apart")

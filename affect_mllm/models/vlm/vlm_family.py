@@ -62,6 +62,11 @@ FAMILIES = {
     "qwen3_omni_moe": QWEN3_OMNI,
     "qwen3_omni_moe_thinker": QWEN3_OMNI,
 }
+# Why a model that `baseline=hf` asks is no native one here.
+NOT_NATIVE = {
+    "qwen2_audio": "Qwen2-Audio, which only hears, and 30 s at most: a native model's positions "
+    "are those of what it sees, and its sounds are heard to their end",
+}
 # What the tokens of an omni model's ids are called in any of its tokenizers.
 SPELT = {
     "image_token_id": "image",
@@ -88,9 +93,10 @@ def family_of(path: str) -> tuple[VLMFamily, Any]:
         names = {family.name: f"{family.name} ({key})" for key, family in FAMILIES.items()}
         raise CheckpointError(
             path,
-            f"a model of the type {kind}",
+            NOT_NATIVE.get(kind, f"a model of the type {kind}"),
             expected=f"a VLM of one of the families {', '.join(names.values())}",
-            fix="choose such a VLM as model.model, or model=affect_mllm for another LLM",
+            fix="choose such a VLM as model.model, or model=affect_mllm for another LLM"
+            + ("; baseline=hf asks it as it is" if kind in NOT_NATIVE else ""),
         )
     return FAMILIES[kind], getattr(config, "thinker_config", config)
 

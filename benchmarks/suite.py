@@ -152,7 +152,8 @@ def table(kept: Kept) -> Iterator[str]:
         one = kept[name]
         yield f"### {entry.title}"
         yield ""
-        yield f"`benchmarks/{name}.py` at `{one['commit']}`: {one['machine']}; {one['seconds']} s."
+        command = " ".join(("python", f"benchmarks/{name}.py", *entry.words))
+        yield f"`{command}` at `{one['commit']}`: {one['machine']}; {one['seconds']} s."
         yield ""
         yield "| what | against | ratio | range | n | better |"
         yield "|---|---|---|---|---|---|"

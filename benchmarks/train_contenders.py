@@ -23,6 +23,7 @@ TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 BATCH = 8  # chats a step and rank
 ROW_TOKENS = 512  # of TRL's packed rows; so many rows a step that they hold about BATCH chats
 ROWS = 5
+SPARE = 3  # steps that may compile after the warm-up; what is counted comes after the last of them
 LR = 2e-4
 
 
@@ -100,6 +101,7 @@ def ours(options: argparse.Namespace, *, batch: int = BATCH) -> dict[str, float]
     """This project's own `train`, from configuration to checkpoint, on the manifest.
 
     `batch` chats a step over all ranks, in micro-batches of BATCH / 2 chats, whatever the ranks.
+    The steps that are counted come after the last one in which any rank compiled.
     """
     from omegaconf import OmegaConf
 
@@ -107,7 +109,9 @@ def ours(options: argparse.Namespace, *, batch: int = BATCH) -> dict[str, float]
 
     log.setup()
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
-    steps = options.warm_up + options.steps
+    steps = options.warm_up + SPARE + options.steps
+    metrics = options.run_dir / "instruct/metrics.jsonl"
+    note_compiling(metrics, options.run_dir / f"compiled.{os.environ.get('RANK', '0')}")
     cfg = config.compose(
         "train",
         [
@@ -144,17 +148,36 @@ def ours(options: argparse.Namespace, *, batch: int = BATCH) -> dict[str, float]
     }
     cfg.stages = {"instruct": stage}
     config.build(config.checked(cfg)).run()
-    rows = [
-        json.loads(line)
-        for line in (options.run_dir / "instruct/metrics.jsonl").read_text().splitlines()
-    ]
-    counted = rows[options.warm_up :]
-    seconds = counted[-1]["seconds"] - rows[options.warm_up - 1]["seconds"]
+    rows = [json.loads(line) for line in metrics.read_text().splitlines()]
+    first = max(options.warm_up, compiled_until(options.run_dir, ranks))
+    counted = rows[first : first + options.steps]
+    if len(counted) < options.steps:
+        sys.exit(f"step {first} of {len(rows)} compiled: {options.steps} are left to count")
+    seconds = counted[-1]["seconds"] - rows[first - 1]["seconds"]
     supervised, real, flops = (
         sum(row[key] for row in counted) for key in ("supervised_tokens", "tokens", "flops")
     )
     own = {"real": real / seconds, "flops": flops / seconds}  # of this rank alone
     return {"supervised": supervised / seconds, **(own if ranks == 1 else {})}
+
+
+def note_compiling(metrics: Path, told: Path) -> None:
+    """From now on `told` says how many steps stood in `metrics` when torch last compiled here."""
+    from torch._dynamo.callback import on_compile_end
+
+    @on_compile_end
+    def _note(_: Any) -> None:
+        done = len(metrics.read_text().splitlines()) if metrics.is_file() else 0
+        told.parent.mkdir(parents=True, exist_ok=True)
+        told.write_text(f"{done}")
+
+
+def compiled_until(run_dir: Path, ranks: int) -> int:
+    """The last step that compiled, 0 for none. One rank writes `metrics`, and others may be a step
+    ahead of what they find there.
+    """
+    done = [int(path.read_text()) for path in run_dir.glob("compiled.*")]
+    return max(done) + (1 if ranks == 1 else 2) if done else 0
 
 
 def _lora_model(options: argparse.Namespace) -> tuple[Any, Any, list[Chat]]:

@@ -4,13 +4,14 @@
 
 Every contender tunes the same LLM (SmolLM2-135M-Instruct, LoRA r=16 on all linear layers; bf16, or
 float32 where the processor has no bf16 instructions, which make it about 40 times slower) on the
-same mixed-length chats in a process of its own; the first steps are not counted. All take their
-turn in every round, since a machine's speed comes and goes: numbers are medians of the rounds,
-ratios are made within a round, and their range is given. The table has supervised and real
-tokens/s, peak memory of the process, and the share of the matrix-product peak, the highest that was
-measured between the runs. Beside the ratio of two ranks to one, which take the same steps, stands
-what two processes of nothing but matrix products come to on this machine. Needs `pip install -e
-'.[bench]'` and the default weights (`affect-mllm assets`).
+same mixed-length chats in a process of its own; the first steps are not counted, and of ours none
+up to the last one that compiled (the first counts FLOPs and runs as it is, the second compiles).
+All take their turn in every round, since a machine's speed comes and goes: numbers are medians of
+the rounds, ratios are made within a round, and their range is given. The table has supervised and
+real tokens/s, peak memory of the process, and the share of the matrix-product peak, the highest
+that was measured between the runs. Beside the ratio of two ranks to one, which take the same steps,
+stands what two processes of nothing but matrix products come to on this machine. Needs
+`pip install -e '.[bench]'` and the default weights (`affect-mllm assets`).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from statistics import median
 sys.path.insert(0, str(Path(__file__).parent))
 from measured import Better, Row, report
 from train_chats import write_manifest
-from train_contenders import BATCH, hf_trainer, ours, trl
+from train_contenders import BATCH, SPARE, hf_trainer, ours, trl
 
 Found = dict[str, dict[str, float]]  # numbers by contender
 TRAINER, TRL, OURS = "Trainer, padding", "TRL, packing", "affect_mllm"
@@ -76,7 +77,7 @@ def main() -> None:
     rounds: list[Found] = []
     peaks = [matmul_peak(threads, options.dtype)]
     with tempfile.TemporaryDirectory() as folder:
-        steps = options.warm_up + options.steps
+        steps = options.warm_up + SPARE + options.steps
         manifest = write_manifest(Path(folder), 2 * BATCH * (steps + 1))
         for number in range(1, options.rounds + 1):
             rounds.append({})

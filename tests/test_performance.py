@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+
+from affect_mllm.train.watch.pace import Pace
 
 ROOT = Path(__file__).parents[1]
 HELPERS = {"another_version", "machine", "measured", "suite", "train_chats", "train_contenders"}
@@ -97,6 +100,28 @@ def test_a_run_of_one_prints_its_rows_and_writes_nothing(suite: Any) -> None:
     assert done.returncode == 0, done.stderr
     assert "| imbalance of 64 ranks | clips dealt by turns |" in done.stdout
     assert (suite.KEPT.read_bytes(), suite.TABLE.read_bytes()) == before
+
+
+def test_what_compiles_is_no_counted_step(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The step whose FLOPs are counted compiles nothing, so the one after it does."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    monkeypatch.setattr(torch._dynamo.callback.callback_handler, "end_callbacks", [])
+    contenders = importlib.import_module("train_contenders")
+    metrics, pace = tmp_path / "metrics.jsonl", Pace(torch.device("cpu"), None)
+    contenders.note_compiling(metrics, tmp_path / "compiled.0")
+    layer = torch.nn.Linear(4, 4)
+    layer.compile(dynamic=True, backend="aot_eager")
+    until = []
+    for step, dtype in enumerate((torch.float32,) * 4 + (torch.float64,) * 2, 1):
+        with pace.watching():
+            layer.to(dtype)(torch.ones(step + 1, 4, dtype=dtype)).sum().backward()
+        pace.per_token = 1.0
+        with metrics.open("a") as stream:
+            stream.write("{}\n")
+        until.append(contenders.compiled_until(tmp_path, 1))
+    assert until == [0, 2, 2, 2, 5, 5]
+    (tmp_path / "compiled.1").write_text("5")
+    assert contenders.compiled_until(tmp_path, 2) == 7, "the other rank's step may be the next one"
 
 
 @dataclass

@@ -113,7 +113,7 @@ def _built(path: str, given: dict[str, Any]) -> Any:
 
 
 def _refusals() -> tuple[type[Exception], ...]:
-    """What vLLM raises for a question, with none of those before it left in its queue (0.30)."""
+    """What vLLM raises for a question, with none of those before it left in its queue (0.32)."""
     try:
         from vllm.exceptions import VLLMClientError  # pyright: ignore[reportMissingImports]
     except ImportError:  # of an older one, in which they are ValueErrors

@@ -31,8 +31,9 @@ class Speed:
 
     `gradient_checkpointing` computes the activations of these parts again in the backward pass
     instead of keeping them. `compile` compiles each decoder layer of the LLM (torch.compile; the
-    first steps compile). `liger` uses Liger-Kernel's norms, rotary embeddings and MLPs
-    (arXiv 2410.10989): `auto` where they can run, `always` refuses where they cannot.
+    second step compiles, the first counts FLOPs as it is). `liger` uses Liger-Kernel's norms,
+    rotary embeddings and MLPs (arXiv 2410.10989): `auto` where they can run, `always` refuses where
+    they cannot.
     """
 
     gradient_checkpointing: Sequence[Part] = ()

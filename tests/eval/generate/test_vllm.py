@@ -1,9 +1,13 @@
-"""vLLM in this process, by a stand-in with its interface: vLLM itself needs a GPU."""
+"""vLLM in this process, by a stand-in: what is used of vLLM is recorded, and both have it."""
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import inspect
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -19,11 +23,21 @@ from affect_mllm.types import CheckpointError, ConfigError
 
 PICTURE = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
 SOUND = Sound(np.zeros(160, dtype=np.float32))
+WITHOUT = inspect.Parameter.empty  # a default
+# Of vLLM 0.32.0, read off the package itself: its parameters that are used, and their defaults.
+RECORDED: dict[str, dict[str, Any]] = {
+    "LLM.__init__": {"model": WITHOUT, "dtype": "auto", "tensor_parallel_size": 1},
+    "LLM.chat": {"messages": WITHOUT, "sampling_params": None, "use_tqdm": True},
+    "SamplingParams": {"temperature": 1.0, "top_p": 1.0, "seed": None, "max_tokens": 16},
+    "RequestOutput": {"prompt_token_ids": WITHOUT, "outputs": WITHOUT},
+    "CompletionOutput": {"text": WITHOUT, "token_ids": WITHOUT, "finish_reason": None},
+}
+PACKAGES = ["stand-in", *(["installed"] if importlib.util.find_spec("vllm") else [])]
 
 
 @dataclass
 class SamplingParams:
-    """Of vLLM 0.30, what is used of it."""
+    """What is used of it."""
 
     temperature: float = 1.0
     top_p: float = 1.0
@@ -31,40 +45,62 @@ class SamplingParams:
     max_tokens: int | None = 16
 
 
+@dataclass
+class CompletionOutput:
+    """One answer."""
+
+    text: str
+    token_ids: list[int]
+    finish_reason: str | None = None
+
+
+@dataclass
+class RequestOutput:
+    """What came of one question."""
+
+    prompt_token_ids: list[int] | None
+    outputs: list[CompletionOutput]
+
+
+@dataclass
+class EngineArgs:
+    """What `LLM` has no parameter for."""
+
+    limit_mm_per_prompt: dict[str, int] | None = None
+
+
 class VLLMClientError(Exception):
     """What it raises for a request that is wrong: no ValueError."""
 
 
-@dataclass
 class LLM:
     """Answers with a question's last word; a batch that has a long one is refused as a whole."""
 
-    model: str
-    dtype: str = "auto"
-    limit_mm_per_prompt: dict[str, int] | None = None
-    tensor_parallel_size: int = 1
-    asked: list[Any] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self, model: str, *, dtype: str = "auto", tensor_parallel_size: int = 1, **kwargs: Any
+    ) -> None:
+        self.model, self.dtype, self.tensor_parallel_size = model, dtype, tensor_parallel_size
+        self.engine = EngineArgs(**kwargs)
+        self.asked: list[Any] = []
         made.append(self)
-        if self.model.endswith("no_model"):
+        if model.endswith("no_model"):
             raise ValueError("no config.json")
 
-    def chat(self, messages, sampling_params=None, use_tqdm=True):
+    def chat(
+        self,
+        messages: list[Any],
+        sampling_params: list[SamplingParams] | None = None,
+        use_tqdm: bool = True,
+    ) -> list[RequestOutput]:
+        assert sampling_params is not None
         assert len(messages) == len(sampling_params)
         assert not use_tqdm
         self.asked.append((messages, sampling_params))
         texts = [conversation[-1]["content"][-1]["text"] for conversation in messages]
         if any(text.startswith("long") for text in texts):
             raise VLLMClientError("longer than the maximum model length")
-        return [
-            SimpleNamespace(
-                prompt_token_ids=[1, 2, 3],
-                outputs=[SimpleNamespace(text=f" {text.split()[-1]} ", token_ids=[4, 5],
-                                         finish_reason="length")],
-            )
-            for text in texts
-        ]  # fmt: skip
+        said = [CompletionOutput(f" {text.split()[-1]} ", [4, 5], "length") for text in texts]
+        return [RequestOutput([1, 2, 3], [each]) for each in said]
 
 
 made: list[LLM] = []
@@ -73,13 +109,41 @@ made: list[LLM] = []
 @pytest.fixture(autouse=True)
 def vllm(monkeypatch):
     """The stand-in as the installed package."""
-    package, errors = ModuleType("vllm"), ModuleType("vllm.exceptions")
-    package.LLM, package.SamplingParams = LLM, SamplingParams  # type: ignore[attr-defined]
-    errors.VLLMClientError = VLLMClientError  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "vllm", package)
-    monkeypatch.setitem(sys.modules, "vllm.exceptions", errors)
+    rooms = {
+        "vllm": [LLM, SamplingParams],
+        "vllm.exceptions": [VLLMClientError],
+        "vllm.outputs": [RequestOutput, CompletionOutput],
+        "vllm.engine.arg_utils": [EngineArgs],
+    }
+    for name, classes in rooms.items():
+        module = ModuleType(name)
+        vars(module).update({each.__name__: each for each in classes})
+        monkeypatch.setitem(sys.modules, name, module)
     made.clear()
-    return package
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_what_is_used_of_vllm_is_there(package, monkeypatch) -> None:
+    if package == "installed":
+        for name in [name for name in sys.modules if name.partition(".")[0] == "vllm"]:
+            monkeypatch.delitem(sys.modules, name)
+    top, outputs = (importlib.import_module(name) for name in ("vllm", "vllm.outputs"))
+    calls: dict[str, Callable[..., Any]] = {
+        "LLM.__init__": top.LLM.__init__,
+        "LLM.chat": top.LLM.chat,
+        "SamplingParams": top.SamplingParams,
+        "RequestOutput": outputs.RequestOutput,
+        "CompletionOutput": outputs.CompletionOutput,
+    }
+    for name, recorded in RECORDED.items():
+        given = inspect.signature(calls[name]).parameters
+        assert {key: given[key].default for key in recorded if key in given} == recorded, name
+    more = importlib.import_module("vllm.engine.arg_utils").EngineArgs
+    assert "limit_mm_per_prompt" in inspect.signature(more).parameters
+    inspect.signature(top.LLM.__init__).bind(None, "model", dtype="auto", limit_mm_per_prompt={})
+    inspect.signature(top.LLM.chat).bind(None, [], [], use_tqdm=False)
+    refused = importlib.import_module("vllm.exceptions").VLLMClientError
+    assert not issubclass(refused, ValueError), "so both are caught"
 
 
 def asked(model: VLLMModel, turns, **given):
@@ -95,7 +159,7 @@ def test_it_gets_what_a_server_gets_and_says_what_it_took() -> None:
     assert replies[0].seconds == replies[1].seconds is not None
     (llm,) = made
     assert (llm.model, llm.tensor_parallel_size) == ("org/model", 2)
-    assert llm.limit_mm_per_prompt == {"image": 64, "audio": 8}
+    assert llm.engine.limit_mm_per_prompt == {"image": 64, "audio": 8}
     ((messages, how),) = llm.asked
     assert messages == [messages_of(turn, "Look.") for turn in turns]
     assert [part["type"] for part in messages[0][1]["content"]] == [

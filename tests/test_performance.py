@@ -20,7 +20,7 @@ from affect_mllm.train.watch.pace import Pace
 ROOT = Path(__file__).parents[1]
 HELPERS = {"another_version", "machine", "measured", "suite", "train_chats", "train_contenders"}
 # What is no ratio to an alternative: a check, a table of sizes, records of others, a look at lists.
-NO_RATIO = {"emotion_wheel", "fits", "lengths", "manifest", "overfit", "record_trl",
+NO_RATIO = {"emotion_wheel", "fits", "lengths", "manifest", "overfit", "probing", "record_trl",
             "reinforce_words", "rollouts", "sharding", "step_ops",
             "summarise", "word_list"}  # fmt: skip
 

@@ -86,13 +86,20 @@ def compose(name: str, overrides: Sequence[str]) -> DictConfig:
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
-    from hydra.errors import HydraException
+    from hydra.errors import HydraException, MissingConfigException
 
     given = prepared(placed(overrides, name))
     check_searchpath(given, conf_dir())
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             return hydra_compose(name, overrides=given)
+    except MissingConfigException as error:  # its own words list a hundred names, a line each
+        missing = str(error.missing_cfg_file)
+        raise ConfigError(
+            "command line",
+            f"there is no {missing}{_near(Path(missing).name, error.options or ())}",
+            fix="choose one that is there; `affect-mllm train --help` lists them",
+        ) from error
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         cause = error.__cause__
         detail = f"{error}" + (f" ({cause})" if cause and str(cause) not in str(error) else "")

@@ -267,3 +267,17 @@ def test_what_a_constructor_raises_of_our_errors_comes_out(tmp_path, monkeypatch
     cfg = config.compose("train", ["experiment=demo"])
     with pytest.raises(CheckpointError, match="affect-mllm assets"):
         config.build(cfg.model.llm)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("benchmark=own_clip", "there is no benchmark/own_clip; did you mean own_clips?"),
+        ("benchmark=xyz", "there is no benchmark/xyz; it has aeb_e_c, "),
+    ],
+)
+def test_a_choice_that_is_not_there_is_said_in_two_lines(given: str, said: str) -> None:
+    with pytest.raises(config.ConfigError) as refused:
+        config.compose("eval", [given])
+    assert refused.value.got.startswith(said)
+    assert len(str(refused.value).splitlines()) == 2

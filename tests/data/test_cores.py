@@ -1,12 +1,14 @@
-"""How many clips one process computes side by side."""
+"""How many clips one process computes side by side, and on how many threads its workers do."""
 
 from __future__ import annotations
 
 import os
 
 import pytest
+import torch
 
 from affect_mllm.data import features
+from affect_mllm.data.ahead import Ahead
 
 
 @pytest.mark.parametrize(
@@ -19,3 +21,17 @@ def test_the_ranks_of_a_node_share_its_cores(monkeypatch, told, cores, expected)
     if told is not None:
         monkeypatch.setenv("LOCAL_WORLD_SIZE", told)
     assert features.cores_of_rank() == expected
+
+
+def threads(_item: int) -> int:
+    return torch.get_num_threads()
+
+
+def test_workers_of_training_and_cache_compute_on_one_thread_each() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert [*Ahead(threads, range(2), workers=2)] == [1, 1]
+        assert [*Ahead(threads, range(1), workers=0)] == [3], "without workers nothing is changed"
+    finally:
+        torch.set_num_threads(before)

@@ -115,6 +115,21 @@ def test_a_missing_path_is_hinted_at_as_its_key_may_be_and_not_outside(tmp_path:
     assert check.problem("video", "day/clip.mp3") == "video is missing: day/clip.mp3"
 
 
+def test_an_empty_folder_and_one_of_pointers_are_no_media(tmp_path: Path) -> None:
+    for name in ("empty", "macos", "cloned", "whole"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "macos/.DS_Store").touch()
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0a\nsize 12345\n"
+    (tmp_path / "cloned/1.jpg").write_text(pointer)
+    (tmp_path / "whole/1.jpg").write_bytes(b"a picture")
+    check = PathCheck(tmp_path)
+    for kind in ("frames", "faces"):
+        assert check.problem(kind, "empty") == f"{kind} is an empty folder: empty"
+        assert check.problem(kind, "macos") == f"{kind} is an empty folder: macos"
+        assert "git lfs pull" in (check.problem(kind, "cloned") or "")
+        assert check.problem(kind, "whole") is None
+
+
 def test_all_errors_come_together_with_their_lines(clips: Path) -> None:
     path = table(
         clips,

@@ -15,7 +15,7 @@ EVAL := checkpoint=$(RUN)/train/instruct/final run_dir=$(RUN)
 
 help:
 	@echo "make demo    train, evaluate and report on a synthetic corpus (SEED=$(SEED))"
-	@echo "make demo-reinforce  after it: cold start, rewards, a control; answers before, after, beside"
+	@echo "make demo-reinforce  after it: cold start, rewards, a control of equal cost; answers of each (SEEDS=\"1 2 3\")"
 	@echo "make people  words of MELD, acted voices of emodb, texts of AEB, learnt and asked (DIR=FOLDER that has them)"
 	@echo "make readme  the commands of README and first pages, run on the demo's outputs"
 	@echo "make docs    the documentation site, in outputs/site; a warning is an error"
@@ -61,12 +61,9 @@ people: $(STAMP)
 	$(BIN)/affect-mllm assets
 	BIN=$(BIN) SEEDS="$(or $(SEEDS),$(SEED))" scripts/people.sh "$(DIR)"
 
-# The control is more of the cold start's lessons (60 steps), from where the rewards began.
-RL := outputs/demo_reinforce$(if $(filter-out 1,$(SEED)),-seed$(SEED))
+# The control is more of the cold start's lessons, from where the rewards began, at their cost.
 demo-reinforce: demo
-	$(BIN)/python train.py experiment=demo_reinforce seed=$(SEED) run_dir=$(RL)/train stages.cold_start.init_from=$(RUN)/train/instruct/final
-	for stage in cold_start reinforce control; do $(BIN)/python eval.py benchmark=synthetic_open checkpoint=$(RL)/train/$$stage/final run_dir=$(RL)/$$stage || exit 1; done
-	$(BIN)/affect-mllm compare $(RL)/cold_start $(RL)/reinforce $(RL)/control
+	$(BIN)/python scripts/demo_reinforce.py $(RUN)/train/instruct/final --seeds "$(or $(SEEDS),1 2 3)" --out outputs/demo_reinforce$(RUN:outputs/demo%=%)
 
 readme: $(STAMP)
 	$(BIN)/python scripts/readme.py

@@ -44,20 +44,32 @@ class Label(Reward):
 class Format(Reward):
     """1 for `<think>…</think><answer>…</answer>` and nothing else, each once and not empty.
 
-    `tags` in their order; 0 for an answer that was cut off.
+    `tags` in their order; 0 for an answer that was cut off. `where`, if given, is a text in the
+    questions that ask for the form: all answers to others have 1, which tells none from another.
     """
 
-    def __init__(self, *, tags: Sequence[str] = ("think", "answer"), weight: float = 1.0) -> None:
+    def __init__(
+        self,
+        *,
+        tags: Sequence[str] = ("think", "answer"),
+        where: str | None = None,
+        weight: float = 1.0,
+    ) -> None:
         super().__init__(weight=weight)
         if not tags or any(not re.fullmatch(r"\w+", tag) for tag in tags):
             raise ConfigError("rewards.tags", f"{list(tags)}", expected="words, as [think, answer]")
         no_tag = f"(?:(?!</?(?:{'|'.join(tags)})>).)*"
         parts = [rf"<{tag}>(?!\s*</{tag}>){no_tag}</{tag}>" for tag in tags]
-        self._form = re.compile(r"\s*".join(["", *parts, ""]), re.DOTALL)
+        self._form, self.where = re.compile(r"\s*".join(["", *parts, ""]), re.DOTALL), where
 
     def __call__(self, answers: Sequence[Answered]) -> list[float | None]:
         """1 or 0."""
-        return [float(each.ended and bool(self._form.fullmatch(each.text))) for each in answers]
+        return [float(self._has(each)) for each in answers]
+
+    def _has(self, answer: Answered) -> bool:
+        if self.where is not None and self.where not in answer.question:
+            return True
+        return answer.ended and bool(self._form.fullmatch(answer.text))
 
 
 class LabelCount(Reward):

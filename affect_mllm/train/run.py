@@ -215,13 +215,6 @@ class TrainRun:
         self._begun = True
         self._status("running")
         objective = Objective(stage.losses, world=engine.world)
-        callbacks = self._callbacks(engine, stage, first)
-        if held_out is not None and stage.validation is not None:
-            batches = partial(feed.loader, held_out, 0, stage.validation.batches)
-            every = stage.validation.every
-            watched = ValidationLoss(engine, objective, batches, every=every, reference=reference)
-            callbacks.append(watched)
-        callbacks += [each for each in (asked, average) if each is not None]
         rollouts = Rollouts.made(
             engine,
             stage.rollout,
@@ -232,6 +225,13 @@ class TrainRun:
             first_step=first,
             rows=dataset.mixture.samples(stage.rollout.questions if stage.rollout else ()),
         )
+        callbacks = self._callbacks(engine, stage, first)  # their clocks begin here
+        if held_out is not None and stage.validation is not None:
+            batches = partial(feed.loader, held_out, 0, stage.validation.batches)
+            every = stage.validation.every
+            watched = ValidationLoss(engine, objective, batches, every=every, reference=reference)
+            callbacks.append(watched)
+        callbacks += [each for each in (asked, average) if each is not None]
         trainer = Trainer(
             engine,
             stage=stage,

@@ -188,6 +188,12 @@ def test_the_form(text: str, ended: bool, worth: float) -> None:
     assert Format()([answered(text, [], ended=ended)]) == [worth]
 
 
+def test_the_form_teaches_nothing_where_it_was_not_asked_for() -> None:
+    asked = answered("happy", [])._replace(question="Think in <think> </think>, then answer.")
+    plain = asked._replace(question="List the emotions.")
+    assert Format(where="<think>")([asked, plain]) == [0.0, 1.0]
+
+
 def test_what_is_thought_is_not_the_answer() -> None:
     text = "<think>not angry, not sad</think><answer>happy</answer>"
     assert said(answered(text, [])) == ("happy",)

@@ -45,6 +45,9 @@ def test_a_torn_line_and_rows_after_the_resume_step_are_dropped(tmp_path) -> Non
     last = json.loads(path.read_text().splitlines()[-1])
     assert last["loss"] == 9.0
     assert last["seconds"] == 4.0, "on top of the three of the rows that were kept"
+    spent = [json.loads(line)["cpu_seconds"] for line in path.read_text().splitlines()]
+    assert spent == sorted(spent)
+    assert len({*spent}) == 3
 
 
 def test_every_row_can_be_read_at_once(tmp_path) -> None:

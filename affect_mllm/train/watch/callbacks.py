@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,12 +45,18 @@ class JsonlLog(Callback):
             whole = (line for line in lines if line.endswith("\n"))  # a kill tears the last one
             kept = [line for line in whole if json.loads(line)["step"] <= first_step]
         path.write_text("".join(kept))
-        self._before = float(json.loads(kept[-1])["seconds"]) if kept else 0.0
+        last = json.loads(kept[-1]) if kept else {}
+        self._before = float(last.get("seconds", 0.0))
+        self._cpu = float(last.get("cpu_seconds", 0.0)) - time.process_time()
         self._stream = path.open("a")
 
     def log(self, row: Row) -> None:
-        """Append one line and flush it; `seconds` counts from the stage's very start."""
-        row = {**row, "seconds": row["seconds"] + self._before}
+        """Append one line and flush it; `seconds` counts from the stage's very start.
+
+        So does `cpu_seconds`, of all threads of this process.
+        """
+        spent = {"seconds": row["seconds"] + self._before}
+        row = {**row, **spent, "cpu_seconds": time.process_time() + self._cpu}
         self._stream.write(json.dumps(row) + "\n")
         self._stream.flush()
 

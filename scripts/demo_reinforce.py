@@ -1,0 +1,213 @@
+"""Rewards against more of the same lessons, from the demo's checkpoint, over several seeds.
+
+    python scripts/demo_reinforce.py CHECKPOINT [--out DIR] [--seeds "1 2 3"]
+        [--train KEY=VALUE]… [--ask KEY=VALUE]…
+
+Of each seed: a cold start, rewards from where it ended, and a control from the same place, which
+has as many steps of the cold start's lessons as take the CPU seconds of the rewards' steps, drawing
+included. Before and after each, held-out rows are asked for lists of emotions, plainly and behind
+reasons. What was reached, what it cost and some of the answers drawn are printed and stand in
+DIR/table.md. A second call re-uses what is finished. `--train` and `--ask` are given to training
+and evaluation.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import Annotated, Any
+
+import typer
+
+from affect_mllm.eval.main import main as evaluate
+from affect_mllm.eval.metrics.beside_truth import Read
+from affect_mllm.eval.metrics.compare import difference
+from affect_mllm.eval.metrics.registry import METRICS
+from affect_mllm.eval.score.breakdowns import groups_of
+from affect_mllm.eval.score.runs import Run, runs_in, value_of
+from affect_mllm.tools import train as training
+from affect_mllm.types import AffectError, ExitCode
+
+STAGES = ("cold_start", "reinforce", "control")
+BENCHMARKS = ("synthetic_open", "synthetic_reasoned")
+SHOWN = ("ew_f1", "m_avg")
+BEFORE = "before"
+AGAINST = (BEFORE, "cold_start", "control")  # what `reinforce` is compared with
+ENDS = 3  # first and last steps whose numbers are averaged
+DRAWN = ("reward", "wheel", "format", "wheel/labels", "tokens_an_answer", "ended", "dead_groups")
+
+Row = dict[str, Any]
+Asked = dict[str, list[dict[str, Run]]]  # by checkpoint each seed's runs by benchmark
+
+
+def main(
+    checkpoint: Path,
+    out: Path = Path("outputs/demo_reinforce"),
+    seeds: Annotated[str, typer.Option(help="Numbers, with blanks between them.")] = "1 2 3",
+    train: Annotated[list[str] | None, typer.Option(help="An override for training.")] = None,
+    ask: Annotated[list[str] | None, typer.Option(help="An override for evaluation.")] = None,
+) -> None:
+    """Train, ask and compare."""
+    folders = [out / f"seed{int(seed)}" for seed in seeds.split()]
+    try:
+        asked(out / BEFORE, checkpoint, ask or [])
+        for folder in folders:
+            trained(folder / "train", checkpoint, train or [])
+            for stage in STAGES:
+                asked(folder / stage, folder / "train" / stage / "final", ask or [])
+        text = "\n".join(page(out, folders)) + "\n"
+    except AffectError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(int(error.exit_code)) from None
+    (out / "table.md").write_text(text, encoding="utf-8")
+    typer.echo(text)
+
+
+def trained(folder: Path, checkpoint: Path, more: Sequence[str]) -> None:
+    """A seed's three stages, the last as long as the second one costs."""
+    seed = folder.parent.name.removeprefix("seed")
+    given = [
+        "experiment=demo_reinforce",
+        f"seed={seed}",
+        f"run_dir={folder}",
+        f"stages.cold_start.init_from={checkpoint}",
+        *more,
+    ]
+    for stage in STAGES:
+        steps = [f"stages.control.steps={equal(folder)}"] if stage == "control" else []
+        done(training.main([*given, *steps, f"stage={stage}"]))
+
+
+def asked(folder: Path, checkpoint: Path, more: Sequence[str]) -> None:
+    """A checkpoint's answers to both questions, in that folder."""
+    for benchmark in BENCHMARKS:
+        given = [f"benchmark={benchmark}", f"checkpoint={checkpoint}", f"run_dir={folder}"]
+        done(evaluate([*given, "workers=0", *more]))
+
+
+def done(code: ExitCode) -> None:
+    """Ends this process where something was stopped."""
+    if code != ExitCode.DONE:
+        raise typer.Exit(int(code))
+
+
+def rows(folder: Path, stage: str, file: str = "metrics.jsonl") -> list[Row]:
+    """A stage's log."""
+    return [json.loads(line) for line in (folder / stage / file).read_text().splitlines()]
+
+
+def equal(folder: Path) -> int:
+    """How many steps of the cold start cost what the rewards did."""
+    cold, rewards = (rows(folder, stage)[-1] for stage in STAGES[:2])
+    return max(1, round(rewards["cpu_seconds"] / (cold["cpu_seconds"] / cold["step"])))
+
+
+def page(out: Path, folders: Sequence[Path]) -> Iterator[str]:
+    """What was reached, what it cost, how the draws changed, and some of them, as Markdown."""
+    before = by_benchmark(out / BEFORE)
+    found: Asked = {BEFORE: [before for _ in folders]}
+    found |= {stage: [by_benchmark(each / stage) for each in folders] for stage in STAGES}
+    names = [folder.name.replace("seed", "seed ") for folder in folders]
+    for benchmark in BENCHMARKS:
+        for metric in SHOWN:
+            yield from [*compared(found, benchmark, metric, names), ""]
+    yield from [*costs(folders, names), ""]
+    yield from [*draws(folders, names), ""]
+    yield from examples(folders[0])
+
+
+def by_benchmark(folder: Path) -> dict[str, Run]:
+    """What was asked there."""
+    return {run.task.name: run for run in runs_in(folder, folder.name)}
+
+
+def table(head: Sequence[str], body: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Lines of a Markdown table."""
+    for cells in (head, ["---"] * len(head), *body):
+        yield f"| {' | '.join(cells)} |"
+
+
+def compared(found: Asked, benchmark: str, metric: str, names: Sequence[str]) -> Iterator[str]:
+    """Values by seed, and of all seeds together; how far rewards are ahead, paired by clip."""
+    parts = [[number] for number in range(len(names))]
+    parts += [[*range(len(names))]] if len(names) > 1 else []
+    body = []
+    for name, part in zip([*names, "together"], parts, strict=False):
+        reads = {
+            where: joined([runs[number][benchmark].read for number in part])
+            for where, runs in found.items()
+        }
+        task = found[BEFORE][0][benchmark].task
+        groups = groups_of(task, reads[BEFORE])
+        ahead = [
+            difference(reads["reinforce"], reads[other], METRICS[metric], groups)
+            for other in AGAINST
+        ]
+        values = [worth(metric, read) for read in reads.values()]
+        body.append([name, *values, *(f"{d.value:+.3f} [{d.ci_low:+.3f}, {d.ci_high:+.3f}]"
+                                      for d in ahead)])  # fmt: skip
+    ahead = [f"rewards − {each.replace('_', ' ')}" for each in AGAINST]
+    yield from table(
+        [f"{benchmark}, {metric}", BEFORE, "cold start", "rewards", "control", *ahead], body
+    )
+
+
+def joined(reads: Sequence[Read]) -> Read:
+    """Several seeds' answers to the same rows; a clip's stay in one group."""
+    return replace(
+        reads[0],
+        samples=[each for read in reads for each in read.samples],
+        predictions=[each for read in reads for each in read.predictions],
+        truth=[each for read in reads for each in read.truth],
+        answers=[each for read in reads for each in read.answers],
+        status=[each for read in reads for each in read.status],
+    )
+
+
+def worth(metric: str, read: Read) -> str:
+    """The value, and how many answers could not be read."""
+    value = value_of(metric, read)
+    unread = f" ({read.unparsed} unread)" if read.unparsed else ""
+    return ("none" if value is None else f"{value:.3f}") + unread
+
+
+def costs(folders: Sequence[Path], names: Sequence[str]) -> Iterator[str]:
+    """Steps and CPU seconds of each stage."""
+    body = []
+    for name, folder in zip(names, folders, strict=True):
+        last = [rows(folder / "train", stage)[-1] for stage in STAGES]
+        body.append([name, *(f"{row['step']} in {row['cpu_seconds']:.0f}" for row in last)])
+    yield from table(["steps, CPU s", "cold start", "rewards", "control"], body)
+
+
+def draws(folders: Sequence[Path], names: Sequence[str]) -> Iterator[str]:
+    """What was drawn in the first and in the last steps; the first step's best constant answer."""
+    body = []
+    for name, folder in zip(names, folders, strict=True):
+        every = [row for row in rows(folder / "train", "reinforce") if "rollout" in row]
+        constant = every[0]["rollout"].get("wheel/constant")
+        for when, part in (("first", every[:ENDS]), ("last", every[-ENDS:])):
+            means = [fmean(row["rollout"][key] for row in part) for key in DRAWN]
+            entropies = [row["notes"]["policy/entropy"] for row in part if "notes" in row]
+            cells = [f"{mean:.2f}" for mean in (*means, *map(fmean, filter(None, [entropies])))]
+            body.append([f"{name}, {when}", *cells, f"{constant:.2f}"])
+    yield from table(["steps", *DRAWN, "entropy", "wheel/constant"], body)
+
+
+def examples(folder: Path) -> Iterator[str]:
+    """Of a seed's first and last step one group for each question: its best and worst answer."""
+    every = rows(folder / "train", "reinforce", "rollouts-0.jsonl")
+    for step in dict.fromkeys((every[0]["step"], every[-1]["step"])):
+        groups = {row["question"]: row for row in every if row["step"] == step}
+        for question, row in groups.items():
+            yield f"Step {step}, {row['id']}, *{question}*"
+            ranked = sorted(row["answers"], key=lambda each: each["reward"])
+            for each in (ranked[-1], ranked[0]):
+                yield f"- {each['reward']:.2f}: `{each['text']}`"
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,97 @@
+"""`scripts/demo_reinforce.py` at tiny size: each stage, both questions, an equal cost."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from affect_mllm.data import manifest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def script():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "scripts"))
+        import demo_reinforce  # type: ignore[import-not-found]
+
+        yield demo_reinforce
+        sys.modules.pop("demo_reinforce")
+
+
+def given(tiny, rows: Path) -> list[str]:
+    """Tiny parts in place of the demo's, two steps a stage."""
+    kept = ("model.", "+model.", "data.", "launch.")
+    parts = [each for each in tiny.overrides(Path("unused")) if each.startswith(kept)]
+    stages = ("cold_start", "reinforce", "control")
+    return [
+        *parts,
+        f"data.manifest={rows}",
+        *(f"stages.{stage}.batch_size=2" for stage in stages),
+        *(f"stages.{stage}.steps=2" for stage in stages[:2]),
+        "stages.reinforce.rollout.answers=2",
+        "stages.reinforce.rollout.max_new_tokens=4",
+    ]
+
+
+@pytest.fixture(scope="module")
+def out(tiny, tiny_run, script, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("reinforced")
+    rows = folder / "manifest.jsonl"
+    held_out = [replace(s, split="val" if s.split == "test" else s.split) for s in tiny.samples]
+    manifest.write(held_out, rows, media_root=tiny.root)
+    train = [f"--train={each}" for each in given(tiny, rows)]
+    ask = [f"--ask=manifest={rows}", "--ask=max_new_tokens=4"]
+    app = script.typer.Typer()
+    app.command()(script.main)
+    told = [str(tiny_run / "instruct/final"), f"--out={folder / 'out'}", "--seeds=3", *train, *ask]
+    found = CliRunner().invoke(app, told, catch_exceptions=False)
+    assert found.exit_code == 0, found.output
+    assert (folder / "out/table.md").read_text() in found.output
+    return folder / "out"
+
+
+def test_the_control_costs_what_the_rewards_cost(out, script) -> None:
+    logs = {stage: script.rows(out / "seed3/train", stage) for stage in script.STAGES}
+    for log in logs.values():
+        spent = [row["cpu_seconds"] for row in log]
+        assert 0 < spent[0] < spent[-1]
+        assert [row["step"] for row in log] == [*range(1, len(log) + 1)]
+    cold, rewards = logs["cold_start"][-1]["cpu_seconds"], logs["reinforce"][-1]["cpu_seconds"]
+    assert len(logs["control"]) == max(1, round(rewards / (cold / 2)))
+
+
+def test_every_checkpoint_is_asked_both_questions(out, script) -> None:
+    folders = [out / "before", *(out / "seed3" / stage for stage in script.STAGES)]
+    for folder in folders:
+        assert [*script.by_benchmark(folder)] == [*script.BENCHMARKS]
+    final = json.loads((out / "seed3/control/results.json").read_text())
+    assert "control" in json.dumps(final["info"])
+
+
+def test_seeds_are_joined_clip_by_clip(out, script, tmp_path) -> None:
+    """Two seeds of the same answers: their values are the joined ones."""
+    both = tmp_path / "both"
+    shutil.copytree(out, both)
+    shutil.copytree(both / "seed3", both / "seed4")
+    lines = [*script.page(both, [both / "seed3", both / "seed4"])]
+    heads = [n for n, line in enumerate(lines) if line.startswith("| synthetic_")]
+    assert len(heads) == len(script.BENCHMARKS) * len(script.SHOWN)
+    for head in heads:
+        first, second, joined = (line.split(" | ") for line in lines[head + 2 : head + 5])
+        assert [each[0] for each in (first, second, joined)] == [
+            "| seed 3",
+            "| seed 4",
+            "| together",
+        ]
+        assert first[1:] == second[1:]
+        values = [[cell.split(" ")[0] for cell in row[1:]] for row in (first, joined)]
+        assert values[0] == values[1]
+    assert sum(line.startswith("Step ") for line in lines) >= 2

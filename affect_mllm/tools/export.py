@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from affect_mllm.log import working
 from affect_mllm.tools.options import Plugins
 from affect_mllm.types import CheckpointError, ConfigError
 
@@ -28,7 +29,9 @@ def export_command(
     plugins: Plugins = None,
 ) -> None:
     """Merge LoRA, write weights, configuration, processor and model card, and prove the logits."""
-    typer.echo(f"{out}: {export(checkpoint, out, results=results, plugins=plugins or ())}")
+    with working(f"merging {checkpoint}, writing it and comparing answers"):
+        proof = export(checkpoint, out, results=results, plugins=plugins or ())
+    typer.echo(f"{out}: {proof}")
 
 
 def export(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from affect_mllm.log import working
 from affect_mllm.tools.options import Plugins
 from affect_mllm.types import ConfigError, is_encodable
 
@@ -36,10 +37,12 @@ def predict_command(
     work or in education is forbidden, and people have to be told elsewhere.
     """
     _check(clip, subtitle, question)
-    from affect_mllm.tools.pipeline import load
+    with working(f"loading {checkpoint}"):
+        from affect_mllm.tools.pipeline import load
 
-    model = load(checkpoint, plugins=plugins or ())
-    result = predict(model, clip, subtitle=subtitle, question=question)
+        model = load(checkpoint, plugins=plugins or ())
+    with working("looking and asking"):
+        result = predict(model, clip, subtitle=subtitle, question=question)
     if as_json:
         print(json.dumps(result, indent=1, ensure_ascii=False))
     else:

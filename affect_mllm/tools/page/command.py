@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from affect_mllm.log import LOGGER
+from affect_mllm.log import LOGGER, working
 from affect_mllm.tools.options import Plugins, finite
 from affect_mllm.tools.predict import DEFAULT
 from affect_mllm.types import ConfigError
@@ -35,13 +35,15 @@ def demo_command(
     from affect_mllm.tools.page.bounds import Bounds
 
     bounds = Bounds(finite(max_upload, "--max-upload"), finite(max_seconds, "--max-seconds"))
-    from affect_mllm.tools.page.server import private_folder, serve
-    from affect_mllm.tools.page.sessions import Sessions
-    from affect_mllm.tools.pipeline import load
-    from affect_mllm.tools.serve.server import bound, origin_of
+    with working("starting the page"):
+        from affect_mllm.tools.page.server import private_folder, serve
+        from affect_mllm.tools.page.sessions import Sessions
+        from affect_mllm.tools.pipeline import load
+        from affect_mllm.tools.serve.server import bound, origin_of
 
     with private_folder(), bound(host, port) as at:
         names = [checkpoint, *([beside] if beside else [])]
-        models = {name: load(name, plugins=plugins or ()) for name in names}
+        with working(f"loading {' and '.join(names)}"):
+            models = {name: load(name, plugins=plugins or ()) for name in names}
         LOGGER.info("%s (Ctrl-C ends it)", origin_of(at))
         serve(Sessions(models, bounds), at)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from affect_mllm.log import LOGGER
+from affect_mllm.log import LOGGER, working
 from affect_mllm.tools.options import Plugins, finite
 from affect_mllm.tools.serve.bounds import Bounds, host_name
 from affect_mllm.tools.serve.server import bound, is_loopback, run, url_of
@@ -67,12 +67,13 @@ def serve_command(
         batch=batch,
     )
     with bound(host, port) as made:
-        from affect_mllm.tools.pipeline import load
-        from affect_mllm.tools.serve.answerer import Answerer
-        from affect_mllm.tools.serve.app import make_app
-        from affect_mllm.tools.serve.service import Service
+        with working(f"loading {checkpoint}"):
+            from affect_mllm.tools.pipeline import load
+            from affect_mllm.tools.serve.answerer import Answerer
+            from affect_mllm.tools.serve.app import make_app
+            from affect_mllm.tools.serve.service import Service
 
-        pipeline = load(checkpoint, plugins=plugins or ())
+            pipeline = load(checkpoint, plugins=plugins or ())
         with closing(Service(Answerer(pipeline, name or checkpoint, bounds))) as service:
             app = make_app(service, key, made.getsockname()[0])
             LOGGER.info("serving %s at %s", name or checkpoint, url_of(made))

@@ -30,7 +30,7 @@ def read_tensors(path: Path) -> tuple[Tensors, Any]:
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         raise CheckpointError(
             str(path),
-            f"not a file of tensors and plain data ({str(error).splitlines()[0]})",
+            f"not a file of tensors and plain data{_reason(error)}",
             expected="what torch.load reads with weights_only=True; code in it is never run",
         ) from error
     weights = whole.get("model") if isinstance(whole, dict) else None
@@ -43,6 +43,12 @@ def read_tensors(path: Path) -> tuple[Tensors, Any]:
             fix="give the .pth that AffectGPT's training wrote, whole",
         )
     return weights, whole.get("config")
+
+
+def _reason(error: Exception) -> str:
+    """What was wrong, without torch's advice to read the file by running its code."""
+    said = str(error).splitlines()[0]
+    return "" if "weights_only" in said else f" ({said})"
 
 
 def read_folder(folder: Path) -> Tensors:

@@ -18,7 +18,6 @@ from affect_mllm.media.augment import RandomTransform
 from affect_mllm.models import checkpoint
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.train.keep.ema import check_ema
-from affect_mllm.train.keep.reference import check_reference
 from affect_mllm.train.layout.launch import Launch
 from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.plan.stage import Stage, check_heads
@@ -42,10 +41,8 @@ def check_settings(
         check_instructions(stage.sources, data.instructions)
         _check_batch(stage)
         check_ema(stage.ema, launch.strategy)
-        if stage.compares:
-            check_reference(stage.name, launch.strategy)
         if stage.rollout is not None:
-            check_rollout(stage.name, stage.rollout, data, launch.strategy)
+            check_rollout(stage.name, stage.rollout, data)
         stage.optimizer.check(launch.strategy)
         if stage.init_from != "previous" and not _comes(stage, stages):
             checkpoint.read_meta(Path(stage.init_from))

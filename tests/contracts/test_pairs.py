@@ -20,7 +20,7 @@ LAUNCHES = sorted(path.stem for path in (config.conf_dir() / "launch").glob("*.y
 TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m")
 
 
-# What answers itself or looks back at its first weights is refused by those that split weights.
+# What answers itself under those that split weights is tests/train/test_reinforce_grid.py's.
 REINFORCED = {"affectgpt_r1", "demo_reinforce", "r1_omni"}
 SPLIT = {"fsdp2", "zero3", "zero3_offload"}
 

@@ -14,7 +14,7 @@ from affect_mllm.eval.generate.examples import Examples
 from affect_mllm.eval.generate.question import Question
 from affect_mllm.eval.generate.views import View
 from affect_mllm.train.main import main
-from affect_mllm.types import ConfigError, ExitCode
+from affect_mllm.types import ExitCode
 from tests.processes import finished
 from tests.train import resuming
 from tests.train.resuming import stop_after
@@ -139,8 +139,3 @@ def test_the_divergence_at_these_tokens_rises_and_with_its_sign_turned_falls(
     low, lowest = run("down", -1.0)
     assert last > 1.3 * first
     assert lowest < low / 1.5
-
-
-def test_a_strategy_that_splits_weights_is_refused(tiny, tmp_path) -> None:
-    with pytest.raises(ConfigError, match=r"zero3"):
-        main(overrides(tiny, tmp_path, HEAR, "launch.strategy=zero3"))

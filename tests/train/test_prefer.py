@@ -11,10 +11,13 @@ import pytest
 from affect_mllm.data import manifest
 from affect_mllm.models import checkpoint
 from affect_mllm.train.main import main
-from affect_mllm.types import ConfigError, ExitCode
+from affect_mllm.types import ExitCode
+from tests.processes import finished
+from tests.train import resuming
 from tests.train.resuming import stop_after
 
 STEPS = 6
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +88,30 @@ def test_it_learns_and_resumes_with_the_stage_s_first_weights(tiny, pairs, tmp_p
     assert last["eval"]["val/preference/margin"] > 0, "on rows that were not trained on"
 
 
-def test_a_strategy_that_splits_weights_is_refused(tiny, pairs, tmp_path) -> None:
-    with pytest.raises(ConfigError, match=r"stages\.prefer\.losses.*zero3") as error:
-        main(overrides(tiny, tmp_path / "run", pairs, "launch.strategy=zero3"))
-    assert error.value.fix == "choose launch=zero2"
+def test_two_processes_that_split_weights_compare_as_one_does(tiny, pairs, tmp_path) -> None:
+    """First weights take the place of gathered ones; on validation rows too."""
+    alone = tmp_path / "alone"
+
+    def given(run: Path, *more: str) -> list[str]:
+        own = ("~stages.instruct", "stages.prefer.steps=3", "+launch.persistence_threshold=0")
+        found = overrides(tiny, run, pairs, *own, *more)
+        return [each for each in found if not each.startswith("stages.instruct.")]
+
+    assert main(given(alone)) == ExitCode.DONE
+    names = ("fsdp2", "zero3")
+    for name in names:  # DeepSpeed's has a process group of its own
+        more = (f"launch.strategy={name}", "launch.micro_batches=2")
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps([{"overrides": given(tmp_path / name, *more), "stop": None}]))
+        code, said = finished([*TORCHRUN, "-m", resuming.__name__, str(path)], deadline_s=1800)
+        assert code == 0, said[-3000:]
+    want = rows(alone)
+    assert want[-1]["notes"]["preference/margin"] > 1e-3
+    for name in names:
+        got = rows(tmp_path / name)
+        assert got[0]["losses"] == pytest.approx(want[0]["losses"], rel=1e-6)
+        assert got[0]["grad_norm"] == pytest.approx(want[0]["grad_norm"], rel=1e-6)
+        assert got[0]["notes"]["preference/margin"] == 0.0
+        for a, b in zip(got, want, strict=True):  # Adam makes a step of rounding alone
+            assert a["notes"] == pytest.approx(b["notes"], rel=0.02, abs=1e-4), name
+        assert got[-1]["eval"] == pytest.approx(want[-1]["eval"], rel=0.02, abs=1e-4), name

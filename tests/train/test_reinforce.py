@@ -309,7 +309,6 @@ def test_another_reward_does_not_resume(tiny, tmp_path, monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("more", "where"),
     [
-        ("launch.strategy=fsdp2", "stages.reinforce.losses"),
         ("~stages.reinforce.losses.policy", "stage.losses"),
         ("stages.reinforce.rollout.passes=2", "stage.rollout.passes"),
         ("stages.reinforce.rollout.questions=[other]", "stages.reinforce.rollout.questions"),

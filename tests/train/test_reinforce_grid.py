@@ -22,7 +22,8 @@ from tests.train import resuming
 from tests.train.test_reinforce import SLOW, TORCHRUN, close, overrides, rows
 
 SOAK = bool(os.environ.get("AFFECT_SOAK"))
-STRATEGIES = ("ddp", "zero1", "zero2")
+# DeepSpeed's have a process group of their own.
+STRATEGIES = {"torch": ("ddp", "fsdp2"), "deepspeed": ("zero1", "zero2", "zero3")}
 PACKED = 900  # tokens a row
 
 
@@ -51,16 +52,23 @@ class Layout:
             f"launch.micro_batches={self.micro_batches}",
             f"launch.row_tokens={self.row_tokens}",
             f"launch.strategy={self.strategy}",
+            "+launch.persistence_threshold=0",  # what can be split is split
         )
 
 
 ALONE = [Layout(micro, packed) for micro, packed in product((1, 4), (0, PACKED))]
 HALVES = [
     Layout(micro, packed, name)
-    for name, micro, packed in product(STRATEGIES, (1, 3), (0, PACKED))
+    for name, micro, packed in product(sum(STRATEGIES.values(), ()), (1, 3), (0, PACKED))
 ]  # fmt: skip
 # Of HALVES what CI has time for: every strategy, and each way of cutting and packing once.
-FEW = [Layout(3, PACKED, "ddp"), Layout(1, 0, "zero1"), Layout(3, 0, "zero2")]
+FEW = [
+    Layout(3, PACKED, "ddp"),
+    Layout(1, 0, "zero1"),
+    Layout(3, 0, "zero2"),
+    Layout(3, 0, "fsdp2"),
+    Layout(3, PACKED, "zero3"),
+]
 SHAPES = [(12, 2), (24, 4)] if SOAK else [(12, 2)]
 
 
@@ -89,9 +97,10 @@ def test_micro_batches_and_packing_change_nothing_in_one_process(alone, shape) -
         close(plain, other)
 
 
-def test_two_processes_do_what_one_does(tiny, alone, shape, tmp_path) -> None:
+@pytest.mark.parametrize("kind", STRATEGIES)
+def test_two_processes_do_what_one_does(tiny, alone, shape, tmp_path, kind) -> None:
     """2×12 and 2×(3×4); a group is never split, ranks draw for as long as theirs take."""
-    chosen = HALVES if SOAK else FEW
+    chosen = [each for each in (HALVES if SOAK else FEW) if each.strategy in STRATEGIES[kind]]
     plan = [{"overrides": each.given(tiny, tmp_path, *shape), "stop": None} for each in chosen]
     path = tmp_path / "plan.json"
     path.write_text(json.dumps(plan))

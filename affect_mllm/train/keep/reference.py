@@ -13,10 +13,9 @@ from torch import nn
 from affect_mllm.models import checkpoint
 from affect_mllm.models.mllm import AffectMLLM
 from affect_mllm.train.keep.ema import exchanged
-from affect_mllm.train.layout.launch import WHOLE
 from affect_mllm.train.loss.answers import scored
 from affect_mllm.train.plan.stage import Stage
-from affect_mllm.types import Batch, ConfigError
+from affect_mllm.types import Batch
 
 
 class Reference:
@@ -38,7 +37,7 @@ class Reference:
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
-        """The model has the first weights; afterwards its own again."""
+        """The model, whose weights are whole, has the first ones; afterwards its own again."""
         own = dict(self.model.named_parameters())
         weights: dict[str, nn.Parameter] = {name: own[name] for name in self.first}
         for name, weight in weights.items():  # once: they are as the engine keeps them from now on
@@ -71,14 +70,3 @@ def first_weights(model: AffectMLLM, stage: Stage, parent: Path | None) -> Refer
         checkpoint.load_weights(parent, model)
     stage.prepare(model, fresh=True)
     return Reference(model)
-
-
-def check_reference(name: str, strategy: str) -> None:
-    """ConfigError where first weights cannot be put in the place of the present ones."""
-    if strategy not in WHOLE:
-        raise ConfigError(
-            f"stages.{name}.losses",
-            f"one that compares with the stage's first weights, with launch.strategy={strategy}",
-            expected=f"one of {', '.join(WHOLE)}: the others split weights over ranks",
-            fix="choose launch=zero2",
-        )

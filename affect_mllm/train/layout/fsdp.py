@@ -77,6 +77,9 @@ class FullyShard(Engine):
         Passes inside it neither gather nor split again, so ranks may run as many as they like.
         """
         parts = [part for part in self.module.modules() if isinstance(part, FSDPModule)]
+        # Else a block whose pass comes before the model's first would take itself for the root.
+        root: Any = self.module
+        root._get_fsdp_state()._lazy_init()
         for part in parts:
             part.set_reshard_after_forward(False, recurse=False)
             part.unshard()

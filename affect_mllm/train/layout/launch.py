@@ -17,8 +17,6 @@ from affect_mllm.train.layout.engine import Engine
 from affect_mllm.train.layout.zero import STAGES, Zero, ZeroSettings, plugin, whole_models
 from affect_mllm.types import ConfigError
 
-WHOLE = ("single", "ddp", "zero1", "zero2")  # strategies under which every rank holds the weights
-
 
 @dataclass(frozen=True)
 class Launch:

@@ -27,6 +27,14 @@ from affect_mllm.types import Blind, Drawn, Sample
 Row = dict[str, Any]
 
 
+class Draws(NamedTuple):
+    """A prompt and its answers; `without` is `Drawn.without`."""
+
+    example: Example
+    answers: list[Answer]
+    without: dict[str, Blind]
+
+
 class Group(NamedTuple):
     """The answers to one prompt, as text too, and what each was worth.
 
@@ -43,8 +51,9 @@ class Group(NamedTuple):
 
 
 class Rollouts:
-    """Answers the prompts of this rank's share of each step. Nothing in here is collective but one
-    exchange of numbers at its end, so that ranks may take as long as their answers do.
+    """Answers the prompts of this rank's share of each step. Nothing in here is collective but that
+    split weights are gathered at its beginning, and one exchange of numbers at its end, so that
+    ranks may take as long as their answers do.
 
     Answers are in `kept`'s file. `told` decides, with a prompt's place and an answer's number,
     what is drawn: the seed and the stage. The first step's row has the `constants`, too.
@@ -107,48 +116,56 @@ class Rollouts:
         return replace(batch, micro_batches=micro, supervised_tokens=tokens, prompts=()), row
 
     def _groups(self, asked: Sequence[Example]) -> Iterator[Group]:
-        each = max(1, self.settings.at_once // self.settings.answers)
-        for first in range(0, len(asked), each):
-            yield from self._answers(asked[first : first + each])
+        """Drawn with weights that are gathered once, however many prompts each rank has."""
+        each, engine = max(1, self.settings.at_once // self.settings.answers), self.engine
+        training = engine.module.training
+        with engine.whole() as model, _precision(engine):
+            model.eval()
+            drawn = [
+                self._drawn(model, asked[first : first + each])
+                for first in range(0, len(asked), each)
+            ]
+            model.train(training)
+        for part in drawn:
+            yield from self._rewarded(part)
 
-    def _answers(self, asked: Sequence[Example]) -> Iterator[Group]:
-        settings, engine = self.settings, self.engine
+    def _drawn(self, model: Any, asked: Sequence[Example]) -> list[Draws]:
+        """Of each prompt its answers, and what they are without a sense."""
+        settings = self.settings
         keys = [
             [key_of(*self.told, each.open.place, n) for n in range(settings.answers)]
             for each in asked
             if each.open is not None
         ]
         pad_id = self.chat.tokenizer.pad_token_id or 0
-        batch = collate(asked, pad_id=pad_id).to(engine.device)
-        training = engine.module.training
-        with engine.whole() as model, _precision(engine):
-            model.eval()
-            drawn = draw(
-                model,  # type: ignore[arg-type]
-                batch,
-                keys,
-                max_new_tokens=settings.max_new_tokens,
-                end_id=self.chat.end_id,
-                temperature=settings.temperature,
-            )
-            blinded = blind(
-                model,
-                asked,
-                drawn,
-                self._collated,
-                tokenizer=self.chat.tokenizer,
-                temperature=settings.temperature,
-            )
-            model.train(training)
-        read = [[self._read(e, a) for a in own] for e, own in zip(asked, drawn, strict=True)]
+        drawn = draw(
+            model,
+            collate(asked, pad_id=pad_id).to(self.engine.device),
+            keys,
+            max_new_tokens=settings.max_new_tokens,
+            end_id=self.chat.end_id,
+            temperature=settings.temperature,
+        )
+        blinded = blind(
+            model,
+            asked,
+            drawn,
+            self._collated,
+            tokenizer=self.chat.tokenizer,
+            temperature=settings.temperature,
+        )
+        return [Draws(*each) for each in zip(asked, drawn, blinded, strict=True)]
+
+    def _rewarded(self, drawn: Sequence[Draws]) -> Iterator[Group]:
+        """All at a time, since rewards may be asked of others."""
+        settings = self.settings
+        read = [[self._read(each.example, a) for a in each.answers] for each in drawn]
         flat = [each for own in read for each in own]
         found = {name: reward(flat) for name, reward in settings.rewards.items()}
-        for place, (example, answers) in enumerate(zip(asked, drawn, strict=True)):
+        for place, each in enumerate(drawn):
             own = slice(place * settings.answers, (place + 1) * settings.answers)
-            rewards = {name: each[own] for name, each in found.items()}
-            yield Group(
-                example, answers, blinded[place], read[place], rewards, self._totals(rewards)
-            )
+            rewards = {name: values[own] for name, values in found.items()}
+            yield Group(*each, read[place], rewards, self._totals(rewards))
 
     def _totals(self, rewards: dict[str, list[float | None]]) -> list[float | None]:
         weights = {name: each.weight for name, each in self.settings.rewards.items()}

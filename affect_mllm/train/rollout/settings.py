@@ -13,7 +13,6 @@ from affect_mllm.data.outline import Room
 from affect_mllm.data.senses import SENSES, Sense
 from affect_mllm.data.settings import DataSettings
 from affect_mllm.data.template import Instruction
-from affect_mllm.train.layout.launch import WHOLE
 from affect_mllm.train.loss.objective import Loss
 from affect_mllm.train.rollout.reward import Reward
 from affect_mllm.types import ConfigError
@@ -62,16 +61,8 @@ class Rollout:
         return Room(self.answers * self.max_new_tokens, tuple(self.questions), senses)
 
 
-def check_rollout(name: str, rollout: Rollout, data: DataSettings, strategy: str) -> None:
-    """ConfigError for questions that do not exist or have no answer to be given, and for strategies
-    under which no rank holds the weights to draw with."""
-    if strategy not in WHOLE:
-        raise ConfigError(
-            f"stages.{name}.rollout",
-            f"answers drawn while training, with launch.strategy={strategy}",
-            expected=f"one of {', '.join(WHOLE)}: the others split weights over ranks",
-            fix="choose launch=zero2",
-        )
+def check_rollout(name: str, rollout: Rollout, data: DataSettings) -> None:
+    """ConfigError for questions that do not exist or have no answer to be given."""
     known = [n for n, each in data.instructions.items() if isinstance(each, Instruction)]
     if unknown := sorted(set(rollout.questions) - set(known)):
         raise ConfigError(

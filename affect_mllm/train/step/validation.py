@@ -12,7 +12,7 @@ from affect_mllm.train.keep.reference import Reference
 from affect_mllm.train.layout.engine import Engine
 from affect_mllm.train.loss.objective import Objective
 from affect_mllm.train.step.agree import agree
-from affect_mllm.train.step.moving import moving
+from affect_mllm.train.step.beside import beside
 from affect_mllm.train.step.tally import Tally
 from affect_mllm.train.watch.callbacks import Callback
 from affect_mllm.types import DataError
@@ -47,9 +47,7 @@ class ValidationLoss(Callback):
         for batch in self.batches():
             part = agree(self.engine, self.objective, batch)
             counts += part.counts
-            for micro in moving(part.micro_batches, self.engine.device):
-                if self.reference is not None:
-                    micro = self.reference.beside(micro)
+            for micro in beside(self.reference, self.engine, part.micro_batches):
                 terms = self.engine.forward(micro, self.objective)
                 tally.add(micro.sample_ids, terms, torch.stack([*terms.values.values()]).sum())
         if not counts:

@@ -175,9 +175,9 @@ class Task:
         if language is not None:
             given = {*self.aliases, *self.labels}
             names += tuple(each for each in language.also(self.labels) if each[0] not in given)
-        return Space(
-            self.labels, self.low, self.high, options_of(sample), names, self._asked(sample)
-        )
+        code = "" if language is None else language.code
+        scale, options, asked = (self.low, self.high), options_of(sample), self._asked(sample)
+        return Space(self.labels, *scale, options, names, asked, code)
 
     def asks_alike(self, samples: Sequence[Sample]) -> bool:
         """Whether an answer to each of the samples, of which there are some, may be the same."""

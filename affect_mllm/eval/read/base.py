@@ -36,7 +36,8 @@ class Space:
     """What an answer may be: the task's labels, its scale's ends, a row's options by letter.
 
     `aliases` are pairs of another name and the label that it stands for. `question` is what was
-    asked: an answer that begins by repeating it is read without it.
+    asked: an answer that begins by repeating it is read without it. `language` is what the row is
+    asked in, where that is another one than the task's.
     """
 
     labels: tuple[str, ...] = ()
@@ -45,6 +46,7 @@ class Space:
     options: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[tuple[str, str], ...] = ()
     question: str = ""
+    language: str = ""
 
 
 def one_of(found: set[str]) -> Extraction:

@@ -71,7 +71,7 @@ def _read(response: str, space: Space, *, several: bool = False) -> dict[str, No
     first: Said | None = None
     for conclusion in conclusions(response, space):
         for part in _parts(conclusion, several=several):
-            said = said_in(folded(part), known)
+            said = said_in(folded(part), known, space.language)
             if said.labels:
                 return said.labels
             if first is None or not (first.refused or first.denied):

@@ -1,4 +1,8 @@
-"""The words around a label, as data: `tables/grammar.txt` says what each role does."""
+"""The words around a label, as data: `tables/grammar.txt` says what each role does.
+
+English and Chinese ones hold for every answer; those of a language in `OTHERS` for rows that are
+asked in it, so that no answer in English is read otherwise because it quotes such a word.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from itertools import product
 from affect_mllm.eval.read.normal import table
 from affect_mllm.eval.read.tokens import END, Node, Phrases, tokens_of
 
+OTHERS = ("de",)  # a table grammar_LANGUAGE.txt each
 _PART = re.compile(r"\{([^{}]*)\}|\[([^\[\]]*)\]")
 
 
@@ -35,14 +40,20 @@ Tokens = tuple[str, ...]
 Chain = list[list[Tokens]]  # the choices at each place of a phrase, one after the other
 
 
-@lru_cache(maxsize=1)
-def grammar() -> Phrases:
-    """Every phrase of the table with its Role, and the signs between clauses.
+def grammar(language: str = "") -> Phrases:
+    """Every phrase with its Role, and the signs between clauses; with those of a language."""
+    return _of(language if language in OTHERS else "")
+
+
+@lru_cache(maxsize=1 + len(OTHERS))
+def _of(language: str) -> Phrases:
+    """The phrases of one table or two.
 
     They are half a million when their choices are multiplied out, so they are not: the phrases
     make one automaton, whose nodes are shared by all that go on alike.
     """
-    return _automaton([*_phrases(), *_SIGNS.items()])
+    more = _phrases(f"grammar_{language}.txt") if language else ()
+    return _automaton([*_phrases("grammar.txt"), *more, *_SIGNS.items()])
 
 
 def _automaton(phrases: Iterable[tuple[str, Role]]) -> Phrases:
@@ -87,15 +98,15 @@ class _Automaton:
         return node
 
 
-def _phrases() -> Iterator[tuple[str, Role]]:
+def _phrases(name: str) -> Iterator[tuple[str, Role]]:
     lists: dict[str, str] = {}
-    for line in table("grammar.txt"):
+    for line in table(name):
         if line.startswith("$"):
-            name, _, words = line.partition("=")
-            lists[name.strip()] = words.strip()
+            key, _, words = line.partition("=")
+            lists[key.strip()] = words.strip()
             continue
-        name, _, phrases = line.partition(": ")
-        role = Role(name.removesuffix("^"), name.endswith("^"))
+        key, _, phrases = line.partition(": ")
+        role = Role(key.removesuffix("^"), key.endswith("^"))
         for phrase in re.split(r"\s\|\s(?![^{]*\})", phrases):
             yield _filled(phrase, lists), role
 

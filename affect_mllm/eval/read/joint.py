@@ -37,7 +37,8 @@ def joint_label_v3(response: str, space: Space) -> Extraction:
     firsts, seconds = sides(space.labels)
     shared = {*firsts} & {*seconds}
     conclusion = next(conclusions(response, space, whole_json=True))
-    said = said_in(folded(conclusion.text), vocabulary(tuple(dict.fromkeys((*firsts, *seconds)))))
+    known = vocabulary(tuple(dict.fromkeys((*firsts, *seconds))))
+    said = said_in(folded(conclusion.text), known, space.language)
     found = [{*said.labels} & ({*side} - shared) for side in (firsts, seconds)]
     left: list[str] = []  # shared ones that no name gives to a side
     for mention in said.mentions:
@@ -55,8 +56,8 @@ def joint_label_v3(response: str, space: Space) -> Extraction:
     if (left and not lacking) or any(len(each) > 1 for each in found):
         return Extraction(None, "ambiguous")
     label = SEPARATOR.join(each.pop() for each in found)
-    known = label in space.labels
-    return Extraction(label, "ok") if known else Extraction(None, "out_of_vocabulary")
+    listed = label in space.labels
+    return Extraction(label, "ok") if listed else Extraction(None, "out_of_vocabulary")
 
 
 def _side(said: Said, start: int) -> int | None:

@@ -27,7 +27,7 @@ from affect_mllm.eval.read.vocabulary import free_words
 _ITEM_WORDS, _ITEM_CHARACTERS, _ITEM_LETTERS = 4, 4, 60
 _PROSE_LETTERS = 120
 _SEPARATOR = re.compile(
-    r"[,;\n、|]|\s+\(?\d+[.)]\s+|\s*/\s*|\s(?:and|&|plus|or|as well as|und|oder)\s"
+    r"[,;\n、|]|\s+\(?\d+[.)]\s+|\s*/\s*|\s(?:and|&|plus|or|as well as)\s"
     r"|\s(?:mixed |tinged |tempered )?with\s(?=(?:an?|some|slight)\s(?:\w+\s)?"
     r"(?:touch|hint|tinge|trace|bit|undertone)\sof\s)|&|以及|和|与"
 )
@@ -61,7 +61,6 @@ _PHRASE = re.compile(
     r"|(?:emotions?|feelings?|signs?|expressions?|hints?|elements?|traces?"
     r"|touch|tinge|bit|undertones?) of|(?:mix|mixture"
     r"|combination|blend) of"
-    r"|und|oder|auch|aber|nur|etwas|leicht|eher|sehr|ein bisschen|ein wenig"
     r"|有点|一点|非常|十分|有些|略带|很|一些)\s+|(?:有点|有些|非常|十分|略带))"
 )
 _CUT = re.compile(
@@ -73,18 +72,28 @@ _CUT = re.compile(
 _REMARK = re.compile(r"(?<=[\w*])\s*\([^()\n]*\)")
 _EDGES = re.compile(r"^[\W_]+|[\W_]+$")
 _NOT = re.compile(
-    r"^(?:not|no|never|nor|without|non|nicht|keine?[mnrs]?|ohne|weder)\b|^(?:不是|没有|不(?![安满耐屑悦快知解甘服]))"
+    r"^(?:not|no|never|nor|without|non)\b|^(?:不是|没有|不(?![安满耐屑悦快知解甘服]))"
 )
+# Words of another language in a list, as the English ones that the patterns here know.
+_IN_ENGLISH = {
+    "de": (
+        (re.compile(r"\bund\b"), "and"),
+        (re.compile(r"\boder\b"), "or"),
+        (re.compile(r"\b(?:nicht|keine?[mnrs]?|ohne|weder)\b"), "not"),
+        (re.compile(r"\b(?:auch|aber|nur|etwas|leicht|eher|sehr|ein bisschen)\b"), "very"),
+        (re.compile(r"\bein wenig\b"), "very"),
+    )
+}
 _PROSE = word_set("prose")
 _PROSE_ZH = re.compile(r"[他她它我你的是在了着这那并而]")
 _NO_LABELS = word_set("no labels")
 
 
 def label_list_v3(response: str, space: Space) -> Extraction:
-    """The policy described at the head of this file; of `space` question and aliases count."""
+    """The policy described at the head of this file; of `space` labels and scale count not."""
     first: Extraction | None = None
     for conclusion in conclusions(response, space):
-        found = _read(conclusion, space.aliases)
+        found = _read(conclusion, space)
         if found.value is not None or (conclusion.explicit and found.status == "refused"):
             return found
         first = first or found
@@ -93,19 +102,21 @@ def label_list_v3(response: str, space: Space) -> Extraction:
     return first or Extraction(None, "empty")
 
 
-def _read(conclusion: Conclusion, aliases: tuple[tuple[str, str], ...]) -> Extraction:
+def _read(conclusion: Conclusion, space: Space) -> Extraction:
     text = folded(conclusion.text).strip()
     if conclusion.explicit and not conclusion.hard:
         text = _paragraph(text)
     if is_blank(text):
         return Extraction(None, "empty")
-    said = said_with(text, free_words(aliases))
+    said = said_with(text, free_words(space.aliases), language=space.language)
+    for words, english in _IN_ENGLISH.get(space.language, ()):
+        text = words.sub(english, text)
     labels = None if said.refused else _listed(text, hard=conclusion.hard)
     if labels is None:
         labels = list(said.labels)
     if labels:
-        english = {folded(word): label for word, label in aliases}
-        return Extraction(tuple(dict.fromkeys(english.get(x, x) for x in labels)), "ok")
+        names = {folded(word): label for word, label in space.aliases}
+        return Extraction(tuple(dict.fromkeys(names.get(x, x) for x in labels)), "ok")
     return Extraction(None, "refused" if said.refused else "out_of_vocabulary")
 
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from affect_mllm.eval.read.grammar import Role, grammar
-from affect_mllm.eval.read.normal import word_set
+from affect_mllm.eval.read.normal import word_set, words_in
 from affect_mllm.eval.read.said import MARKUP, Mention, Said, denied_after, is_more, speech_in
 from affect_mllm.eval.read.tokens import Found, Phrases, scan, tokens_of
 from affect_mllm.eval.read.vocabulary import EVERYDAY, WEAK, Form, Vocabulary
@@ -24,13 +24,13 @@ _REACH_LIST = 3  # tokens between the items of a list
 _FILLERS = word_set("fillers")
 _SEPARATORS = frozenset([*",;/|\n:.!?-&、。+•", "and", "or", "和", "—", "->"])
 _BEFORE_CLAUSE = _SEPARATORS | MARKUP | word_set("before a clause")
-_AUXILIARY = word_set("auxiliaries")
 _JOINS = word_set("joins")
 
 
-def said_in(text: str, known: Vocabulary) -> Said:
-    """What a folded text says of a task's labels."""
-    found = said_with(text, known.phrases, neutral=known.neutral, shadowed=known.shadowed)
+def said_in(text: str, known: Vocabulary, language: str = "") -> Said:
+    """What a folded text says of a task's labels; with the words of a language (`grammar`)."""
+    options: dict[str, Any] = {"neutral": known.neutral, "shadowed": known.shadowed}
+    found = said_with(text, known.phrases, **options, language=language)
     poles_denied = len(found.denied) > 1 and known.neutral not in found.denied
     if not found.labels and known.poles and known.neutral and poles_denied:
         last = found.mentions[-1]
@@ -50,13 +50,15 @@ def said_of(
     neutral: str | None = None,
     shadowed: bool = False,
     without: frozenset[str] = frozenset(),
+    language: str = "",
 ) -> Said:
     """The same of tokens in lower case.
 
     `neutral` is the label that "no emotion" means, `shadowed` says that phrases may look like
     refusals, `without` names roles of the grammar that count for nothing.
     """
-    return _Reader(tokens, phrases, neutral, shadowed=shadowed, without=without).read()
+    how: dict[str, Any] = {"shadowed": shadowed, "without": without, "language": language}
+    return _Reader(tokens, phrases, neutral, **how).read()
 
 
 class _Reader:
@@ -70,11 +72,14 @@ class _Reader:
         *,
         shadowed: bool,
         without: frozenset[str],
+        language: str,
     ) -> None:
         self.tokens, self.phrases, self.neutral = tokens, phrases, neutral
-        self.said = Said(tokens)
+        self.said, self.grammar = Said(tokens), grammar(language)
+        self.denials = words_in("denials", language)
+        self.auxiliaries = words_in("auxiliaries", language)
         keeps = self._holds(shadowed=shadowed, without=without)
-        self.found = scan(tokens, phrases, grammar(), keeps=keeps)
+        self.found = scan(tokens, phrases, self.grammar, keeps=keeps)
         self.speech = speech_in(tokens) if '"' in tokens or "'" in tokens else ()
         self.negation, self.reach_from, self.list_until = "", 0, -1
         self.reason_from = -1  # where the last explanation began
@@ -101,7 +106,7 @@ class _Reader:
                 return False
             if not shadowed or role.name not in ("refuse", "sorry", "ignore"):
                 return True
-            end, _ = grammar().at(tokens, start)
+            end, _ = self.grammar.at(tokens, start)
             return all(phrases.at(tokens, place)[1] is None for place in range(start, end))
 
         return holds if shadowed or without else opens
@@ -118,7 +123,7 @@ class _Reader:
             self.reach_from = end
         if self.declining and not self._quoted(start):
             return
-        denied = denied or denied_after(tokens, end)
+        denied = denied or denied_after(tokens, end, self.denials)
         sure = form.strength != WEAK and not (
             self.explaining or self.explained or self._quoted(start)
         )
@@ -162,8 +167,8 @@ class _Reader:
         """ "Joy is not what she feels": the mention right before the verb."""
         place = each.start
         word = self.tokens[place]
-        verb = word.endswith("n't") and word[:-3] in _AUXILIARY
-        while place > 0 and self.tokens[place - 1] in _AUXILIARY:
+        verb = word.endswith("n't") and word[:-3] in self.auxiliaries
+        while place > 0 and self.tokens[place - 1] in self.auxiliaries:
             place, verb = place - 1, True
         last = self.said.mentions[-1] if self.said.mentions else None
         if verb and last is not None and last.end == place:

@@ -49,6 +49,12 @@ def word_set(name: str) -> frozenset[str]:
     return _sets()[name]
 
 
+@lru_cache(maxsize=64)
+def words_in(name: str, language: str) -> frozenset[str]:
+    """The same with the words that a language adds, those of "NAME (LANGUAGE)", if any."""
+    return word_set(name) | _sets().get(f"{name} ({language})", frozenset())
+
+
 @lru_cache(maxsize=1)
 def _sets() -> dict[str, frozenset[str]]:
     found: dict[str, list[str]] = {}

@@ -28,8 +28,9 @@ def polarity_v3(response: str, space: Space) -> Extraction:
     for conclusion in conclusions(response, space):
         for part in _parts(conclusion):
             text = folded(part)
-            stated = set(said_in(text, vocabulary(POLES, space.aliases)).labels)
-            if stated == {"neutral"} and _signs(said_with(text, free_words())):
+            known, told = vocabulary(POLES, space.aliases), space.language
+            stated = set(said_in(text, known, told).labels)
+            if stated == {"neutral"} and _signs(said_with(text, free_words(), language=told)):
                 return Extraction(None, "ambiguous")
             if stated:
                 return one_of(stated)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from affect_mllm.eval.read.normal import word_set
 
 MARKUP = frozenset("*_\"'`#|()[]{}<>•·~")
 _BETWEEN = frozenset([*":-=?|", "->", "=>", "—"])
-_DENIES = word_set("denials")
 _ADVERBS = word_set("adverbs of a denial")
 _SPEECH = word_set("speech")
 _SAYS, _TEXTS = word_set("says"), word_set("texts that are cited")
@@ -53,7 +52,7 @@ class Said:
         return dict.fromkeys(mention.label for mention in self.mentions if mention.denied)
 
 
-def denied_after(tokens: Sequence[str], end: int) -> bool:
+def denied_after(tokens: Sequence[str], end: int, denials: Collection[str]) -> bool:
     """Whether "? No", ": false" or the like follows, and nothing goes on after it."""
     place = end
     while place < len(tokens) and tokens[place] in MARKUP and tokens[place] != "|":
@@ -63,7 +62,7 @@ def denied_after(tokens: Sequence[str], end: int) -> bool:
     place += 1
     while place < len(tokens) and tokens[place] in MARKUP:
         place += 1
-    if place >= len(tokens) or tokens[place] not in _DENIES:
+    if place >= len(tokens) or tokens[place] not in denials:
         return False
     place += 1
     while place < len(tokens) and (tokens[place] in MARKUP or tokens[place] in _ADVERBS):

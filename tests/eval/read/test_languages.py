@@ -80,6 +80,23 @@ def test_only_rows_of_the_language_are_read_so_and_only_with_the_option() -> Non
     assert TASK.wording != Task("t", "1", QUESTION, SEVEN, language="de").wording != QUESTION
 
 
+@pytest.mark.parametrize(
+    ("said", "label"),
+    [
+        ('She says "ich weiß nicht" with anger in her voice.', "anger"),
+        ('The subtitle "Das ist nicht gut" shows anger.', "anger"),
+        ('The song "Ohne Dich" conveys sadness.', "sad"),
+        ("The actor Statt looks happy", "happy"),
+        ("The line: nein. It expresses fear", "fear"),
+    ],
+)
+def test_an_answer_about_a_row_in_english_may_quote_german(said: str, label: str) -> None:
+    for task, row in ((TASK, ENGLISH), (Task("t", "1", QUESTION, SEVEN), GERMAN)):
+        assert extract(said, task.space(row), task.policy).value == label
+    space = Task("o", "1", "Which?", kind="open_vocabulary", metrics=("hit_rate",)).space(ENGLISH)
+    assert extract("joy, nicht anger", space, "label_list_v3").value == ("joy", "nicht anger")
+
+
 def test_free_words_are_read_as_the_english_ones() -> None:
     for said in ("Wut, Trauer", "Wut und Trauer", "Die Person ist wütend und traurig."):
         assert extract(said, OPEN.space(GERMAN), OPEN.policy).value == ("anger", "sad"), said

@@ -179,6 +179,10 @@ def _inflected(words: Sequence[str], endings: Sequence[str]) -> Iterator[str]:
             yield from (word + ending for ending in endings)
 
 
+# What a field of a phrasing may hold: no article, or any question "What is the …?" would be one.
+_FILLED = {"name": r"(?:(?!\b(?:an?|the)\b)[\w ,-])+", "low": r"[-+.e\d]+", "high": r"[-+.e\d]+"}
+
+
 @lru_cache(maxsize=16)
 def _forms(code: str) -> list[tuple[str, re.Pattern[str]]]:
     """Each phrasing that names something, as a pattern of what is made of it."""
@@ -187,7 +191,8 @@ def _forms(code: str) -> list[tuple[str, re.Pattern[str]]]:
         parts = [*Formatter().parse(phrasing)]
         if any(name for _, name, _, _ in parts):
             form = "".join(
-                re.escape(text) + (f"(?P<{name}>.+?)" if name else "") for text, name, _, _ in parts
+                re.escape(text) + (f"(?P<{name}>{_FILLED.get(name, '.+?')})" if name else "")
+                for text, name, _, _ in parts
             )
             found.append((phrasing, re.compile(form, re.DOTALL)))
     return found

@@ -129,11 +129,12 @@ class Instruction:
         if self.shuffle_labels:
             space = [space[i] for i in rng.permutation(len(space))]
         values = {name: of_row(sample, name) for name in _fields(question) if name in OF_THE_ROW}
-        language = self._language(sample, question, answer)
-        form = question if language is None else language.questions[question]
+        language = self._language(sample, question, answer, self.rejected)
+        form = question if language is None else language.questions.get(question, question)
         asked = form.format(**values, **self._task(question, space, language))
         said = self._write(sample, answer, language)
-        return asked, (said, self._write(sample, self.rejected)) if self.rejected else said
+        other = self.rejected and self._write(sample, self.rejected, language)
+        return asked, (said, other) if other else said
 
     def _language(self, sample: Sample, *phrasings: str) -> Language | None:
         """What a row is asked in; None: as it is written, which holds for all phrasings or none."""

@@ -140,7 +140,15 @@ class OwnLabels:
         low, high = label.scale
         step = (high - low) / (self.levels - 1)
         form = next(iter(Formatter().parse(question(key, label)["answer"])))[2]
-        return {format(low + at * step, form or ""): low + at * step for at in range(self.levels)}
+        written = [format(low + at * step, form or "") for at in range(self.levels)]
+        made = {each: min(max(float(each), low), high) for each in written}
+        if len(made) < self.levels:
+            raise ConfigError(
+                f"benchmark {self.name}.levels",
+                f"{self.levels} between {low:g} and {high:g}, of which some are written alike",
+                expected=f"{len(made)} at most: {key} is written as {', '.join([*made][:3])}, …",
+            )
+        return made
 
 
 def misread(labels: Sequence[str], kind: LabelKind = "classes") -> Iterator[str]:

@@ -84,6 +84,20 @@ def test_a_question_that_was_filled_in_is_found_by_its_phrasing() -> None:
         chinese.question(text) == "这个人的心情是什么？请从以下选项中选一个回答：无聊, 悲伤, 淡定。"
     )
     assert chinese.question("What now?") is None
+    german = languages.read("de")
+    assert german is not None
+    for other in (
+        "What is the emotion of the person?",
+        "What is the mood? A or B?",
+        "State the emotion, then the reason.",
+    ):
+        assert german.question(other) is None, "half of it would stay English"
+
+
+def test_what_has_no_words_of_its_own_and_what_is_not_preferred_are_in_the_language_too() -> None:
+    made = Instruction(("{context}",), "{emotion}", rejected="{other}", language="de")
+    said = asked(made, row("de", emotion="anger", other="happy", context=["A: Na?"]))
+    assert said == ("A: Na?", ("Wut", "Freude"))
 
 
 @pytest.mark.parametrize("code", languages.codes())

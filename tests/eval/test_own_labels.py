@@ -14,7 +14,7 @@ from affect_mllm.data.label_questions import question
 from affect_mllm.data.label_space import Label, described
 from affect_mllm.data.row_checks import LABEL_RANGES
 from affect_mllm.eval.benchmarks import benchmark_names, load_task
-from affect_mllm.eval.own_labels import misread
+from affect_mllm.eval.own_labels import OwnLabels, misread
 from affect_mllm.eval.predictions import Prediction
 from affect_mllm.eval.score.scoring import score
 from affect_mllm.tools.app import main
@@ -70,6 +70,18 @@ def test_a_number_is_scored_on_its_own_scale_under_its_own_name(path: Path) -> N
     rows = [Prediction(id, response=text) for id, text in said.items()]
     result = score(task, manifest.read(path), rows)
     assert result["metrics"]["mae"]["value"] == pytest.approx(2 / 3)
+
+
+def test_levels_are_numbers_as_they_are_written_and_no_two_are_alike(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    rows = [{"id": f"r{at}", "subtitle": "x", "split": "test", "labels": {"stress": at}}
+            for at in (0, 10)]  # fmt: skip
+    manifest.write(rows, path)
+    label_file.write(path, {"stress": described("number", [("test", 0), ("test", 10)])})
+    levels = OwnLabels("o", truth="stress", levels=5).of(path).levels
+    assert levels == {"0": 0, "2": 2, "5": 5, "8": 8, "10": 10}
+    with pytest.raises(ConfigError, match="11 at most"):
+        OwnLabels("o", truth="stress", levels=21).of(path)
 
 
 def test_a_list_is_a_set_of_the_words_that_the_question_lists(path: Path) -> None:

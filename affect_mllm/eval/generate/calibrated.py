@@ -61,10 +61,11 @@ def check(task: Task, split: str | None, answer_by: str) -> None:
             f"{split} with answer_by={answer_by}, a task of kind {task.kind}",
             expected=f"answer_by=likelihood or head, of {', '.join(KINDS)}",
         )
-    if split.startswith("test") or split == task.split:
+    if split.startswith("test") or task.split in (None, split):
         raise ConfigError(
             "calibrate",
-            f"{split}, which is tested",
+            f"{split}, which is tested"
+            + (": a benchmark without a split tests every row" if task.split is None else ""),
             expected="a validation split",
             fix="set rows aside: nothing is fitted on a test set",
         )

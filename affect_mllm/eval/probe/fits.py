@@ -27,7 +27,7 @@ Block = NDArray[Any]  # `[rows, D]` numbers, or `[rows]` texts
 PROBES = ("linear", "knn")
 REPORTED = {"classes": ("accuracy", "uar", "weighted_f1"), "number": ("pearson", "ccc")}
 NEIGHBOURS = 5
-# Marks, too, which MELD's emotions show in; they and C were chosen on its dev split.
+# Marks, too, which MELD's emotions show in; docs/people.md says by what they and C were chosen.
 WORDS = {"ngram_range": (1, 2), "sublinear_tf": True, "token_pattern": r"(?u)\w+|[!?.,]+"}
 
 

@@ -95,6 +95,7 @@ def test_an_evaluation_has_both_and_refuses_what_is_tested(tiny, tiny_run, tmp_p
     assert {"text", "text-calibrated"} <= {*found["variants"]}
     assert found["n"] == found["variants"]["text-calibrated"]["n"] == 8, "rows of test alone"
     assert "text-calibrated" in {each["other"] for each in found["comparisons"]}
-    for wrong in (["calibrate=test", "answer_by=likelihood"], ["calibrate=val"]):
+    every = ["calibrate=val", "answer_by=likelihood", "benchmark.split=null"]
+    for wrong in (["calibrate=test", "answer_by=likelihood"], ["calibrate=val"], every):
         with pytest.raises(ConfigError, match="calibrate"):
             main([*given, *wrong])

@@ -57,6 +57,7 @@ TASKS: dict[str, tuple[str, tuple[float, float] | None]] = {
 }
 FOLDS, PARTS = 5, 10
 _TEXT = re.compile(r"\bText: (.*?)\s*(?:Sentiment|Intensity|This tweet)[\w\s]*:\s*$", re.DOTALL)
+_BRACKET = re.compile(r"-[lr][rsc]b-")
 _DIMENSION = re.compile(r"Determine the (valence|arousal|dominance) intensity")
 _EMOTION = re.compile(r"Emotion E: (anger|fear|joy|sadness)\. Intensity (?:Score|Class):\s*$")
 _LICENCE = "MIT (EmoLLMs); the sets keep their own terms"
@@ -160,8 +161,11 @@ def of_fold(inputs: Inputs, *, fold: int) -> Iterator[Entry]:
 
 
 def letters_of(text: str) -> str:
-    """The letters and digits of a text, without case and accents; all of it where there is none."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
+    """The letters and digits of a text, without case and accents; all of it where there is none.
+
+    SST-5 writes the brackets of SST's sentences as `-lrb-` and the like.
+    """
+    plain = _BRACKET.sub(" ", unicodedata.normalize("NFKD", text.casefold()))
     return "".join(re.findall(r"[^\W_]", plain)) or text
 
 

@@ -86,14 +86,19 @@ def test_a_dry_run_counts_the_steps_of_all_passes(tiny, turns: Path, capsys) -> 
     assert line.split()[1] == "5", "6 rows, 2.5 passes, 3 at a time"
 
 
+def _bracketed(text: str) -> str:
+    """As SST-5 writes it."""
+    return text.replace("(", "-lrb- ").replace(")", " -rrb-")
+
+
 @pytest.fixture
 def texts(tmp_path: Path) -> Path:
     """AEB's files with as many texts as every split needs, those of SST and SST-5 the same."""
-    said = [f"Text number {at}" for at in range(40)]
+    said = [f"Text (number) {at}" for at in range(40)]
     files = {
         "SST_test": [(f"Task: Score it. Text: {x} Sentiment score: ", at / 40)
                      for at, x in enumerate(said)],
-        "sst5_test": [(f"Task: Class. Text: {x.lower()} ! Sentiment Class: ",
+        "sst5_test": [(f"Task: Class. Text: {_bracketed(x.lower())} ! Sentiment Class: ",
                        ("3: positive", "1: negative")[at % 2]) for at, x in enumerate(said)],
         "emobank_test": [(f"Task: Determine the {d} intensity of it. Text: {x} Intensity Score: ",
                           1 + at / 10) for at, x in enumerate(said)
@@ -124,8 +129,10 @@ def test_a_text_is_tested_once_and_never_trained_on_then(texts: Path) -> None:
         read = list(manifest.read(folded(texts, fold)))
         where: dict[str, set[str | None]] = {}
         for row in read:
-            where.setdefault((row.subtitle or "").lower().strip(" !"), set()).add(row.split)
-        assert all(len(splits) == 1 for splits in where.values()), "SST and SST-5 share texts"
+            number = (row.subtitle or "").strip(" !").rpartition(" ")[2]
+            where.setdefault(number, set()).add(row.split)
+        assert len(where) == 40, "SST and SST-5 share texts"
+        assert all(len(splits) == 1 for splits in where.values())
         assert {row.split for row in read} == {"train", "val", "test"}
         tested += [row.id for row in read if row.split == "test"]
         assert not any(row.messages for row in read)

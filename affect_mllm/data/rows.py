@@ -30,7 +30,7 @@ from affect_mllm.data.media_root import root_of
 from affect_mllm.data.problems import Problem
 from affect_mllm.data.row_scan import Found, Text
 from affect_mllm.log import LOGGER
-from affect_mllm.media.refusals import unlike, unreadable
+from affect_mllm.media.refusals import no_parquet, unreadable
 from affect_mllm.types import DataError, Sample
 
 KEPT_FROM_BYTES = 16 << 20  # smaller files are checked again each time: it takes under a second
@@ -306,10 +306,8 @@ def _parquet_lines(path: Path) -> Iterator[bytes]:
             for batch in file.iter_batches(batch_size=8192):
                 for row in map(_without_nulls, batch.to_pylist()):
                     yield json.dumps(row, ensure_ascii=False, default=_foreign).encode() + b"\n"
-    except pyarrow.ArrowException as error:
-        raise unlike(path, "Parquet", error) from error
-    except OSError as error:
-        raise unreadable(path, error) from error
+    except (pyarrow.ArrowException, OSError) as error:
+        raise no_parquet(path, error) from error
 
 
 def _without_nulls(row: dict[str, Any]) -> dict[str, Any]:

@@ -168,7 +168,7 @@ class ChatTemplate:
             raise ConfigError(
                 "tokenizer",
                 f"its chat template refuses: {error}",
-                fix="set data.prompt.system=null, or let turns alternate: some templates need that",
+                fix="set data.prompt.system='', or let turns alternate: some templates need that",
             ) from error
 
     @cached_property

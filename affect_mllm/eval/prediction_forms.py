@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
-from affect_mllm.media.refusals import unlike, unreadable
+from affect_mllm.media.refusals import no_parquet, unlike, unreadable
 from affect_mllm.types import ConfigError, DataError
 
 PLAIN = (".csv", ".tsv", ".xlsx")  # tables whose cells hold no lists
@@ -190,8 +190,8 @@ def _parquet(path: Path) -> Iterator[Numbered]:
     try:
         for number, row in enumerate(pyarrow.parquet.read_table(path).to_pylist(), start=1):
             yield number, {key: value for key, value in row.items() if value is not None}
-    except pyarrow.ArrowException as error:
-        raise unlike(path, "Parquet", error) from error
+    except (pyarrow.ArrowException, OSError) as error:
+        raise no_parquet(path, error) from error
 
 
 def _ours(row: Mapping[str, Any], form: Form, *, plain: bool) -> dict[str, Any] | str:

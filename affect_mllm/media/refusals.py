@@ -42,6 +42,15 @@ def unlike(path: Path, form: str, error: Exception) -> DataError:
     )
 
 
+def no_parquet(path: Path, error: Exception) -> DataError:
+    """The error for what pyarrow raises: of a torn file, too, it is an OSError, but without a
+    number.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return unreadable(path, error)
+    return unlike(path, "Parquet", error)
+
+
 def _way(path: Path, error: OSError) -> str:
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         found = near(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,14 @@ def test_a_folder_in_a_files_place_and_a_file_of_somebody_else(tmp_path: Path) -
 def test_a_parquet_file_that_was_cut_off_and_one_that_is_not_there(tmp_path: Path) -> None:
     cut = tmp_path / "rows.parquet"
     cut.write_bytes(b"PAR1 and no more")
+    with pytest.raises(DataError, match="as Parquet") as refused:
+        rows.read_text(cut)
+    assert "write it again" in refused.value.fix
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(importlib.import_module("pyarrow").table({"id": ["a", "b"]}), cut)
+    torn = bytearray(cut.read_bytes())
+    torn[4:24] = b"\xff" * 20  # pyarrow's OSError has no number then
+    cut.write_bytes(torn)
     with pytest.raises(DataError, match="as Parquet") as refused:
         rows.read_text(cut)
     assert "write it again" in refused.value.fix

@@ -91,6 +91,7 @@ def other_run(kind: str, folder: Path, rows: list[Sample]) -> str:
     said, one = answers(rows), task()
     if kind == "prompt":
         said = [replace(each, prompt_hash="def") for each in said]
+        one = task(language="de")  # the prompt says it
     elif kind == "unknown prompt":
         said = [replace(each, prompt_hash=None) for each in said]
     elif kind == "subset":

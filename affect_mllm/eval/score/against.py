@@ -25,6 +25,7 @@ PERMITTED = ("prompt", "subset", "extraction")
 # Of a task, what is no part of the measure, or is looked at by itself.
 _APART = {"name", "version", "question", "extraction", "split", "source", "status", "manifest"}
 _APART |= {"ids", "official", "toolkits", "breakdowns", "require", "decoding", "max_new_tokens"}
+_APART |= {"language"}  # every one has a prompt of its own
 TRUE_CLASS = "true class"
 
 

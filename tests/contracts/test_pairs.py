@@ -20,24 +20,11 @@ LAUNCHES = sorted(path.stem for path in (config.conf_dir() / "launch").glob("*.y
 TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m")
 
 
-# What answers itself under those that split weights is tests/train/test_reinforce_grid.py's.
-REINFORCED = {"affectgpt_r1", "demo_reinforce", "r1_omni"}
-SPLIT = {"fsdp2", "zero3", "zero3_offload"}
-
-
-def fits(launch: str, name: str) -> bool:
-    return not (launch in SPLIT and name in REINFORCED)
-
-
 def pairs() -> list[tuple[str, list[str]]]:
     """Each launch with its experiments: all of them, or so that every name appears once."""
     if os.environ.get("AFFECT_SOAK"):
-        return [(each, [n for n in EXPERIMENTS if fits(each, n)]) for each in LAUNCHES]
-    chosen: dict[str, list[str]] = {launch: [] for launch in LAUNCHES}
-    for name in sorted(EXPERIMENTS, key=lambda name: name not in REINFORCED):
-        free = [launch for launch in LAUNCHES if fits(launch, name)]
-        chosen[min(free, key=lambda launch: len(chosen[launch]))].append(name)
-    return list(chosen.items())
+        return [(launch, EXPERIMENTS) for launch in LAUNCHES]
+    return [(launch, EXPERIMENTS[i :: len(LAUNCHES)]) for i, launch in enumerate(LAUNCHES)]
 
 
 def test_every_experiment_and_every_launch_is_tried() -> None:

@@ -8,7 +8,7 @@ blocks instead, L² numbers a row, and compute what the mask then hides: for com
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, Literal
 
@@ -92,12 +92,25 @@ def _mask(*, attention_mask: torch.Tensor | None = None, **shape: Any) -> torch.
     return sdpa_mask(attention_mask=attention_mask, **shape)
 
 
+class Known:
+    """Borders as torch.compile does not look into them: with a tuple, another number of examples
+    would compile each layer anew, until it gives up at its limit.
+    """
+
+    def __init__(self, borders: Borders) -> None:
+        self._borders = borders
+
+    def __iter__(self) -> Iterator[Borders]:
+        """The borders, alone."""
+        return iter((self._borders,))
+
+
 def arguments(borders: Borders) -> dict[str, Any]:
     """The keywords under which a decoder passes the borders to `attend`."""
     return {
         "cu_seq_lens_q": borders.starts,
         "max_length_q": borders.longest,
-        "borders": (borders,),
+        "borders": Known(borders),
         "forked": bool(borders.forks),
     }
 
@@ -180,7 +193,7 @@ def _blocked(
     key: torch.Tensor,
     value: torch.Tensor,
     starts: torch.Tensor,
-    known: Sequence[Borders],
+    known: Iterable[Borders],
     rule: Rule,
 ) -> torch.Tensor:
     """`blocked` between `starts`, whose numbers the host has where they are among the `known`."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from affect_mllm.eval.read import (
+    centred,
     claims,
     closed,
-    coded,
     free,
     joint,
     letters,
@@ -45,7 +45,7 @@ class Policy:
 
 POLICIES: dict[str, Policy] = {
     "closed_label_v4": Policy(closed.closed_label_v4, "label"),
-    "coded_label_v1": Policy(coded.coded_label_v1, "label"),
+    "centred_label_v1": Policy(centred.centred_label_v1, "label"),
     "joint_label_v3": Policy(joint.joint_label_v3, "label", joint.SEPARATOR),
     "multi_label_v3": Policy(closed.multi_label_v3, "labels"),
     "label_list_v3": Policy(lists.label_list_v3, "labels"),

@@ -313,6 +313,7 @@ def test_another_reward_does_not_resume(tiny, tmp_path, monkeypatch) -> None:
         ("stages.reinforce.rollout.passes=2", "stage.rollout.passes"),
         ("stages.reinforce.rollout.questions=[other]", "stages.reinforce.rollout.questions"),
         ("~stages.reinforce.rollout", "stage.rollout"),
+        ("+data.instructions.open_vocabulary.language=de", "stages.reinforce.rollout"),
     ],
 )
 def test_what_cannot_be_is_said(tiny, tmp_path, more: str, where: str) -> None:

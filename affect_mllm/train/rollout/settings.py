@@ -62,9 +62,20 @@ class Rollout:
 
 
 def check_rollout(name: str, rollout: Rollout, data: DataSettings) -> None:
-    """ConfigError for questions that do not exist or have no answer to be given."""
-    known = [n for n, each in data.instructions.items() if isinstance(each, Instruction)]
+    """ConfigError for questions that do not exist or have no answer to be given, and for those in
+    another language, whose answers rewards would not read.
+    """
+    asked = {n: each for n, each in data.instructions.items() if isinstance(each, Instruction)}
+    known = [*asked]
     if unknown := sorted(set(rollout.questions) - set(known)):
         raise ConfigError(
             f"stages.{name}.rollout.questions", f"{unknown}", expected=f"some of {sorted(known)}"
         )
+    for question in rollout.questions or known:
+        if asked[question].language is not None:
+            raise ConfigError(
+                f"stages.{name}.rollout",
+                f"question {question} has language: {asked[question].language}",
+                expected="questions in English, the only language that rewards read",
+                fix=f"data.instructions.{question}.language=null",
+            )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import re
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
@@ -94,11 +95,11 @@ def compose(name: str, overrides: Sequence[str]) -> DictConfig:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             return hydra_compose(name, overrides=given)
     except MissingConfigException as error:  # its own words list a hundred names, a line each
-        missing = str(error.missing_cfg_file)
+        missing, by = str(error.missing_cfg_file), re.match(r"In '([^']+)'", str(error))
         raise ConfigError(
-            "command line",
+            "command line" if by is None or by[1] == name else f"{by[1]}.yaml",
             f"there is no {missing}{_near(Path(missing).name, error.options or ())}",
-            fix="choose one that is there; `affect-mllm train --help` lists them",
+            fix=f"choose one that is there; `affect-mllm {name} --help` lists them",
         ) from error
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         cause = error.__cause__

@@ -34,8 +34,11 @@ def changes(root: Path = ROOT, but: Sequence[str] = ()) -> list[str]:
 
 
 def _git(root: Path, *words: str) -> str:
-    done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False)
-    return done.stdout
+    command = ["git", *words]
+    try:
+        return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False).stdout
+    except FileNotFoundError:  # git is not installed
+        return ""
 
 
 def has_cuda() -> bool:

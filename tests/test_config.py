@@ -280,4 +280,14 @@ def test_a_choice_that_is_not_there_is_said_in_two_lines(given: str, said: str) 
     with pytest.raises(config.ConfigError) as refused:
         config.compose("eval", [given])
     assert refused.value.got.startswith(said)
+    assert refused.value.where == "command line"
     assert len(str(refused.value).splitlines()) == 2
+
+
+def test_a_choice_that_a_file_makes_is_said_of_that_file(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment/mine.yaml").write_text("defaults: [/stage@stages.a: algn]\n")
+    with pytest.raises(config.ConfigError) as refused:
+        config.compose("train", ["experiment=mine", f"hydra.searchpath=[{tmp_path}]"])
+    assert refused.value.where == "experiment/mine.yaml"
+    assert refused.value.got == "there is no stage/algn; did you mean align?"

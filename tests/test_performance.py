@@ -220,9 +220,14 @@ def test_what_was_measured_while_the_files_changed_is_not_kept(measured, change,
     assert not (measured.root / "docs/performance.json").exists()
 
 
-def test_a_tree_without_git_names_no_commit(measured: Measured, capfd) -> None:
+def test_a_tree_without_git_names_no_commit(
+    measured: Measured, monkeypatch: pytest.MonkeyPatch, capfd
+) -> None:
     measured.write("ratio.txt", "1.0")
     shutil.rmtree(measured.root / ".git")
+    assert measured.suite.main() == 2
+    assert "no git" in capfd.readouterr().err
+    monkeypatch.setenv("PATH", str(measured.root))  # and no program of that name
     assert measured.suite.main() == 2
     assert "no git" in capfd.readouterr().err
 

@@ -59,4 +59,8 @@ def _way(path: Path, error: OSError) -> str:
         return "name the file in this folder"
     if error.errno in (errno.EACCES, errno.EPERM):
         return "give this user the right to read it, and to enter its folder"
+    if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+        return "correct the path"
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return "let processes open more files (ulimit -n), or take fewer workers"
     return "copy it anew: what complains is the disk that it lies on"

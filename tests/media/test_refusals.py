@@ -33,6 +33,8 @@ def test_a_folder_in_a_files_place_and_a_file_of_somebody_else(tmp_path: Path) -
     denied = PermissionError(errno.EACCES, "Permission denied")
     assert "right to read" in unreadable(folder, denied).fix
     assert "disk" in unreadable(folder, OSError(errno.EIO, "Input/output error")).fix
+    assert "ulimit" in unreadable(folder, OSError(errno.EMFILE, "Too many open files")).fix
+    assert unreadable(folder, OSError(errno.ELOOP, "Too many links")).fix == "correct the path"
 
 
 def test_a_parquet_file_that_was_cut_off_and_one_that_is_not_there(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def estimate(
         )
         speed_of(plan, stage).rehearsed(plan.model, lower)
         of_rank = math.ceil(stage.batch_size / processes)
-        words = words_of(stage, text)
+        words, whole = words_of(stage, text), gathers(stage)
 
         def rehearsed(
             examples: int, optimizer: Any = optimizer, words: tuple[int, int] = words
@@ -114,9 +114,9 @@ def estimate(
             shape = shape_of(plan, items, examples=examples, text=words)
             return shape, rehearse(plan.model.train(), shape, optimizer, autocast=lower)
 
-        def taken(examples: int, rehearsed: Any = rehearsed) -> int:
+        def taken(examples: int, rehearsed: Any = rehearsed, whole: bool = whole) -> int:
             strategy = str(plan.cfg.launch.strategy)
-            return on_device(rehearsed(examples)[1], strategy, processes)
+            return on_device(rehearsed(examples)[1], strategy, processes, whole=whole)
 
         if fit is None:
             examples = at_once(plan, items, words, of_rank)
@@ -127,7 +127,7 @@ def estimate(
         stages[stage.name] = {
             "micro_batch": asdict(shape),
             "account": asdict(account),
-            "bytes": {name: on_device(account, name, processes) for name in SPLITS},
+            "bytes": {n: on_device(account, n, processes, whole=whole) for n in SPLITS},
             "flops_step": account.flops * micro * processes,
             "examples": examples,
             "micro_batches": micro,
@@ -159,6 +159,11 @@ def words_of(stage: Stage, text: tuple[int, int]) -> tuple[int, int]:
     if stage.rollout is None:
         return text
     return text[0], stage.rollout.answers * stage.rollout.max_new_tokens
+
+
+def gathers(stage: Stage) -> bool:
+    """Whether all weights are on each device for a while, where they are split otherwise."""
+    return stage.rollout is not None or stage.compares
 
 
 def speed_of(plan: Blueprint, stage: Stage) -> Speed:
@@ -231,10 +236,11 @@ def shape_of(
     return Shape(rows, width, supervised, present, patches, inputs, (length,) * examples)
 
 
-def on_device(account: Account, strategy: str, processes: int) -> int:
+def on_device(account: Account, strategy: str, processes: int, *, whole: bool = False) -> int:
     """Bytes at the peak on one of `processes` devices: what a strategy splits is divided.
 
-    With ZeRO-3 and FSDP the gathered layer is not counted; offloaded parts are on the host.
+    With ZeRO-3 and FSDP the gathered layer is not counted, but all weights beside the device's part
+    where they are gathered at once (`whole`); offloaded parts are on the host.
     """
     kept = [1 / processes if split else 1.0 for split in SPLITS[strategy]]
     if strategy == "zero3_offload":
@@ -243,7 +249,10 @@ def on_device(account: Account, strategy: str, processes: int) -> int:
     fixed = sum(part * (1 - share) for part, share in zip(parts, kept, strict=True))
     if SPLITS[strategy][1] is False:
         return round(account.peak - fixed)
-    return round(max(account.peak - fixed, account.activations))
+    gathered = 0.0
+    if whole and SPLITS[strategy][2]:
+        gathered = account.weights * (1 + kept[2]) + account.optimizer * kept[0]
+    return round(max(account.peak - fixed, account.activations, gathered))
 
 
 def _show(found: dict[str, Any]) -> None:

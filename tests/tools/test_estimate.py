@@ -264,6 +264,11 @@ def test_a_strategy_divides_what_it_splits() -> None:
         name: on_device(account, name, 4) for name in ("single", "ddp", "zero1", "zero2", "zero3")
     }
     assert got == {"single": 1020, "ddp": 1020, "zero1": 960, "zero2": 930, "zero3": 330}
+    whole = {
+        name: on_device(account, name, 4, whole=True)
+        for name in ("zero2", "zero3", "zero3_offload", "fsdp2")
+    }
+    assert whole == {"zero2": 930, "zero3": 1020, "zero3_offload": 800, "fsdp2": 1020}
 
 
 def vlm_overrides(tiny, tmp_path: Path, kind: str = "qwen2_5_vl") -> list[str]:
@@ -320,6 +325,11 @@ def test_answers_that_a_stage_draws_are_counted(tmp_path) -> None:
     assert shapes[1]["length"] - shapes[0]["length"] == 5 * 30 - 8
     assert [shape["supervised"] for shape in shapes] == [8, 5 * 30]
     assert found["reinforce"]["account"]["flops"] > found["cold_start"]["account"]["flops"]
+    many = estimate([*given, *drawn, *one], clip_s=2.0, text=(40, 8), processes=64)["stages"]
+    sizes = {name: each["bytes"]["fsdp2"] for name, each in many.items()}
+    weights = many["cold_start"]["account"]["weights"]
+    assert sizes["reinforce"] >= weights, "all of them are gathered to draw with"
+    assert sizes["cold_start"] < weights
 
 
 def test_checkpointing_of_the_run_and_of_a_stage_is_counted(tiny, tmp_path) -> None:

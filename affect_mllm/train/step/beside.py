@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from affect_mllm.train.keep.reference import Reference
@@ -28,3 +28,16 @@ def beside(
             found = [reference.beside(batch).reference for batch in moving(batches, engine.device)]
         for batch, logps in zip(moving(batches, engine.device), found, strict=True):
             yield replace(batch, reference=logps)
+
+
+def coming(
+    reference: Reference | None,
+    engine: Engine,
+    batches: Sequence[Batch],
+    said: Callable[[str], object],
+) -> Iterator[tuple[int, Batch]]:
+    """As `beside`, by number from 1; `said` hears of each pass before its batch is made."""
+    made = beside(reference, engine, batches)
+    for number in range(1, len(batches) + 1):
+        said(f"forward of micro-batch {number}")
+        yield number, next(made)

@@ -22,7 +22,7 @@ from affect_mllm.train.plan.optim import set_rates
 from affect_mllm.train.plan.stage import Stage
 from affect_mllm.train.rollout.rollouts import Rollouts
 from affect_mllm.train.step.agree import Agreed, agree
-from affect_mllm.train.step.beside import beside
+from affect_mllm.train.step.beside import coming
 from affect_mllm.train.step.tally import Gates, Sums, Tally
 from affect_mllm.train.watch.callbacks import Callback, Row
 from affect_mllm.train.watch.pace import Pace
@@ -144,9 +144,8 @@ class Trainer:
         """
         engine, tally = self.engine, Tally()
         with self.pace.watching():
-            micro_batches = beside(self.reference, engine, part.micro_batches)
-            for number, micro in enumerate(micro_batches, 1):
-                self.watchdog.at(step, f"forward of micro-batch {number}")
+            said = partial(self.watchdog.at, step)
+            for number, micro in coming(self.reference, engine, part.micro_batches, said):
                 terms = engine.forward(micro, self.objective)
                 loss = self.objective.total(terms.losses, part.counts)
                 self.watchdog.at(step, f"backward of micro-batch {number}")

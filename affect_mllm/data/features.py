@@ -82,7 +82,7 @@ class Features:
             raise DataError(
                 f"row {sample.id}",
                 "not in the feature cache",
-                fix="the clip could not be read when features were computed",
+                fix="mend its clip: it could not be read when features were computed",
             )
         arrays: dict[str, np.ndarray | Patches] = {**entry.states}
         check_finite(arrays, fix="delete the cache: the encoder that filled it made no numbers")

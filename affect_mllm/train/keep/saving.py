@@ -63,7 +63,7 @@ class Saving:
                 raise CheckpointError(
                     str(self._target),
                     f"rank {rank} could not write it ({found})",
-                    fix="make room on its disk; the same command goes on from an earlier one",
+                    fix="mend that (room, rights); the same command goes on from an earlier one",
                 )
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import math
 import threading
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 from affect_mllm.train.main import main
+from affect_mllm.train.step.beside import coming
 from affect_mllm.train.watch import pace as pace_module
 from affect_mllm.train.watch.pace import Pace
 from affect_mllm.train.watch.peaks import Peak, measured, peak, published
@@ -132,3 +135,25 @@ def test_the_watchdog_is_silent_while_phases_change() -> None:
         for step in range(1000):
             dog.at(step, "forward")
     assert said == []
+
+
+def test_first_weights_read_a_batch_in_the_phase_of_its_own_pass() -> None:
+    told: list[str] = []
+
+    def beside(batch: Any) -> Any:
+        told.append(f"first weights of {batch.name}")
+        return batch
+
+    def batch(name: int) -> Any:
+        made = SimpleNamespace(name=name)
+        made.to = lambda _device: made
+        return made
+
+    reference: Any = SimpleNamespace(beside=beside)
+    engine: Any = SimpleNamespace(splits=False, device=torch.device("cpu"))
+    for number, micro in coming(reference, engine, [batch(1), batch(2)], told.append):
+        told.append(f"pass {number} of {micro.name}")
+    assert told == [
+        *("forward of micro-batch 1", "first weights of 1", "pass 1 of 1"),
+        *("forward of micro-batch 2", "first weights of 2", "pass 2 of 2"),
+    ]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 import re
 
-from affect_mllm.eval.read.grammar import Role, _automaton, _phrases, grammar
+import pytest
+
+from affect_mllm.eval.read.grammar import OTHERS, Role, _automaton, _phrases, grammar
 from affect_mllm.eval.read.tokens import Phrases, tokens_of
 
 DRAWS = 4000
@@ -24,13 +26,15 @@ def spoken(phrase: str, draw: random.Random) -> str:
     )
 
 
-def test_any_phrase_is_found_whole_with_its_role() -> None:
-    draw, every, others = random.Random(0), list(_phrases()), 0
+@pytest.mark.parametrize("language", ["", *OTHERS])
+def test_any_phrase_is_found_whole_with_its_role(language: str) -> None:
+    tables = ["grammar.txt", *([f"grammar_{language}.txt"] if language else [])]
+    draw, every, others = random.Random(0), [one for name in tables for one in _phrases(name)], 0
     for phrase, role in [*every, *(draw.choice(every) for _ in range(DRAWS))]:
         tokens = tokens_of(spoken(phrase, draw))
         if not tokens:
             continue
-        end, found = grammar().at(tokens, 0)
+        end, found = grammar(language).at(tokens, 0)
         assert end == len(tokens), tokens
         others += found != role
     # The same words may stand on several lines, of which the last one counts.

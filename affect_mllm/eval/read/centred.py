@@ -18,7 +18,8 @@ from affect_mllm.eval.read.numbers import number_v2
 
 def centred_label_v1(response: str, space: Space) -> Extraction:
     """The policy described at the head of this file."""
-    numbered = {place - len(space.labels) // 2: label for place, label in enumerate(space.labels)}
+    middle = len(space.labels) // 2
+    numbered = {float(place - middle): label for place, label in enumerate(space.labels)}
     word = closed_label_v4(response, space)
     number = number_v2(response, replace(space, low=None, high=None))
     if word.status == "ambiguous" or number.status == "ambiguous":

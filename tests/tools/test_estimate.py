@@ -293,15 +293,21 @@ def test_longer_clips_and_larger_batches_take_more(tiny, tmp_path) -> None:
     assert activations(2.0, 8) > 2 * base
 
 
-def test_budgets_and_what_fits(tiny, tmp_path) -> None:
+@pytest.mark.parametrize("stage", ["vlm_instruct", "omni_instruct"])
+def test_budgets_and_what_fits(tiny, tmp_path, stage: str) -> None:
     """A micro-batch holds what its budget admits; the largest one that fits is found."""
-    overrides = [*vlm_overrides(tiny, tmp_path), "stage=vlm_instruct", "launch=zero2"]
+    model = vlm_overrides(tiny, tmp_path)
+    if stage == "omni_instruct":
+        folder = tiny_omni.build(tmp_path, "qwen2_5_omni")
+        unbound = ["launch.budget.tokens=null", "launch.budget.units=null"]
+        model = ["experiment=omni_hybrid", *tiny_vlm.overrides(folder), *unbound]
+    overrides = [*model, f"stage={stage}", "launch=zero2"]
 
     def found(*more: str, **fit: int) -> dict[str, Any]:
         given = estimate([*overrides, *more], clip_s=2.0, text=(40, 8), processes=2, **fit)
-        return given["stages"]["vlm_instruct"]
+        return given["stages"][stage]
 
-    one = found("stages.vlm_instruct.batch_size=2")
+    one = found(f"stages.{stage}.batch_size=2")
     assert (one["examples"], one["micro_batches"]) == (1, 1)
     bound = found(f"launch.budget.tokens={3 * one['tokens']}")
     assert (bound["examples"], bound["micro_batches"]) == (3, 6)

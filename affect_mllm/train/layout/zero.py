@@ -171,6 +171,8 @@ class Zero(Engine):
         """ZeRO-3's hooks off: they would split each layer again after its first pass.
 
         DeepSpeed has no public way; TRL's `unwrap_model_for_generation` takes the same hooks away.
+        The one at the beginning of the whole model's pass, which is not in its lists, talks to the
+        other ranks, of which some may have no pass to make.
         """
         keeper = getattr(self.model.optimizer, "parameter_offload", None)
         if keeper is None:  # ZeRO-1 and -2 leave weights alone
@@ -181,9 +183,12 @@ class Zero(Engine):
         keeper.forward_hooks, keeper.backward_hooks = [], []
         for parameter in self.module.parameters():
             getattr(parameter, "ds_active_sub_modules", set()).clear()
+        begins = dict(keeper.module._forward_pre_hooks)
+        keeper.module._forward_pre_hooks.clear()
         try:
             yield
         finally:
+            keeper.module._forward_pre_hooks.update(begins)
             keeper._register_deepspeed_module(keeper.module)
 
     def save(self, folder: Path, writes: Writes) -> None:

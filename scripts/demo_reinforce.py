@@ -189,11 +189,12 @@ def draws(folders: Sequence[Path], names: Sequence[str]) -> Iterator[str]:
     for name, folder in zip(names, folders, strict=True):
         every = [row for row in rows(folder / "train", "reinforce") if "rollout" in row]
         constant = every[0]["rollout"].get("wheel/constant")
+        known = "–" if constant is None else f"{constant:.2f}"
         for when, part in (("first", every[:ENDS]), ("last", every[-ENDS:])):
             means = [fmean(row["rollout"][key] for row in part) for key in DRAWN]
             entropies = [row["notes"]["policy/entropy"] for row in part if "notes" in row]
             cells = [f"{mean:.2f}" for mean in (*means, *map(fmean, filter(None, [entropies])))]
-            body.append([f"{name}, {when}", *cells, f"{constant:.2f}"])
+            body.append([f"{name}, {when}", *cells, known])
     yield from table(["steps", *DRAWN, "entropy", "wheel/constant"], body)
 
 

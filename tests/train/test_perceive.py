@@ -124,7 +124,7 @@ def test_the_divergence_at_these_tokens_rises_and_with_its_sign_turned_falls(
             "~stages.instruct",
             "~stages.reinforce.losses.stay",
             "stages.reinforce.losses.policy.weight=0",
-            "stages.reinforce.steps=14",
+            "stages.reinforce.steps=40",  # a few steps of draws are mostly chance
             "stages.reinforce.trainable.lora.lr=0.005",
             "+stages.reinforce.trainable.connectors={match: 'compressors\\..*', lr: 0.02}",
             "stages.reinforce.rollout.answers=8",
@@ -138,4 +138,4 @@ def test_the_divergence_at_these_tokens_rises_and_with_its_sign_turned_falls(
     first, last = run("up", 1.0)
     low, lowest = run("down", -1.0)
     assert last > 1.3 * first
-    assert lowest < low / 1.5
+    assert lowest < low / 4

@@ -100,9 +100,17 @@ def rows(folder: Path, stage: str, file: str = "metrics.jsonl") -> list[Row]:
 
 
 def equal(folder: Path) -> int:
-    """How many steps of the cold start cost what the rewards did."""
-    cold, rewards = (rows(folder, stage)[-1] for stage in STAGES[:2])
-    return max(1, round(rewards["cpu_seconds"] / (cold["cpu_seconds"] / cold["step"])))
+    """How many steps of the cold start cost what the rewards did, what comes once left out."""
+    cold, rewards = (each_step(rows(folder, stage)) for stage in STAGES[:2])
+    return max(1, round(rewards * rows(folder, "reinforce")[-1]["step"] / cold))
+
+
+def each_step(log: Sequence[Row]) -> float:
+    """CPU seconds of a step between the ends of the first and the last; of a single one, all."""
+    first, last = log[0], log[-1]
+    if last["step"] == first["step"]:
+        return first["cpu_seconds"]
+    return (last["cpu_seconds"] - first["cpu_seconds"]) / (last["step"] - first["step"])
 
 
 def page(out: Path, folders: Sequence[Path]) -> Iterator[str]:
@@ -175,11 +183,12 @@ def worth(metric: str, read: Read) -> str:
 
 
 def costs(folders: Sequence[Path], names: Sequence[str]) -> Iterator[str]:
-    """Steps and CPU seconds of each stage."""
+    """Each stage's steps and their CPU seconds, what comes once left out."""
     body = []
     for name, folder in zip(names, folders, strict=True):
-        last = [rows(folder / "train", stage)[-1] for stage in STAGES]
-        body.append([name, *(f"{row['step']} in {row['cpu_seconds']:.0f}" for row in last)])
+        logs = [rows(folder / "train", stage) for stage in STAGES]
+        spent = [(log[-1]["step"], each_step(log)) for log in logs]
+        body.append([name, *(f"{steps} in {steps * each:.0f}" for steps, each in spent)])
     yield from table(["steps, CPU s", "cold start", "rewards", "control"], body)
 
 

@@ -64,8 +64,10 @@ def test_the_control_costs_what_the_rewards_cost(out, script) -> None:
         spent = [row["cpu_seconds"] for row in log]
         assert 0 < spent[0] < spent[-1]
         assert [row["step"] for row in log] == [*range(1, len(log) + 1)]
-    cold, rewards = logs["cold_start"][-1]["cpu_seconds"], logs["reinforce"][-1]["cpu_seconds"]
-    assert len(logs["control"]) == max(1, round(rewards / (cold / 2)))
+    cold, rewards = (
+        logs[stage][1]["cpu_seconds"] - logs[stage][0]["cpu_seconds"] for stage in script.STAGES[:2]
+    )
+    assert len(logs["control"]) == max(1, round(2 * rewards / cold))
 
 
 def test_every_checkpoint_is_asked_both_questions(out, script) -> None:

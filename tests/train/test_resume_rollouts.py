@@ -1,0 +1,55 @@
+"""A stage that draws answers, stopped and gone on with where weights are split over two ranks.
+
+What was drawn and learnt is the straight run's, bit for bit; under FSDP2 also with one process
+after two, but for rounding.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from affect_mllm.train.main import main
+from affect_mllm.types import ExitCode
+from tests.processes import finished
+from tests.train import resuming
+from tests.train.test_reinforce import SLOW, TORCHRUN, answers, close, overrides, rows, weights
+
+STOP = "reinforce:2"
+PASSES = ("stages.reinforce.losses.policy.old=sampled", "stages.reinforce.rollout.passes=2")
+
+
+def given(tiny, run: Path, strategy: str) -> list[str]:
+    """Four steps of two updates each, compared with the first weights."""
+    own = (*PASSES, f"launch.strategy={strategy}")
+    return overrides(tiny, run, *SLOW, *own, "+launch.persistence_threshold=0")
+
+
+def in_two_processes(tmp_path: Path, name: str, calls: list[tuple[list[str], str | None]]) -> None:
+    path = tmp_path / f"{name}.json"
+    path.write_text(json.dumps([{"overrides": told, "stop": stop} for told, stop in calls]))
+    code, said = finished([*TORCHRUN, "-m", resuming.__name__, str(path)], deadline_s=1800)
+    assert code == 0, said[-3000:]
+
+
+@pytest.mark.parametrize("strategy", ["fsdp2", "zero3"])
+def test_stopped_and_gone_on_with_it_ends_at_the_same_bytes(tiny, tmp_path, strategy) -> None:
+    straight, broken = tmp_path / "straight", tmp_path / "broken"
+    calls = [(straight, None), (broken, STOP), (broken, None)]
+    in_two_processes(tmp_path, "plan", [(given(tiny, run, strategy), stop) for run, stop in calls])
+    assert weights(broken) == weights(straight)
+    assert answers(broken) == answers(straight)
+    for one, two in zip(rows(broken), rows(straight), strict=True):
+        assert one["losses"] == two["losses"]
+        assert one["notes"] == two["notes"]
+        assert one["rollout"]["reward"] == two["rollout"]["reward"]
+
+
+def test_one_process_goes_on_with_what_two_began(tiny, tmp_path) -> None:
+    alone, moved = tmp_path / "alone", tmp_path / "moved"
+    assert main(given(tiny, alone, "single")) == ExitCode.DONE
+    in_two_processes(tmp_path, "two", [(given(tiny, moved, "fsdp2"), STOP)])
+    assert main(given(tiny, moved, "fsdp2")) == ExitCode.DONE
+    close(alone, moved)

@@ -1,40 +1,55 @@
 """Rewards against more of the same lessons, from the demo's checkpoint, over several seeds.
 
     python scripts/demo_reinforce.py CHECKPOINT [--out DIR] [--seeds "1 2 3"]
-        [--train KEY=VALUE]… [--ask KEY=VALUE]…
+        [--manifest FILE] [--every N] [--train KEY=VALUE]… [--ask KEY=VALUE]…
 
 Of each seed: a cold start, rewards from where it ended, and a control from the same place, which
 has as many steps of the cold start's lessons as take the CPU seconds of the rewards' steps, drawing
-included. Before and after each, held-out rows are asked for lists of emotions, plainly and behind
-reasons. What was reached, what it cost and some of the answers drawn are printed and stand in
-DIR/table.md. A second call re-uses what is finished. `--train` and `--ask` are given to training
-and evaluation.
+included. Before and after each, every third row of `val` is asked for lists of emotions, plainly
+and behind reasons. Seeds run at once, each in a process of its own whose words are in
+DIR/seedN/said.txt. What was reached, what it cost and some of the answers drawn are printed and
+stand in DIR/table.md. A second call re-uses what is finished. `--train` and `--ask` are given to
+training and evaluation.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
+from threading import Thread
 from typing import Annotated, Any
 
 import typer
 
+from affect_mllm.data import manifest as manifests
+from affect_mllm.data.media_root import root_of
 from affect_mllm.eval.main import main as evaluate
 from affect_mllm.eval.metrics.beside_truth import Read
 from affect_mllm.eval.metrics.compare import difference
 from affect_mllm.eval.metrics.registry import METRICS
 from affect_mllm.eval.score.breakdowns import groups_of
 from affect_mllm.eval.score.runs import Run, runs_in, value_of
+from affect_mllm.models.checkpoint import load_config
 from affect_mllm.tools import train as training
 from affect_mllm.types import AffectError, ExitCode
 
 STAGES = ("cold_start", "reinforce", "control")
 BENCHMARKS = ("synthetic_open", "synthetic_reasoned")
 SHOWN = ("ew_f1", "m_avg")
+SPLIT = "val"
 BEFORE = "before"
+SAID = "said.txt"
+TAIL = 12  # lines of it that are shown where something failed
+AT_ONCE = 128  # rows of a batch: a small model's tokens cost hardly more for more rows
 AGAINST = (BEFORE, "cold_start", "control")  # what `reinforce` is compared with
 ENDS = 3  # first and last steps whose numbers are averaged
 DRAWN = ("reward", "wheel", "format", "wheel/labels", "tokens_an_answer", "ended", "dead_groups")
@@ -47,23 +62,89 @@ def main(
     checkpoint: Path,
     out: Path = Path("outputs/demo_reinforce"),
     seeds: Annotated[str, typer.Option(help="Numbers, with blanks between them.")] = "1 2 3",
+    manifest: Annotated[
+        Path | None, typer.Option(help="What is asked.", show_default="the checkpoint's")
+    ] = None,
+    every: Annotated[int, typer.Option(min=1, help="Of its rows of `val` each so-manieth.")] = 3,
     train: Annotated[list[str] | None, typer.Option(help="An override for training.")] = None,
     ask: Annotated[list[str] | None, typer.Option(help="An override for evaluation.")] = None,
 ) -> None:
     """Train, ask and compare."""
     folders = [out / f"seed{int(seed)}" for seed in seeds.split()]
     try:
-        asked(out / BEFORE, checkpoint, ask or [])
-        for folder in folders:
-            trained(folder / "train", checkpoint, train or [])
-            for stage in STAGES:
-                asked(folder / stage, folder / "train" / stage / "final", ask or [])
+        more = [f"manifest={held_out(out, checkpoint, manifest, every)}", *(ask or [])]
+        jobs = {out / BEFORE: partial(asked, out / BEFORE, checkpoint, more)}
+        jobs |= {each: partial(one_seed, each, checkpoint, train or [], more) for each in folders}
+        at_once(jobs, len(folders))
         text = "\n".join(page(out, folders)) + "\n"
     except AffectError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(int(error.exit_code)) from None
     (out / "table.md").write_text(text, encoding="utf-8")
     typer.echo(text)
+
+
+def held_out(out: Path, checkpoint: Path, given: Path | None, every: int) -> Path:
+    """A manifest of those rows, in `out`."""
+    path = given or Path(load_config(checkpoint).data.manifest)
+    rows = sorted(manifests.read(path, split=SPLIT), key=lambda sample: sample.id)
+    out.mkdir(parents=True, exist_ok=True)
+    kept = out / "held_out.jsonl"
+    manifests.write(rows[::every], kept, media_root=root_of(path))
+    return kept
+
+
+def at_once(jobs: Mapping[Path, Callable[[], None]], processes: int) -> None:
+    """Do all, so many at a time, each with its share of the cores; Exit where one has failed."""
+    cores = len(os.sched_getaffinity(0))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // processes)))
+    codes = []
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        running = {pool.submit(logged, folder, do): folder for folder, do in jobs.items()}
+        typer.echo(f"{len(jobs)} parts, {processes} at once: tail -f {[*jobs][-1] / SAID}")
+        for each in as_completed(running):
+            folder, code = running[each], each.result()
+            codes.append(code)
+            typer.echo(f"{folder}: {'done' if code == ExitCode.DONE else f'ended with {code}'}")
+            if code != ExitCode.DONE:
+                lines = (folder / SAID).read_text(encoding="utf-8").splitlines()
+                typer.echo("\n".join(lines[-TAIL:]), err=True)
+    if any(codes):
+        raise typer.Exit(max(codes))
+
+
+def logged(folder: Path, do: Callable[[], None]) -> int:
+    """In a process of its own: do it, all words into a file of that folder; its exit code."""
+    Thread(target=_ended_with_parent, daemon=True).start()
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / SAID).open("a", encoding="utf-8") as said:
+        os.dup2(said.fileno(), 1)
+        os.dup2(said.fileno(), 2)
+    try:
+        do()
+    except AffectError as error:
+        print(error, file=sys.stderr)
+        return int(error.exit_code)
+    except typer.Exit as ended:
+        return ended.exit_code
+    finally:
+        sys.stdout.flush()
+    return int(ExitCode.DONE)
+
+
+def _ended_with_parent() -> None:
+    """Stops this process as a user would when the one that started it is gone."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def one_seed(folder: Path, checkpoint: Path, train: Sequence[str], ask: Sequence[str]) -> None:
+    """Train a seed's stages and ask each one's end."""
+    trained(folder / "train", checkpoint, train)
+    for stage in STAGES:
+        asked(folder / stage, folder / "train" / stage / "final", ask)
 
 
 def trained(folder: Path, checkpoint: Path, more: Sequence[str]) -> None:
@@ -85,7 +166,7 @@ def asked(folder: Path, checkpoint: Path, more: Sequence[str]) -> None:
     """A checkpoint's answers to both questions, in that folder."""
     for benchmark in BENCHMARKS:
         given = [f"benchmark={benchmark}", f"checkpoint={checkpoint}", f"run_dir={folder}"]
-        done(evaluate([*given, "workers=0", *more]))
+        done(evaluate([*given, "workers=0", f"batch_size={AT_ONCE}", *more]))
 
 
 def done(code: ExitCode) -> None:

@@ -45,7 +45,7 @@ from affect_mllm.eval.probe.beside import PROBE, PROBED, beside
 from affect_mllm.eval.ranks import ranks
 from affect_mllm.eval.score.summary import read_runs, summarise, write_results
 from affect_mllm.eval.task import Task
-from affect_mllm.log import LOGGER
+from affect_mllm.log import LOGGER, working
 from affect_mllm.models.decoding import GREEDY, TokenSampling
 from affect_mllm.types import ConfigError, ExitCode, Sample
 
@@ -329,9 +329,14 @@ class EvalRun:
             return
         runs = {name: read_predictions(file) for name, file in {**files, **probe}.items()}
         reference = next(iter(files))
-        summary = summarise(
-            self._task, rows, runs, ceilings=ceilings(path, self._task.split), reference=reference
-        )
+        with working("scoring"):
+            summary = summarise(
+                self._task,
+                rows,
+                runs,
+                ceilings=ceilings(path, self._task.split),
+                reference=reference,
+            )
         every = files | predictions(self._ways, again)
         kept = {name: str(file) for name, file in {**every, **probe}.items()}
         summary |= {"manifest": str(path), "predictions": kept}

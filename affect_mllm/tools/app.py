@@ -186,7 +186,9 @@ def _run(arguments: list[str]) -> int:
         if {"-h", "--help"} & set(arguments[1:]) and not COMMANDS[asked].helps:
             print(_raw_help(asked))
             return ExitCode.DONE
-        result = COMMANDS[asked].load()(arguments[1:])
+        with log.working(f"starting {asked}"):
+            command = COMMANDS[asked].load()
+        result = command(arguments[1:])
         return result if isinstance(result, int) else ExitCode.DONE
     try:
         build(asked)(arguments, prog_name="affect-mllm")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from affect_mllm.log import working
 from affect_mllm.tools import options
 
 if TYPE_CHECKING:
@@ -38,10 +39,12 @@ def board_command(
     from affect_mllm.eval.report.leaderboard import markdown, write_board
     from affect_mllm.eval.score.board import board
 
-    runs, absent = _read(folders, variants=variants)
+    with working("reading answers"):
+        runs, absent = _read(folders, variants=variants)
     wanted = [run for run in runs if not benchmark or run.task.name in benchmark]
     _refuse_nothing(runs, wanted, absent)
-    groups = rounded(board(wanted, across=options.kinds(across)))
+    with working("comparing"):
+        groups = rounded(board(wanted, across=options.kinds(across)))
     if out is not None:
         for path in write_board(groups, absent, out):
             typer.echo(path, err=True)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from affect_mllm.log import working
 from affect_mllm.tools import options
 
 
@@ -48,9 +49,10 @@ def compare_command(
         raise ConfigError(
             "RUN", f"{len(set(called))} run(s)", expected="two different ones or more"
         )
-    found = [run for path, name in zip(runs, called, strict=True)
-             for run in runs_in(path, name, variant)]  # fmt: skip
-    rows = compared(found, metric=metric, across=options.kinds(across))
+    with working("reading answers and comparing them"):
+        found = [run for path, name in zip(runs, called, strict=True)
+                 for run in runs_in(path, name, variant)]  # fmt: skip
+        rows = compared(found, metric=metric, across=options.kinds(across))
     if not rows:
         told = "; ".join(f"{run.name}: {run.task.name}" for run in found)
         raise DataError("compare", told, expected="a benchmark that two of them have")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from affect_mllm.log import working
 from affect_mllm.tools.options import Plugins
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ def probe_command(
         sources.append([texts])
     if not sources:
         _refuse_nothing()
-    found, best_ones = every_probe(what, sources)
+    with working("probing"):
+        found, best_ones = every_probe(what, sources)
     told = {
         "manifest": str(manifest), "label": label, "kind": what.kind, "across": kind,
         "groups": len(set(groups)), "folds": 1 if test else parts or len(set(groups)),

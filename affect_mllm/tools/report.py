@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from affect_mllm.log import working
 from affect_mllm.tools import options
 
 
@@ -19,8 +20,9 @@ def report_command(
     ] = None,
 ) -> None:
     """Write a self-contained HTML report; it needs no network and no model."""
-    from affect_mllm.eval.report.page import write_report
+    with working("reading answers and drawing the page"):
+        from affect_mllm.eval.report.page import write_report
 
-    typer.echo(
-        write_report(run_dirs, out or run_dirs[0] / "report.html", across=options.kinds(across))
-    )
+        page = out or run_dirs[0] / "report.html"
+        written = write_report(run_dirs, page, across=options.kinds(across))
+    typer.echo(written)

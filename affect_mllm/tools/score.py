@@ -61,7 +61,7 @@ def score_command(
     from affect_mllm.eval.read.verdicts import read_verdicts
     from affect_mllm.eval.score.sample_log import write_log
     from affect_mllm.eval.score.scoring import read_answers, score
-    from affect_mllm.log import LOGGER
+    from affect_mllm.log import LOGGER, working
     from affect_mllm.types import ConfigError
 
     task, *others = (load_task(benchmark, each) for each in manifest)
@@ -83,7 +83,8 @@ def score_command(
     rows = read_predictions(predictions, known_ids=known, form=told)
     tables = None if wheel_tables is None else read_tables(wheel_tables)
     judged = None if verdicts is None else read_verdicts(verdicts)
-    result = score(task, samples, rows, compat=_compat(compat), tables=tables, verdicts=judged)
+    with working("scoring"):
+        result = score(task, samples, rows, compat=_compat(compat), tables=tables, verdicts=judged)
     result |= {"task": asdict(task), "manifest": [str(path) for path in manifest]}
     result |= {"predictions": str(predictions), "id_template": told.id_template}
     if log is not None:

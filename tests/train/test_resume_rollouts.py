@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from affect_mllm.train.main import main
-from affect_mllm.types import ExitCode
 from tests.processes import finished
 from tests.train import resuming
 from tests.train.test_reinforce import SLOW, TORCHRUN, answers, close, overrides, rows, weights
@@ -27,10 +25,11 @@ def given(tiny, run: Path, strategy: str) -> list[str]:
     return overrides(tiny, run, *SLOW, *own, "+launch.persistence_threshold=0")
 
 
-def in_two_processes(tmp_path: Path, name: str, calls: list[tuple[list[str], str | None]]) -> None:
-    path = tmp_path / f"{name}.json"
+def called(tmp_path: Path, calls: list[tuple[list[str], str | None]], *, processes: int) -> None:
+    path = tmp_path / f"{processes}.json"
     path.write_text(json.dumps([{"overrides": told, "stop": stop} for told, stop in calls]))
-    code, said = finished([*TORCHRUN, "-m", resuming.__name__, str(path)], deadline_s=1800)
+    start = [*TORCHRUN[:-1], str(processes), "-m", resuming.__name__, str(path)]
+    code, said = finished(start, deadline_s=1800)
     assert code == 0, said[-3000:]
 
 
@@ -38,7 +37,8 @@ def in_two_processes(tmp_path: Path, name: str, calls: list[tuple[list[str], str
 def test_stopped_and_gone_on_with_it_ends_at_the_same_bytes(tiny, tmp_path, strategy) -> None:
     straight, broken = tmp_path / "straight", tmp_path / "broken"
     calls = [(straight, None), (broken, STOP), (broken, None)]
-    in_two_processes(tmp_path, "plan", [(given(tiny, run, strategy), stop) for run, stop in calls])
+    told = [(given(tiny, run, strategy), stop) for run, stop in calls]
+    called(tmp_path, told, processes=2)
     assert weights(broken) == weights(straight)
     assert answers(broken) == answers(straight)
     for one, two in zip(rows(broken), rows(straight), strict=True):
@@ -49,7 +49,7 @@ def test_stopped_and_gone_on_with_it_ends_at_the_same_bytes(tiny, tmp_path, stra
 
 def test_one_process_goes_on_with_what_two_began(tiny, tmp_path) -> None:
     alone, moved = tmp_path / "alone", tmp_path / "moved"
-    assert main(given(tiny, alone, "single")) == ExitCode.DONE
-    in_two_processes(tmp_path, "two", [(given(tiny, moved, "fsdp2"), STOP)])
-    assert main(given(tiny, moved, "fsdp2")) == ExitCode.DONE
+    called(tmp_path, [(given(tiny, moved, "fsdp2"), STOP)], processes=2)
+    told = [(given(tiny, alone, "fsdp2"), None), (given(tiny, moved, "fsdp2"), None)]
+    called(tmp_path, told, processes=1)
     close(alone, moved)

@@ -17,6 +17,7 @@ from affect_mllm.eval.generate.asking import Asker
 from affect_mllm.eval.generate.other import OtherModel
 from affect_mllm.eval.generate.usage import Price
 from affect_mllm.eval.generate.views import View
+from affect_mllm.log import working
 from affect_mllm.models import checkpoint
 from affect_mllm.types import ConfigError, Sample
 
@@ -94,7 +95,8 @@ class Checkpoint:
     def asker(self, asking: Asking, samples: Sequence[Sample]) -> Asker:
         """The loaded model; states that its cache lacks are made first."""
         data, ranks = self.data, asking.ranks
-        model = checkpoint.load_model(self.folder, plugins=self.plugins, trained=self.trained)
+        with working(f"loading {self.folder}"):
+            model = checkpoint.load_model(self.folder, plugins=self.plugins, trained=self.trained)
         model.to(ranks.device)
         features = data.features(model.transforms(), model.fingerprint, limits=model.limits())
         cached = data.cache_dir is not None

@@ -111,31 +111,3 @@ def test_a_muted_prompt_is_evaluations_example_without_the_sound(tiny, tmp_path)
         assert len(muted.input_ids) < len(example.input_ids)
         compared += 1
     assert compared > 3
-
-
-def test_the_divergence_at_these_tokens_rises_and_with_its_sign_turned_falls(
-    tiny, tmp_path
-) -> None:
-    """The term alone, the policy's weight is nothing; connectors say how much is heard."""
-
-    def run(name: str, weight: float) -> tuple[float, float]:
-        folder = tmp_path / name
-        more = [
-            "~stages.instruct",
-            "~stages.reinforce.losses.stay",
-            "stages.reinforce.losses.policy.weight=0",
-            "stages.reinforce.steps=40",  # a few steps of draws are mostly chance
-            "stages.reinforce.trainable.lora.lr=0.005",
-            "+stages.reinforce.trainable.connectors={match: 'compressors\\..*', lr: 0.02}",
-            "stages.reinforce.rollout.answers=8",
-            "stages.reinforce.rollout.at_once=32",
-            TERM.format(most=50.0, weight=weight),
-        ]
-        assert main(overrides(tiny, folder, *more)) == ExitCode.DONE
-        found = [row["notes"]["hear/divergence"] for row in rows(folder)]
-        return sum(found[:3]), sum(found[-3:])
-
-    first, last = run("up", 1.0)
-    low, lowest = run("down", -1.0)
-    assert last > 1.3 * first
-    assert lowest < low / 4

@@ -21,6 +21,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -49,7 +50,10 @@ SPLIT = "val"
 BEFORE = "before"
 SAID = "said.txt"
 TAIL = 12  # lines of it that are shown where something failed
-AT_ONCE = 128  # rows of a batch: a small model's tokens cost hardly more for more rows
+AT_ONCE = 128  # all rows that are asked are one batch
+BROKEN = """a part's process was killed: each holds a model; is there memory for all?
+  to mend it: give the same command with --seeds 1, then 2, then 3, then all of them;
+  what is finished is re-used"""
 AGAINST = (BEFORE, "cold_start", "control")  # what `reinforce` is compared with
 ENDS = 3  # first and last steps whose numbers are averaged
 DRAWN = ("reward", "wheel", "format", "wheel/labels", "tokens_an_answer", "ended", "dead_groups")
@@ -103,7 +107,12 @@ def at_once(jobs: Mapping[Path, Callable[[], None]], processes: int) -> None:
         running = {pool.submit(logged, folder, do): folder for folder, do in jobs.items()}
         typer.echo(f"{len(jobs)} parts, {processes} at once: tail -f {[*jobs][-1] / SAID}")
         for each in as_completed(running):
-            folder, code = running[each], each.result()
+            folder = running[each]
+            try:
+                code = each.result()
+            except BrokenProcessPool:  # of all parts, the one that was killed and those that ran
+                typer.echo(BROKEN, err=True)
+                raise typer.Exit(int(ExitCode.FAILED)) from None
             codes.append(code)
             typer.echo(f"{folder}: {'done' if code == ExitCode.DONE else f'ended with {code}'}")
             if code != ExitCode.DONE:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from dataclasses import replace
@@ -105,6 +106,13 @@ def test_a_part_that_fails_says_why(script, tmp_path, capsys) -> None:
     said = capsys.readouterr()
     assert f"{part}: ended with 1" in said.out
     assert f"{none}: no such folder" in said.err
+
+
+def test_a_part_that_is_killed_ends_all_with_what_to_do(script, tmp_path, capsys) -> None:
+    with pytest.raises(script.typer.Exit) as ended:
+        script.at_once({tmp_path / "part": partial(os._exit, 9)}, 1)
+    assert ended.value.exit_code == ExitCode.FAILED
+    assert script.BROKEN in capsys.readouterr().err
 
 
 def test_the_parts_end_with_the_command_that_started_them(tmp_path) -> None:

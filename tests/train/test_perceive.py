@@ -18,7 +18,7 @@ from affect_mllm.types import ExitCode
 from tests.processes import finished
 from tests.train import resuming
 from tests.train.resuming import stop_after
-from tests.train.test_reinforce import SLOW, TORCHRUN, answers, close, overrides, rows, weights
+from tests.train.test_reinforce import SLOW, TORCHRUN, close, overrides, rows, same
 
 HEARD = "[aeiou]"  # a tiny model says no words: a clause with such a letter speaks of the voice
 TERM = "+stages.reinforce.losses.hear={{_target_: affect_mllm.train.loss.perception.Perception, sense: audio, most: {most}, weight: {weight}}}"  # noqa: E501
@@ -37,11 +37,7 @@ def test_killed_it_goes_on_bit_for_bit(tiny, tmp_path) -> None:
         stop_after(2, patch, stage="reinforce")
         assert main(overrides(tiny, broken, HEAR)) == ExitCode.STOPPED
     assert main(overrides(tiny, broken, HEAR)) == ExitCode.DONE
-    assert weights(broken) == weights(straight)
-    assert answers(broken) == answers(straight)
-    for one, two in zip(rows(straight), rows(broken), strict=True):
-        assert one["losses"] == two["losses"]
-        assert one["notes"] == two["notes"]
+    same(broken, straight)
     assert all(row["losses"]["hear"] < 0 for row in rows(straight))
     assert all(0 < row["notes"]["hear/speaking"] < 1 for row in rows(straight))
     assert all(row["notes"]["hear/divergence"] > 0 for row in rows(straight))
@@ -111,3 +107,37 @@ def test_a_muted_prompt_is_evaluations_example_without_the_sound(tiny, tmp_path)
         assert len(muted.input_ids) < len(example.input_ids)
         compared += 1
     assert compared > 3
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_at_answers_once_drawn_the_divergence_rises_and_with_its_sign_turned_falls(
+    tiny, tmp_path, seed
+) -> None:
+    """The term alone, noted at the first and at the sixth update by the same answers.
+
+    Where a run ends that draws anew is chance; where these go is not.
+    """
+
+    def noted(passes: int, weight: float) -> float:
+        folder = tmp_path / f"{passes}{weight}"
+        more = [
+            f"seed={seed}",
+            "~stages.instruct",
+            "~stages.reinforce.losses.stay",
+            "stages.reinforce.losses.policy.weight=0",
+            "stages.reinforce.losses.policy.old=sampled",
+            "stages.reinforce.steps=1",
+            f"stages.reinforce.rollout.passes={passes}",
+            "stages.reinforce.trainable.lora.lr=0.001",
+            "+stages.reinforce.trainable.connectors={match: 'compressors\\..*', lr: 0.001}",
+            TERM.format(most=50.0, weight=weight),
+        ]
+        assert main(overrides(tiny, folder, *more)) == ExitCode.DONE
+        (row,) = rows(folder)
+        return row["notes"]["hear/divergence"]
+
+    first = noted(1, 1.0)
+    assert noted(1, -1.0) == first
+    up, down = noted(6, 1.0), noted(6, -1.0)
+    assert up > 2 * first
+    assert down < 0.9 * first

@@ -69,6 +69,16 @@ def weights(run: Path) -> bytes:
     return (run / "reinforce" / "final" / checkpoint.WEIGHTS).read_bytes()
 
 
+def same(one: Path, two: Path) -> None:
+    """Answers, losses, notes, rewards and weights, bit for bit."""
+    assert weights(one) == weights(two)
+    assert answers(one) == answers(two)
+    for a, b in zip(rows(one), rows(two), strict=True):
+        assert a["losses"] == b["losses"]
+        assert a["notes"] == b["notes"]
+        assert a["rollout"]["reward"] == b["rollout"]["reward"]
+
+
 @pytest.fixture(scope="module")
 def straight(tiny, tmp_path_factory) -> Path:
     run = tmp_path_factory.mktemp("straight")
@@ -113,12 +123,7 @@ def test_killed_at_any_step_it_goes_on_bit_for_bit(tiny, straight, tmp_path, ste
         stop_after(step, patch, stage="reinforce")
         assert main(overrides(tiny, tmp_path)) == ExitCode.STOPPED
     assert main(overrides(tiny, tmp_path)) == ExitCode.DONE
-    assert weights(tmp_path) == weights(straight)
-    assert answers(tmp_path) == answers(straight)
-    for one, two in zip(rows(tmp_path), rows(straight), strict=True):
-        assert one["losses"] == two["losses"]
-        assert one["notes"] == two["notes"]
-        assert one["rollout"]["reward"] == two["rollout"]["reward"]
+    same(tmp_path, straight)
 
 
 WINDOW = (

@@ -13,7 +13,7 @@ import pytest
 
 from tests.processes import finished
 from tests.train import resuming
-from tests.train.test_reinforce import SLOW, TORCHRUN, answers, close, overrides, rows, weights
+from tests.train.test_reinforce import SLOW, TORCHRUN, close, overrides, same
 
 STOP = "reinforce:2"
 PASSES = ("stages.reinforce.losses.policy.old=sampled", "stages.reinforce.rollout.passes=2")
@@ -39,12 +39,7 @@ def test_stopped_and_gone_on_with_it_ends_at_the_same_bytes(tiny, tmp_path, stra
     calls = [(straight, None), (broken, STOP), (broken, None)]
     told = [(given(tiny, run, strategy), stop) for run, stop in calls]
     called(tmp_path, told, processes=2)
-    assert weights(broken) == weights(straight)
-    assert answers(broken) == answers(straight)
-    for one, two in zip(rows(broken), rows(straight), strict=True):
-        assert one["losses"] == two["losses"]
-        assert one["notes"] == two["notes"]
-        assert one["rollout"]["reward"] == two["rollout"]["reward"]
+    same(broken, straight)
 
 
 def test_one_process_goes_on_with_what_two_began(tiny, tmp_path) -> None:

@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +20,28 @@ def numbers_at(revision: str, script: Path, *options: str, text: Callable[[Path]
 
     `text` gives the script as that version can run it, from the worktree's folder.
     """
+    with tree_of(revision) as tree:
+        there = tree / "benchmarks" / script.name
+        there.write_text(text(tree), encoding="utf-8")
+        done = subprocess.run(
+            [sys.executable, str(there), "--json", *options],
+            cwd=tree,
+            env={**os.environ, "PYTHONPATH": str(tree)},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+    return json.loads(done.stdout)
+
+
+@contextmanager
+def tree_of(revision: str) -> Iterator[Path]:
+    """A folder with that version's files, a worktree that is removed again."""
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree"
         git = ["git", "-C", str(ROOT), "worktree"]
         subprocess.run([*git, "add", "--detach", "-q", str(tree), revision], check=True)
         try:
-            there = tree / "benchmarks" / script.name
-            there.write_text(text(tree), encoding="utf-8")
-            done = subprocess.run(
-                [sys.executable, str(there), "--json", *options],
-                cwd=tree,
-                env={**os.environ, "PYTHONPATH": str(tree)},
-                check=True,
-                capture_output=True,
-                text=True,
-            )
+            yield tree
         finally:
             subprocess.run([*git, "remove", "--force", str(tree)], check=True)
-    return json.loads(done.stdout)

@@ -57,6 +57,7 @@ ENTRIES = {
         "The loss", quick=("--positions", "512", "--rounds", "1"), words=("--positions", "1024")
     ),
     "generation": Entry("Batches of questions"),
+    "answering": Entry("One clip, asked from the start and again"),
     "loader": Entry("Reading clips"),
     "reading": Entry("Reading answers", quick=()),
     "growth": Entry("Clips and frames"),

@@ -1,6 +1,7 @@
 """Training speed and memory against transformers' Trainer and TRL, on this machine, in one run.
 
     python benchmarks/train_speed.py [--quick] [--rounds N] [--only NAME …] [--dtype float32]
+        [--against REVISION]
 
 Every contender tunes the same LLM (SmolLM2-135M-Instruct, LoRA r=16 on all linear layers; bf16, or
 float32 where the processor has no bf16 instructions, which make it about 40 times slower) on the
@@ -10,7 +11,8 @@ All take their turn in every round, since a machine's speed comes and goes: numb
 the rounds, ratios are made within a round, and their range is given. The table has supervised and
 real tokens/s, peak memory of the process, and the share of the matrix-product peak, the highest
 that was measured between the runs. Beside the ratio of two ranks to one, which take the same steps,
-stands what two processes of nothing but matrix products come to on this machine. Needs
+stands what two processes of nothing but matrix products come to on this machine. `--against` lets
+another version of this repository take its turn, too, by its own script. Needs
 `pip install -e '.[bench]'` and the default weights (`affect-mllm assets`).
 """
 
@@ -24,15 +26,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parent))
+from another_version import tree_of
 from measured import Better, Row, report
 from train_chats import write_manifest
 from train_contenders import BATCH, SPARE, hf_trainer, ours, trl
 
+ROOT = Path(__file__).resolve().parents[1]
 Found = dict[str, dict[str, float]]  # numbers by contender
 TRAINER, TRL, OURS = "Trainer, padding", "TRL, packing", "affect_mllm"
 ONE_RANK, TWO_RANKS = "affect_mllm, 1 rank × 1 thread", "affect_mllm, 2 ranks × 1 thread"
@@ -76,17 +81,25 @@ def main() -> None:
     names = [name for name in names if not options.only or name in options.only]
     rounds: list[Found] = []
     peaks = [matmul_peak(threads, options.dtype)]
-    with tempfile.TemporaryDirectory() as folder:
+    with ExitStack() as opened:
+        folder = opened.enter_context(tempfile.TemporaryDirectory())
+        trees: dict[str, Path] = {}
+        if options.against:
+            names.append(f"{OURS} at {options.against}")
+            trees[names[-1]] = opened.enter_context(tree_of(options.against))
         steps = options.warm_up + SPARE + options.steps
         manifest = write_manifest(Path(folder), 2 * BATCH * (steps + 1))
         for number in range(1, options.rounds + 1):
             rounds.append({})
             for name in names:
                 print(f"round {number}: {name} …", file=sys.stderr, flush=True)
-                rounds[-1][name] = _run(name, options, manifest, threads)
+                rounds[-1][name] = _run(name, options, manifest, threads, trees.get(name, ROOT))
                 peaks.append(matmul_peak(threads, options.dtype))
     _print_table(_medians(rounds), max(peaks), threads, options.dtype)
     rows = [*_ratios(rounds, max(peaks), options.dtype)]
+    for name in trees:
+        ratios = [each[OURS]["supervised"] / each[name]["supervised"] for each in rounds]
+        rows.append(Row.of(f"{TOKENS}, {OURS}, {options.dtype}", name, ratios, "higher"))
     if {TWO_RANKS, ONE_RANK} <= set(names):
         alone, together = (sum(sustained_rates(count, options.dtype)) for count in (1, 2))
         what = "FLOP/s of two processes of matrix products (the machine's ceiling)"
@@ -104,12 +117,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=None, help="counted steps of each")
     own = "bfloat16" if has_bf16() else "float32"
     parser.add_argument("--dtype", choices=["bfloat16", "float32"], default=own)
+    parser.add_argument("--against", metavar="REVISION", help="another version of this repository")
     parser.add_argument("--contender", help=argparse.SUPPRESS)
     parser.add_argument("--manifest", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--run-dir", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.rounds < 1:
         parser.error(f"--rounds is {options.rounds}, and has to be 1 at least")
+    if options.against and options.only and OURS not in options.only:
+        parser.error(f"--against is held against {OURS!r}, which --only leaves out")
     options.warm_up = 1 if options.quick else 2
     options.steps = options.steps or (2 if options.quick else 6)
     return options
@@ -155,15 +171,23 @@ def sustained_rates(processes: int, dtype: str, seconds: float = 5.0) -> list[fl
     return [float(each.communicate()[0]) for each in started]
 
 
-def _run(name: str, options: argparse.Namespace, manifest: Path, threads: int) -> dict[str, float]:
-    """One contender's numbers; what it says goes to a log that is shown when it fails."""
+def _run(
+    name: str, options: argparse.Namespace, manifest: Path, threads: int, tree: Path
+) -> dict[str, float]:
+    """One contender's numbers; what it says goes to a log that is shown when it fails.
+
+    `tree` has the version that is measured; an old one takes bf16 and knows no other.
+    """
     ranks = 2 if name == TWO_RANKS else 1
     each = 1 if name in (ONE_RANK, TWO_RANKS) else threads
     start = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command = [sys.executable, *(start if ranks > 1 else []), __file__, "--contender", name]
+    script = tree / "benchmarks" / Path(__file__).name
+    contender = name if tree == ROOT else OURS
+    command = [sys.executable, *(start if ranks > 1 else []), str(script), "--contender", contender]
     run_dir = tempfile.mkdtemp(dir=manifest.parent)  # a finished run would be re-used
     command += ["--manifest", str(manifest), "--run-dir", run_dir, "--steps", str(options.steps)]
-    command += ["--dtype", options.dtype]
+    if "--dtype" in script.read_text(encoding="utf-8"):
+        command += ["--dtype", options.dtype]
     command += ["--quick"] if options.quick else []
     env = {
         **os.environ,
@@ -171,9 +195,9 @@ def _run(name: str, options: argparse.Namespace, manifest: Path, threads: int) -
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_OFFLINE": "1",
         "ACCELERATE_USE_CPU": "true",
-        "PYTHONPATH": str(Path(__file__).parent.parent),
+        "PYTHONPATH": str(tree),
     }
-    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    done = subprocess.run(command, cwd=tree, capture_output=True, text=True, env=env)
     lines = [line for line in done.stdout.splitlines() if line.startswith('{"supervised')]
     if done.returncode or not lines:
         sys.exit(

@@ -81,16 +81,10 @@ def test_the_page_says_what_its_json_does(suite: Any) -> None:
     assert said.strip("\n") == "\n".join(suite.table(kept))
 
 
-# Measured before the suite asked for a commit of its own: a run of them takes them off this list.
-EARLIER = {"padding", "loss_memory", "reading", "growth", "ranks", "startup"}
-
-
 def test_each_part_names_the_commit_that_it_was_measured_at(suite: Any) -> None:
     """Its form alone: a clone may not have it."""
     kept = json.loads(suite.KEPT.read_text(encoding="utf-8"))
-    of_none = {n for n, one in kept.items() if not re.fullmatch("[0-9a-f]{7,40}", one["commit"])}
-    assert of_none <= EARLIER
-    assert all(kept[name]["commit"].endswith(" and the suite") for name in of_none)
+    assert all(re.fullmatch("[0-9a-f]{7,40}", one["commit"]) for one in kept.values())
 
 
 def test_a_run_of_one_prints_its_rows_and_writes_nothing(suite: Any) -> None:

